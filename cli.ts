@@ -1,0 +1,9 @@
+/**
+ * The command line: argv and environment in, exit code out.
+ *
+ * @module
+ */
+
+import { main } from "./src/main.ts";
+
+Deno.exit(await main(Deno.args));

@@ -1,0 +1,386 @@
+/**
+ * Hooks that speak HTTP, which most sidecars do. ky decides about retry and time-out.
+ *
+ * @module
+ */
+
+import type { KyInstance, Options } from "ky";
+import { formatDuration } from "../src/duration.ts";
+import {
+  type Hook,
+  type HookContext,
+  type Look,
+  type NamedHook,
+  nameHook,
+  type PresetOptions,
+  type Stop,
+} from "../src/hook.ts";
+import { redact } from "../src/redact.ts";
+import {
+  BrokenConnectionError,
+  type Endpoint,
+  NobodyListensError,
+  openEndpoint,
+  parseTarget,
+  UnreachableError,
+} from "./endpoint.ts";
+
+/** One request. */
+export interface HttpRequest {
+  /**
+   * The method.
+   *
+   * @default "GET", or "POST" for the request that stops
+   */
+  readonly method?: string;
+  /** The whole URL: `http://`, `https://` or `http+unix://%2Fpath%2Fto.sock/`. */
+  readonly url: string;
+}
+
+/** What {@linkcode httpHook} needs. */
+export interface HttpHookOptions {
+  /** What the operator calls the sidecar. */
+  readonly name: string;
+  /** The request that makes the sidecar quit. */
+  readonly stop: HttpRequest;
+  /**
+   * A harmless request that says whether the sidecar is ready.
+   *
+   * @default none: it counts as ready when its port accepts connections
+   */
+  readonly ready?: HttpRequest;
+  /**
+   * Which statuses of `ready` mean ready.
+   *
+   * @default 200 alone
+   */
+  readonly isReady?: (status: number) => boolean;
+  /**
+   * A harmless request to the very address that is told to quit, where `ready` is another one. It
+   * is sent while COMMAND runs, so that the connection is made when it is needed.
+   *
+   * @default none: a connection is made and closed again
+   */
+  readonly warm?: HttpRequest;
+  /** Headers for every request. */
+  readonly headers?: Readonly<Record<string, string>>;
+  /** What the operator can do when the stop request was answered like this, as a sentence. */
+  readonly hint?: (status: number) => string | undefined;
+}
+
+/** More of a body than this is never read. */
+const LONGEST_BODY_BYTES = 64 * 1024;
+
+const FIRST_DELAY_MS = 100;
+const LONGEST_DELAY_MS = 2000;
+
+/**
+ * Makes a hook for a sidecar that quits at an HTTP request.
+ *
+ * A 2xx is done. 408, 425, 429, 5xx, a time-out and a broken connection are retried, the delays
+ * doubling from 100 ms to 2 s with jitter; `Retry-After` is heeded within the deadline. Anything
+ * else has failed at once. Redirects are not followed and no proxy is used.
+ *
+ * @throws {TypeError} if a URL is none
+ *
+ * @example
+ * ```ts
+ * import { httpHook } from "./http.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const hook = httpHook({
+ *   name: "mine",
+ *   stop: { url: "http://localhost:7777/quit?token=secret" },
+ *   ready: { url: "http://localhost:7777/ready" },
+ * });
+ * assertEquals(hook.address, "http://localhost:7777/quit");
+ * ```
+ */
+export function httpHook(options: HttpHookOptions): Hook {
+  const openEndpoints = new Map<string, Endpoint>();
+  const stopRequest = prepare(options.stop, "POST", options.headers, openEndpoints);
+  const readyRequest = options.ready &&
+    prepare(options.ready, "GET", options.headers, openEndpoints);
+  const warmRequest = options.warm && prepare(options.warm, "GET", options.headers, openEndpoints);
+  const sameEndpoint = readyRequest?.endpoint === stopRequest.endpoint;
+
+  const lookAt = (request: PreparedRequest | undefined, context: HookContext) =>
+    request === undefined ? connect(stopRequest.endpoint) : look(request, options, context);
+
+  return {
+    name: options.name,
+    address: redact(options.stop.url),
+    ...(options.ready === undefined ? {} : { readyAddress: redact(options.ready.url) }),
+    look: (context) => lookAt(readyRequest, context),
+    warm: (context) => lookAt(warmRequest ?? (sameEndpoint ? readyRequest : undefined), context),
+    stop: (context) => stop(stopRequest, options, context),
+  };
+}
+
+interface PreparedRequest {
+  readonly method: string;
+  readonly url: URL;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly endpoint: Endpoint;
+}
+
+/** Reads a request's URL; requests to one address share their endpoint and its connections. */
+function prepare(
+  request: HttpRequest,
+  method: string,
+  headers: Readonly<Record<string, string>> | undefined,
+  openEndpoints: Map<string, Endpoint>,
+): PreparedRequest {
+  const target = parseTarget(request.url);
+  const key = JSON.stringify(target.addresses);
+  const endpoint = openEndpoints.get(key) ?? openEndpoint(target.addresses);
+  openEndpoints.set(key, endpoint);
+  return {
+    method: request.method ?? method,
+    url: target.url,
+    headers: {
+      "user-agent": "k8s-job-wrapper",
+      ...(target.authorization === undefined ? {} : { authorization: target.authorization }),
+      ...headers,
+    },
+    endpoint,
+  };
+}
+
+async function connect(endpoint: Endpoint): Promise<Look> {
+  return await endpoint.accepts()
+    ? { state: "ready", answer: "accepts connections" }
+    : { state: "absent", answer: "connection refused" };
+}
+
+async function look(
+  request: PreparedRequest,
+  options: HttpHookOptions,
+  context: HookContext,
+): Promise<Look> {
+  const isReady = options.isReady ?? ((status) => status === 200);
+  try {
+    const response = await sendOnce(request, context);
+    await readText(response);
+    return {
+      state: isReady(response.status) ? "ready" : "present",
+      answer: describeStatus(response),
+    };
+  } catch (error) {
+    // Only a connection that was made is a sign of life.
+    const state = error instanceof BrokenConnectionError ? "present" : "absent";
+    return { state, answer: describeError(error) };
+  }
+}
+
+/** Sends a harmless request, without a retry. */
+async function sendOnce(request: PreparedRequest, context: HookContext): Promise<Response> {
+  const ky = await loadKy();
+  return await ky(request.url, {
+    method: request.method,
+    headers: request.headers,
+    redirect: "manual",
+    signal: context.signal,
+    timeout: Math.max(1, context.requestTimeoutMs),
+    retry: 0,
+    throwHttpErrors: false,
+    fetch: (input, init) => request.endpoint.send(new Request(input, init)),
+  });
+}
+
+async function stop(
+  request: PreparedRequest,
+  options: HttpHookOptions,
+  context: HookContext,
+): Promise<Stop> {
+  const ky = await loadKy();
+  let attempts = 0;
+  let status = 0;
+  let answer = "";
+
+  /** One attempt; ky decides what follows. */
+  async function attempt(input: string | URL | Request, init?: RequestInit): Promise<Response> {
+    attempts++;
+    status = 0;
+    answer = `no answer within ${formatDuration(context.requestTimeoutMs)}`;
+    try {
+      const response = await send(new Request(input, init));
+      status = response.status;
+      answer = `answered ${describeStatus(response)}`;
+      return response;
+    } catch (error) {
+      if (!(error instanceof Error && error.name === "AbortError")) answer = describeError(error);
+      throw error;
+    }
+  }
+
+  async function send(attempted: Request): Promise<Response> {
+    // A connection that breaks means one thing if the sidecar was there, and another if it never was.
+    if (!context.wasSeen()) {
+      if (!await request.endpoint.accepts()) throw new NobodyListensError("connection refused");
+      context.markSeen();
+    }
+    const response = await request.endpoint.send(attempted);
+    context.markSeen();
+    // The status says it all. ky would read the body of an error, however long that takes.
+    response.body?.cancel().catch(() => {});
+    const { status, statusText, headers } = response;
+    return new Response(null, { status, statusText, headers });
+  }
+
+  try {
+    const response = await ky(request.url, {
+      method: request.method,
+      headers: request.headers,
+      redirect: "manual",
+      signal: context.signal,
+      timeout: Math.max(1, context.requestTimeoutMs),
+      totalTimeout: Math.max(1, context.deadlineMs),
+      retry: retryOptions(request.method, context),
+      hooks: {
+        beforeRetry: [() => {
+          context.debug(`attempt ${attempts} failed (${answer}); trying again`);
+        }],
+      },
+      fetch: attempt,
+    });
+    return { state: "stopped", answer: describeStatus(response) };
+  } catch (error) {
+    if (error instanceof NobodyListensError) return { state: "absent", answer: error.message };
+    if (attempts === 0) answer = describeError(error);
+    const times = attempts === 1 ? "1 attempt" : `${attempts} attempts`;
+    const hint = options.hint?.(status);
+    return {
+      state: "failed",
+      answer: `${answer} (${times})`,
+      ...(hint === undefined ? {} : { hint }),
+    };
+  }
+}
+
+function retryOptions(method: string, context: HookContext): NonNullable<Options["retry"]> {
+  return {
+    limit: context.retries,
+    methods: [method],
+    statusCodes: [408, 425, 429, ...Array.from({ length: 100 }, (_, index) => 500 + index)],
+    afterStatusCodes: [408, 425, 429, 500, 502, 503, 504],
+    // However long a sidecar wants to be left alone, it gets one more request before the deadline.
+    maxRetryAfter: Math.max(
+      context.deadlineMs - context.requestTimeoutMs,
+      Math.floor(context.deadlineMs / 2),
+    ),
+    delay: (attempt) => Math.min(FIRST_DELAY_MS * 2 ** (attempt - 1), LONGEST_DELAY_MS),
+    jitter: (delay) => delay * (0.5 + Math.random() / 2),
+    retryOnTimeout: true,
+    shouldRetry: ({ error }) =>
+      error instanceof BrokenConnectionError || error instanceof UnreachableError
+        ? true
+        : undefined,
+  };
+}
+
+/** ky is loaded when it is needed first, which is after COMMAND was started. */
+async function loadKy(): Promise<KyInstance> {
+  return (await import("ky")).default;
+}
+
+function describeStatus(response: Response): string {
+  return `${response.status} ${response.statusText}`.trimEnd();
+}
+
+function describeError(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  if (error.name === "TimeoutError") return "no answer in time";
+  if (error.name === "AbortError") return "given up";
+  if (error instanceof BrokenConnectionError) return `connection broke: ${error.message}`;
+  if (error instanceof UnreachableError) return `cannot be reached: ${error.message}`;
+  return redact(error.message);
+}
+
+/** Reads a body to its end, so that the connection can be used again; gives up on a long one. */
+async function readText(response: Response): Promise<string> {
+  const decoder = new TextDecoder();
+  let text = "";
+  let length = 0;
+  for await (const chunk of response.body ?? []) {
+    length += chunk.byteLength;
+    if (length > LONGEST_BODY_BYTES) break;
+    text += decoder.decode(chunk, { stream: true });
+  }
+  return text;
+}
+
+/** A preset: an HTTP sidecar's well-known addresses. */
+export interface HttpPreset {
+  /** The NAME in `--hook NAME`. */
+  readonly name: string;
+  /** One line for `--help`. */
+  readonly summary: string;
+  /** Where the sidecar listens unless the operator says otherwise: `http://localhost:9901`. */
+  readonly baseUrl: string;
+  /** The path, and the method if it is not POST, that makes it quit. */
+  readonly stop: { readonly path: string; readonly method?: string };
+  /** The path that says whether it is ready, and its origin where that is another one. */
+  readonly ready?: { readonly path: string; readonly baseUrl?: string };
+  /** Which statuses mean ready; 200 alone by default. */
+  readonly isReady?: (status: number) => boolean;
+  /** A harmless path on the origin that is told to quit, where `ready` has another origin. */
+  readonly warm?: { readonly path: string };
+  /** Headers for every request. */
+  readonly headers?: Readonly<Record<string, string>>;
+  /** What to do about a stop request that was answered like this. */
+  readonly hint?: (status: number) => string | undefined;
+}
+
+/**
+ * Makes a preset, to be asked for as `--hook NAME` or `--hook NAME=BASE_URL`. With a base URL of
+ * the operator's own, all paths are on that origin.
+ *
+ * @example
+ * ```ts
+ * import { httpPreset } from "./http.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const mine = httpPreset({
+ *   name: "mine",
+ *   summary: "my own sidecar",
+ *   baseUrl: "http://localhost:7777",
+ *   stop: { path: "/quit" },
+ *   ready: { path: "/ready" },
+ * });
+ * assertEquals(mine({ baseUrl: "http://localhost:1234" }).address, "http://localhost:1234/quit");
+ * ```
+ */
+export function httpPreset(preset: HttpPreset): NamedHook {
+  return nameHook(preset.name, preset.summary, (options) => presetHook(preset, options));
+}
+
+/** The hook of a preset, on the operator's own origin if there is one. */
+export function presetHook(preset: HttpPreset, options: PresetOptions = {}): Hook {
+  const own = options.baseUrl;
+  const on = (path: string, baseUrl: string) => ({ url: joinUrl(own ?? baseUrl, path) });
+  const { stop, ready, warm } = preset;
+  return httpHook({
+    name: preset.name,
+    stop: {
+      ...on(stop.path, preset.baseUrl),
+      ...(stop.method === undefined ? {} : { method: stop.method }),
+    },
+    ...(ready && { ready: on(ready.path, ready.baseUrl ?? preset.baseUrl) }),
+    ...(warm && { warm: on(warm.path, preset.baseUrl) }),
+    ...(preset.isReady && { isReady: preset.isReady }),
+    ...(preset.headers && { headers: preset.headers }),
+    ...(preset.hint && { hint: preset.hint }),
+  });
+}
+
+/**
+ * Puts a path on an origin.
+ *
+ * @throws {TypeError} if the base URL has a path, a query or a fragment of its own
+ */
+function joinUrl(baseUrl: string, path: string): string {
+  const match = /^([a-z+]+:\/\/[^/?#]+)\/?$/.exec(baseUrl);
+  if (match === null) throw new TypeError("expected an origin without a path: http://HOST:PORT");
+  return match[1] + path;
+}

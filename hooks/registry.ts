@@ -1,0 +1,69 @@
+/**
+ * The hooks that the command line knows by name, and how a TARGET is read.
+ *
+ * @module
+ */
+
+import type { Hook, NamedHook } from "../src/hook.ts";
+import { envoy } from "./envoy.ts";
+import { httpHook } from "./http.ts";
+import { istio } from "./istio.ts";
+
+/** All built-in presets: one line each. */
+export const PRESETS: readonly NamedHook[] = [
+  istio,
+  envoy,
+];
+
+/** What runs when the operator names no hook. */
+export const DEFAULT_TARGETS: readonly string[] = ["istio"];
+
+/** The forms of a TARGET that are no preset's name, for `--help`. */
+export const TARGET_FORMS: readonly (readonly [form: string, summary: string])[] = [
+  ["NAME=BASE_URL", "that preset's paths on another origin: istio=http://127.0.0.1:16020"],
+  ["[METHOD ]URL", "that request, POST by default; http://, https://, http+unix://%2Fpath.sock/"],
+  ["none", "nothing"],
+];
+
+/**
+ * Reads one TARGET.
+ *
+ * @param target as the operator typed it
+ * @param presets the hooks that are known by name
+ * @returns the hook; undefined for `none`
+ * @throws {TypeError} that says what was expected
+ *
+ * @example
+ * ```ts
+ * import { parseHook } from "./registry.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(parseHook("GET http://localhost:1234/quit")?.address, "http://localhost:1234/quit");
+ * ```
+ */
+export function parseHook(
+  target: string,
+  presets: readonly NamedHook[] = PRESETS,
+): Hook | undefined {
+  const text = target.trim();
+  if (text === "none") return undefined;
+  const [, method, url] = /^(?:([A-Z]+)\s+)?((?:https?|http\+unix):\/\/.*)$/.exec(text) ?? [];
+  if (url !== undefined) {
+    return httpHook({ name: hostOf(url), stop: { method: method ?? "POST", url } });
+  }
+  const [, name = text, baseUrl] = /^([^=]*)=(.*)$/.exec(text) ?? [];
+  const preset = presets.find(({ hookName }) => hookName === name);
+  if (preset === undefined) {
+    throw new TypeError(
+      `expected ${
+        presets.map(({ hookName }) => hookName).join(", ")
+      }, NAME=BASE_URL, a URL or none`,
+    );
+  }
+  return preset(baseUrl === undefined ? {} : { baseUrl });
+}
+
+/** What a sidecar without a name is called in the log. */
+function hostOf(url: string): string {
+  return /:\/\/(?:[^/?#@]*@)?([^/?#]+)/.exec(url)?.[1] ?? url;
+}

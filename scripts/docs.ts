@@ -1,0 +1,68 @@
+/**
+ * Writes the parts of the documentation that follow from the code, between their markers.
+ *
+ *     deno task docs
+ *
+ * A test fails when a page and the code differ.
+ *
+ * @module
+ */
+
+// deno-lint-ignore-file no-console
+
+import { defaultText, usage } from "../src/help.ts";
+import { ACTIONS, type Option, OPTIONS } from "../src/options.ts";
+
+const ROOT = new URL("../", import.meta.url);
+
+/** The README's table of options. */
+export function optionTable(): string {
+  const options: readonly Option<unknown>[] = Object.values(OPTIONS);
+  return markdownTable([
+    ["option", "variable", "default", "meaning"],
+    ...options.map((option) => [
+      `\`${usage(option)}\``,
+      `\`${option.variable}\``,
+      defaultText(option),
+      option.help,
+    ]),
+    ...ACTIONS.map(({ name, short, argument, help }) => {
+      const form = `\`--${name}${argument === undefined ? "" : ` ${argument}`}\``;
+      return [short === undefined ? form : `\`-${short}\`, ${form}`, "", "", help];
+    }),
+  ]);
+}
+
+/** A Markdown table as `deno fmt` lays it out; the first row is the heading. */
+export function markdownTable(rows: readonly (readonly string[])[]): string {
+  const [heading = [], ...others] = rows;
+  const widths = heading.map((_, column) =>
+    Math.max(3, ...rows.map((row) => (row[column] ?? "").length))
+  );
+  const line = (cells: readonly string[]) =>
+    `| ${widths.map((width, column) => (cells[column] ?? "").padEnd(width)).join(" | ")} |`;
+  const rule = widths.map((width) => "-".repeat(width));
+  return [heading, rule, ...others].map(line).join("\n");
+}
+
+/** Every part that follows from the code: the page, the marker around it, and its text. */
+export const PARTS: readonly { page: string; marker: string; text: () => string }[] = [
+  { page: "README.md", marker: "options", text: optionTable },
+];
+
+/** A page with the part between its markers replaced. */
+export function withPart(page: string, marker: string, text: string): string {
+  const [open, close] = [`<!-- ${marker} -->\n\n`, `\n\n<!-- /${marker} -->`];
+  const start = page.indexOf(open);
+  const end = page.indexOf(close, start);
+  if (start < 0 || end < 0) throw new Error(`no markers for ${marker}`);
+  return page.slice(0, start + open.length) + text + page.slice(end);
+}
+
+if (import.meta.main) {
+  for (const { page, marker, text } of PARTS) {
+    const url = new URL(page, ROOT);
+    Deno.writeTextFileSync(url, withPart(Deno.readTextFileSync(url), marker, text()));
+    console.log(`${page}: ${marker}`);
+  }
+}

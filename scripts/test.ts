@@ -1,0 +1,47 @@
+/**
+ * Every test: compiles the binary, then runs unit, integration and end-to-end tests, and the
+ * examples in the documentation.
+ *
+ *     deno task test [FILTER]
+ *
+ * @module
+ */
+
+// deno-lint-ignore-file no-console
+
+const ROOT = new URL("../", import.meta.url).pathname;
+
+/** Runs Deno, shows what it prints, and returns its exit code and its closing line. */
+async function deno(...args: string[]): Promise<{ code: number; lastLines: string }> {
+  const command = new Deno.Command(Deno.execPath(), { args, cwd: ROOT, stdout: "piped" });
+  const child = command.spawn();
+  let lastLines = "";
+  for await (const chunk of child.stdout) {
+    await Deno.stdout.write(chunk);
+    lastLines = (lastLines + new TextDecoder().decode(chunk)).slice(-500);
+  }
+  return { code: (await child.status).code, lastLines };
+}
+
+const filter = Deno.args.flatMap((text) => ["--filter", text]);
+const compiled = Deno.env.get("WRAPPER_TEST_BINARY") !== undefined ||
+  (await deno("run", "--allow-all", "scripts/compile.ts")).code === 0;
+if (!compiled) {
+  console.error("the binary could not be compiled, so nothing was tested");
+  Deno.exit(1);
+}
+const { code, lastLines } = await deno(
+  "test",
+  "--quiet",
+  "--parallel",
+  "--allow-all",
+  "--doc",
+  ...filter,
+  "mod.ts",
+  "src",
+  "hooks",
+  "tests",
+);
+const count = (what: string) => new RegExp(`(\\d+) ${what}`).exec(lastLines)?.[1] ?? "0";
+console.log(`${count("passed")} passed, ${count("failed")} failed, ${count("ignored")} skipped`);
+Deno.exit(code);

@@ -1,0 +1,124 @@
+/**
+ * COMMAND: its start, the signals and time limits while it runs, and its end.
+ *
+ * @module
+ */
+
+import { formatDuration } from "./duration.ts";
+import type { Report } from "./log.ts";
+import { type Child, errorCode, type Exit, kill, type SignalName, spawn } from "./platform.ts";
+
+/** COMMAND could not be started. */
+export class StartError extends Error {
+  override readonly name = "StartError";
+  /** 127 if it is not found, 126 if it cannot be executed, 125 if the system had no room for it. */
+  readonly exitCode: number;
+
+  /** Says why, in a few words, and with which exit code. */
+  constructor(reason: string, exitCode: number, options: ErrorOptions) {
+    super(reason, options);
+    this.exitCode = exitCode;
+  }
+}
+
+/** The limits within which COMMAND runs. */
+export interface CommandOptions {
+  /** The longest run, in milliseconds; 0 is without a limit. */
+  readonly timeoutMs: number;
+  /** From a signal that asks it to end to SIGKILL, in milliseconds; 0 is never. */
+  readonly killAfterMs: number;
+  /** Whether it leads a session of its own, and signals go to its whole process group. */
+  readonly processGroup: boolean;
+}
+
+/** COMMAND, running. */
+export interface RunningCommand {
+  /** Its process id. */
+  readonly pid: number;
+  /** How it ended, and whether the time limit ended it; never rejects. */
+  readonly end: Promise<Exit & { readonly timedOut: boolean }>;
+  /** Passes a signal on. */
+  send(signal: SignalName): void;
+}
+
+const REASONS: Readonly<Record<string, readonly [reason: string, exitCode: number]>> = {
+  ENOENT: ["not found", 127],
+  EACCES: ["permission denied", 126],
+  EISDIR: ["is a folder", 126],
+  ENOTDIR: ["not found: a part of its path is no folder", 127],
+  ENOEXEC: ["not an executable of this machine, or a script without #!", 126],
+  E2BIG: ["arguments and environment are too long", 126],
+  ENAMETOOLONG: ["its name is too long", 126],
+  ELOOP: ["too many symbolic links", 126],
+  ETXTBSY: ["the file is being written", 126],
+  EAGAIN: ["no more processes can be started here", 125],
+  ENOMEM: ["out of memory", 125],
+  EMFILE: ["too many open files", 125],
+  ENFILE: ["too many open files in the system", 125],
+};
+
+/**
+ * Starts COMMAND with the wrapper's own stdin, stdout, stderr, environment and working directory.
+ *
+ * @throws {StartError} if it could not be started
+ */
+export function startCommand(
+  words: readonly string[],
+  options: CommandOptions,
+  log: Report,
+): RunningCommand {
+  const child = spawnOrExplain(words, options);
+  log("command-started", { command: words[0] ?? "", pid: child.pid });
+  return superviseCommand(child, options, log);
+}
+
+function spawnOrExplain(words: readonly string[], options: CommandOptions): Child {
+  try {
+    return spawn(words, { newSession: options.processGroup });
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    const [reason, exitCode] = REASONS[errorCode(error)] ?? [message, 126];
+    throw new StartError(reason, exitCode, { cause: error });
+  }
+}
+
+function superviseCommand(child: Child, options: CommandOptions, log: Report): RunningCommand {
+  const target = options.processGroup ? -child.pid : child.pid;
+  const timers = new Set<ReturnType<typeof setTimeout>>();
+  let timedOut = false;
+  let killing = false;
+
+  function after(ms: number, action: () => void) {
+    if (ms > 0) timers.add(setTimeout(action, ms));
+  }
+
+  /** SIGTERM, SIGINT and SIGQUIT ask COMMAND to end, and start the clock of `--kill-after`. */
+  function startKillClock(signal: SignalName) {
+    if (killing || !["SIGTERM", "SIGINT", "SIGQUIT"].includes(signal)) return;
+    killing = true;
+    after(options.killAfterMs, () => {
+      log("command-killed", { signal, limit: formatDuration(options.killAfterMs) });
+      kill(target, "SIGKILL");
+    });
+  }
+
+  function send(signal: SignalName) {
+    log("signal-forwarded", { signal });
+    kill(target, signal);
+    startKillClock(signal);
+  }
+
+  after(options.timeoutMs, () => {
+    timedOut = true;
+    log("command-timeout", { limit: formatDuration(options.timeoutMs) });
+    send("SIGTERM");
+    // A stopped process gets SIGTERM only once it goes on.
+    kill(target, "SIGCONT");
+  });
+
+  const end = child.exit.then((exit) => {
+    for (const timer of timers) clearTimeout(timer);
+    return { ...exit, timedOut };
+  });
+  return { pid: child.pid, end, send };
+}

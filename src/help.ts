@@ -1,0 +1,79 @@
+/**
+ * The texts that the command line prints on request.
+ *
+ * @module
+ */
+
+import { TARGET_FORMS } from "../hooks/registry.ts";
+import type { NamedHook } from "./hook.ts";
+import { ACTIONS, type Option, OPTIONS } from "./options.ts";
+import { redact } from "./redact.ts";
+import type { Invocation } from "./settings.ts";
+
+/** The default of an option in words. */
+export function defaultText<Value>(option: Option<Value>): string {
+  return option.defaultText ?? option.kind.format(option.defaultValue(() => undefined));
+}
+
+/** An option as it is typed: `--hook TARGET`. */
+export function usage<Value>(option: Option<Value>): string {
+  return `--${option.name} ${option.kind.placeholder}`.trimEnd();
+}
+
+/** `--help`. */
+export function helpText(presets: readonly NamedHook[]): string {
+  const options: readonly Option<unknown>[] = Object.values(OPTIONS);
+  const rows = options.map((option) =>
+    `  ${usage(option)}\n      ${option.help}\n      ${option.variable}, default ${
+      defaultText(option)
+    }`
+  );
+  const actions = ACTIONS.map(({ name, short, help }) =>
+    `  ${short === undefined ? "" : `-${short}, `}--${name}\n      ${help}`
+  );
+  const targets = [
+    ...presets.map(({ hookName, summary }) => [hookName, summary] as const),
+    ...TARGET_FORMS,
+  ].map(([form, summary]) => `  ${form.padEnd(20)} ${summary}`);
+  return `wrapper runs COMMAND, tells the pod's sidecars to quit when it is over, and exits with its code.
+
+Usage: wrapper [OPTION...] [--] COMMAND [ARG...]
+
+Options
+${[...rows, ...actions].join("\n")}
+
+Targets
+${targets.join("\n")}
+
+Durations: 500ms, 30s, 1m30s, 2h, 0; a bare number is seconds.
+Exit code: COMMAND's own; 128+N if signal N ended it; 124 --timeout; 125 the wrapper failed;
+126 COMMAND cannot be executed; 127 COMMAND is not found.
+`;
+}
+
+/** `--print-config`. */
+export function configText({ settings, origins }: Invocation): string {
+  const config: Record<string, { value: unknown; from: string }> = {};
+  function add<Value>(option: Option<Value>, value: Value, from: string) {
+    config[option.name] = {
+      value: Array.isArray(value)
+        ? value.map((item) => redact(String(item)))
+        : typeof value === "boolean" || option.kind.placeholder === "N"
+        ? value
+        : option.kind.format(value),
+      from,
+    };
+  }
+  function addSetting<Key extends keyof typeof OPTIONS>(key: Key) {
+    add<typeof settings[Key]>(OPTIONS[key], settings[key], origins.get(key) ?? "default");
+  }
+  for (const key of keysOf(OPTIONS)) addSetting(key);
+  return JSON.stringify(config, null, 2) + "\n";
+}
+
+/** An object's own keys, with their type. */
+function keysOf<Key extends string>(object: Readonly<Record<Key, unknown>>): Key[] {
+  const keys: Key[] = [];
+  for (const key in object) if (Object.hasOwn(object, key)) keys.push(key);
+  return keys;
+}

@@ -1,0 +1,156 @@
+/**
+ * What a hook is: the thing that knows how to find one sidecar and how to stop it.
+ *
+ * @module
+ */
+
+/** What one look at a sidecar found. */
+export interface Look {
+  /**
+   * - `ready`: it answers, and says that it is ready
+   * - `present`: it answers, but is not ready
+   * - `absent`: nobody is there
+   */
+  readonly state: "ready" | "present" | "absent";
+  /** What was seen, in a few words for a person: `200 OK`, `connection refused`. */
+  readonly answer: string;
+}
+
+/** What came of telling a sidecar to quit. */
+export interface Stop {
+  /**
+   * - `stopped`: it took the request
+   * - `absent`: nobody is there; the caller decides what that means
+   * - `failed`: it is there and did not take the request
+   */
+  readonly state: "stopped" | "absent" | "failed";
+  /** What was seen, in a few words for a person: `200 OK`, `no answer within 5s`. */
+  readonly answer: string;
+  /** What the operator can do about a failure, as a sentence. */
+  readonly hint?: string;
+}
+
+/** The job as far as it is known while hooks run. */
+export interface JobSummary {
+  /** COMMAND's words, the first only: arguments may hold secrets. */
+  readonly command: string;
+  /** The exit code that the job has so far; a hook that fails under `strict` can still change it. */
+  readonly exitCode: number;
+  /** The signal that ended COMMAND, if one did. */
+  readonly signal?: string;
+  /** How long COMMAND ran, in milliseconds; 0 if it never started. */
+  readonly durationMs: number;
+  /** COMMAND's process id, if it was started. */
+  readonly pid?: number;
+}
+
+/** What a hook is given each time that it is called. */
+export interface HookContext {
+  /** Aborted when the hook shall give up: its deadline is over, or the user does not want to wait. */
+  readonly signal: AbortSignal;
+  /** The longest that one attempt at one request may take, in milliseconds. */
+  readonly requestTimeoutMs: number;
+  /** The longest that this whole call may take, in milliseconds; `signal` is aborted then. */
+  readonly deadlineMs: number;
+  /** How often a failed attempt may be repeated. */
+  readonly retries: number;
+  /** Whether the sidecar has ever given a sign of life. */
+  readonly wasSeen: () => boolean;
+  /** To be called at the sidecar's first sign of life. */
+  readonly markSeen: () => void;
+  /** Writes a line to the log at level `debug`; the hook's name stands before it. */
+  readonly debug: (text: string) => void;
+  /** The job, once COMMAND is over; undefined before. */
+  readonly job?: JobSummary;
+}
+
+/**
+ * One sidecar: how to see whether it is there, and how to make it quit.
+ *
+ * Presence, the startup window and log lines are the caller's business. A hook only says what it
+ * saw. What it throws counts as a failure with that error's message.
+ *
+ * @example
+ * ```ts
+ * import type { Hook } from "./hook.ts";
+ *
+ * const lockFile: Hook = {
+ *   name: "lock-file",
+ *   address: "/shared/lock",
+ *   look: () => Promise.resolve({ state: "ready", answer: "always" }),
+ *   stop: async () => {
+ *     await Deno.remove("/shared/lock");
+ *     return { state: "stopped", answer: "removed" };
+ *   },
+ * };
+ * console.log(lockFile.name);
+ * ```
+ */
+export interface Hook {
+  /** What the operator calls it; it stands in each log line. */
+  readonly name: string;
+  /** Where the sidecar is told to quit, for people to read. Without credentials or query. */
+  readonly address: string;
+  /** Where {@linkcode Hook.look} looks, if that is another place than `address`. */
+  readonly readyAddress?: string;
+  /** Looks once, harmlessly, whether the sidecar is there and ready. */
+  look(context: HookContext): Promise<Look>;
+  /**
+   * Looks once, harmlessly, whether the sidecar is there, at the very address that will be told to
+   * quit, so that the connection is made already. Without it, {@linkcode Hook.look} is used.
+   */
+  warm?(context: HookContext): Promise<Look>;
+  /** Tells the sidecar to quit; repeats failed attempts itself as `context` allows. */
+  stop(context: HookContext): Promise<Stop>;
+}
+
+/** What a preset's function takes. */
+export interface PresetOptions {
+  /** The origin that the preset's paths are on: `http://127.0.0.1:16020`. */
+  readonly baseUrl?: string;
+}
+
+/** A hook that can be asked for by name: `--hook NAME` or `--hook NAME=BASE_URL`. */
+export interface NamedHook<Options extends PresetOptions = PresetOptions> {
+  /** Makes the hook. */
+  (options?: Options): Hook;
+  /** The NAME. */
+  readonly hookName: string;
+  /** One line for `--help`. */
+  readonly summary: string;
+}
+
+/**
+ * Gives a function that makes hooks a name, so that a command line can ask for it.
+ *
+ * @param hookName the NAME in `--hook NAME`: small letters, digits and hyphens
+ * @param summary one line for `--help`
+ * @param create makes the hook
+ * @throws {TypeError} if the name has another form
+ *
+ * @example
+ * ```ts
+ * import { nameHook } from "./hook.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const mine = nameHook("mine", "my own sidecar", () => ({
+ *   name: "mine",
+ *   address: "nowhere",
+ *   look: () => Promise.resolve({ state: "absent", answer: "never there" }),
+ *   stop: () => Promise.resolve({ state: "absent", answer: "never there" }),
+ * }));
+ * assertEquals(mine().name, "mine");
+ * ```
+ */
+export function nameHook<Options extends PresetOptions = PresetOptions>(
+  hookName: string,
+  summary: string,
+  create: (options: Options | undefined) => Hook,
+): NamedHook<Options> {
+  if (!/^[a-z][a-z0-9-]*$/.test(hookName)) {
+    throw new TypeError(
+      `hook name ${JSON.stringify(hookName)}: expected small letters, digits and hyphens`,
+    );
+  }
+  return Object.assign((options?: Options) => create(options), { hookName, summary });
+}

@@ -1,0 +1,125 @@
+/**
+ * The command line as a function: argv and environment in, exit code out.
+ *
+ * @module
+ */
+
+import { DEFAULT_TARGETS, parseHook, PRESETS } from "../hooks/registry.ts";
+import { configText, helpText } from "./help.ts";
+import type { Hook, NamedHook } from "./hook.ts";
+import { createLogger, type Logger, reportTo } from "./log.ts";
+import { environmentVariable, runtimeName, writeText } from "./platform.ts";
+import { quit, run, type RunOptions } from "./run.ts";
+import { explain, type Invocation, readInvocation } from "./settings.ts";
+import { BUILD, VERSION } from "./version.ts";
+
+/** What {@linkcode main} can be given beside argv. */
+export interface MainOptions {
+  /** Hooks of one's own, to be asked for by name; one of a built-in name takes its place. */
+  readonly hooks?: readonly NamedHook[];
+}
+
+/** The exit code of a usage error, or any other failure of the wrapper's own. */
+const WRAPPER_FAILED = 125;
+
+/**
+ * Runs the command line.
+ *
+ * @param args the words after the program's name
+ * @param options hooks of one's own
+ * @returns the exit code; the caller exits with it
+ *
+ * @example
+ * ```ts
+ * import { main } from "./main.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(await main(["--hook", "none", "--log-level", "error", "sh", "-c", "exit 3"]), 3);
+ * ```
+ */
+export async function main(args: readonly string[], options: MainOptions = {}): Promise<number> {
+  const own = options.hooks ?? [];
+  const ownNames = new Set(own.map(({ hookName }) => hookName));
+  const presets = [...PRESETS.filter(({ hookName }) => !ownNames.has(hookName)), ...own];
+  const invocation = readInvocation(args, environmentVariable);
+
+  if (invocation.action === "help") return print(helpText(presets));
+  if (invocation.action === "version") return print(versionText());
+
+  const { hooks, problems } = readHooks(invocation, presets);
+  const logger = createLogger({
+    level: invocation.settings.logLevel,
+    format: invocation.settings.logFormat,
+    write: writeLogLine,
+  });
+  const log = reportTo(logger);
+  for (const problem of problems) log("settings-error", { problem });
+  if (invocation.action === "print-config") {
+    return problems.length > 0 ? WRAPPER_FAILED : print(configText(invocation));
+  }
+  const runOptions = toRunOptions(invocation, hooks, logger);
+  if (problems.length > 0) {
+    // A typo must not leave the pod hanging.
+    const job = { command: invocation.command[0] ?? "", exitCode: WRAPPER_FAILED, durationMs: 0 };
+    await quit(hooks, runOptions, job);
+    return WRAPPER_FAILED;
+  }
+  return (await run(invocation.command, runOptions)).exitCode;
+}
+
+/** The hooks whose TARGETs can be read; the default one if none can. */
+function readHooks(invocation: Invocation, presets: readonly NamedHook[]) {
+  const problems = [...invocation.problems];
+  const hooks: Hook[] = [];
+  const origin = invocation.origins.get("hook") ?? "default";
+  let read = 0;
+  for (const target of invocation.settings.hook) {
+    try {
+      const hook = parseHook(target, presets);
+      if (hook !== undefined) hooks.push(hook);
+      read++;
+    } catch (error) {
+      problems.push(explain(origin, target, error instanceof Error ? error.message : ""));
+    }
+  }
+  if (read > 0) return { hooks, problems };
+  const defaults = DEFAULT_TARGETS.map((target) => parseHook(target, presets));
+  return { hooks: defaults.filter((hook) => hook !== undefined), problems };
+}
+
+function toRunOptions({ settings }: Invocation, hooks: readonly Hook[], log: Logger): RunOptions {
+  return {
+    hooks,
+    log,
+    forwardSignals: true,
+    on: settings.on,
+    waitMs: settings.wait,
+    onWaitTimeout: settings.onWaitTimeout,
+    startupWindowMs: settings.startupWindow,
+    requestTimeoutMs: settings.requestTimeout,
+    shutdownTimeoutMs: settings.shutdownTimeout,
+    retries: settings.retries,
+    strict: settings.strict,
+    timeoutMs: settings.timeout,
+    killAfterMs: settings.killAfter,
+    processGroup: settings.processGroup,
+  };
+}
+
+function versionText(): string {
+  return `wrapper ${VERSION} (${runtimeName()}, ${BUILD})\n`;
+}
+
+function print(text: string): number {
+  writeText("stdout", text);
+  return 0;
+}
+
+/** A log line that cannot be written is lost, and nothing else. */
+function writeLogLine(line: string): void {
+  try {
+    writeText("stderr", line);
+  } catch {
+    // The reader of stderr is gone, or the disk behind it is full: the hooks matter more.
+  }
+}

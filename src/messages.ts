@@ -1,0 +1,171 @@
+/**
+ * Every line that the wrapper can log, in one place: one vocabulary, and one source for the page
+ * in `docs/` that explains them.
+ *
+ * @module
+ */
+
+/** How important a line is. */
+export type LogLevel = "error" | "warn" | "info" | "debug";
+
+/** One kind of log line. */
+export interface Message {
+  /** From which `--log-level` on it is shown. */
+  readonly level: LogLevel;
+  /** The line, with `{field}` where a field's value goes. */
+  readonly text: string;
+  /** What it means for the pod, and what to do, for the page in `docs/`. */
+  readonly meaning: string;
+}
+
+/** All messages by their event name, which is stable: alerts may be built on it. */
+export const MESSAGES = {
+  "settings-error": {
+    level: "error",
+    text: "{problem}",
+    meaning:
+      "An option or a variable is wrong, or COMMAND is missing. COMMAND is not started; the hooks that could be read run, so that the pod ends; exit code 125. Mend the manifest.",
+  },
+  "command-not-started": {
+    level: "error",
+    text: "cannot start {command}: {reason} (exit code {code})",
+    meaning:
+      "COMMAND is not found (127), cannot be executed (126), or the system had no room for another process (125). The hooks run all the same. Look at the image's PATH, the file's mode and its architecture.",
+  },
+  "command-started": {
+    level: "debug",
+    text: "started {command} as process {pid}",
+    meaning: "COMMAND runs.",
+  },
+  "command-ended": {
+    level: "info",
+    text: "command ended with exit code {code} after {duration}",
+    meaning:
+      "COMMAND is over. 128 + N stands for the end by signal N. The hooks run next, then the wrapper exits with this code.",
+  },
+  "command-timeout": {
+    level: "warn",
+    text: "command still runs after {limit} (--timeout): sending SIGTERM",
+    meaning: "COMMAND ran longer than it may. It is told to end, and the exit code will be 124.",
+  },
+  "command-killed": {
+    level: "warn",
+    text: "command still runs {limit} after {signal} (--kill-after): sending SIGKILL",
+    meaning: "COMMAND did not heed the signal in time and is ended the hard way.",
+  },
+  "signal-forwarded": {
+    level: "debug",
+    text: "{signal} passed on to the command",
+    meaning: "The wrapper got this signal, and COMMAND has it now.",
+  },
+  "wait-started": {
+    level: "info",
+    text: "waiting up to {limit} for {hooks} to be ready",
+    meaning: "COMMAND starts as soon as every sidecar is ready (--wait).",
+  },
+  "wait-ended": {
+    level: "info",
+    text: "{hooks} ready after {duration}",
+    meaning: "Every sidecar is ready; COMMAND starts now.",
+  },
+  "wait-timeout": {
+    level: "error",
+    text: "not ready after {limit} (--wait): {hooks}; {consequence}",
+    meaning:
+      "A sidecar was not ready in time. By default the job fails with 125 and the hooks run; with `--on-wait-timeout start` COMMAND starts anyway. Look at that container's log.",
+  },
+  "wait-interrupted": {
+    level: "warn",
+    text: "{signal} while waiting for the sidecars: command not started (exit code {code})",
+    meaning: "The pod is being deleted before COMMAND began. The hooks run and the wrapper ends.",
+  },
+  "sidecar-seen": {
+    level: "debug",
+    text: "{hook}: seen at {address} ({answer})",
+    meaning: "The sidecar answered for the first time. It will be stopped when COMMAND is over.",
+  },
+  "sidecar-expected": {
+    level: "info",
+    text: "{hook}: not there yet; expecting it for another {remaining} (--startup-window)",
+    meaning:
+      "COMMAND is over and this sidecar has never answered. In a pod it may still be starting, so the wrapper waits for it to the end of the startup window. Set --startup-window lower, or name only the hooks of sidecars that are there.",
+  },
+  "hook-note": {
+    level: "debug",
+    text: "{hook}: {text}",
+    meaning: "A hook tells what it does, such as a failed attempt that is repeated.",
+  },
+  "hook-stopped": {
+    level: "info",
+    text: "{hook}: told to quit ({answer}) in {duration}",
+    meaning: "The sidecar took the stop request. Its container ends now.",
+  },
+  "hook-already-stopped": {
+    level: "info",
+    text: "{hook}: has already stopped ({answer})",
+    meaning: "The sidecar was seen before and is gone now: nothing was left to do.",
+  },
+  "hook-no-sidecar": {
+    level: "info",
+    text: "{hook}: no such sidecar ({answer} at {address})",
+    meaning:
+      "Nothing has ever answered at this address and the startup window is over. If the pod does have this sidecar, it listens somewhere else: name its address with `--hook NAME=URL`.",
+  },
+  "hook-failed": {
+    level: "error",
+    text: "{hook}: NOT stopped, the pod may not end: {answer}. {hint}",
+    meaning:
+      "The sidecar is there and did not take the stop request before the deadline. Its container keeps running, and so does the pod. The exit code stays COMMAND's, but for --strict.",
+  },
+  "hooks-skipped": {
+    level: "info",
+    text: "hooks not run: exit code {code} and --on {on}",
+    meaning: "The operator asked for hooks only on success, or only on failure.",
+  },
+  "hooks-signal": {
+    level: "warn",
+    text: "{signal} while hooks run: once more ends them at once",
+    meaning: "The wrapper keeps stopping the sidecars, each to its deadline.",
+  },
+  "hooks-interrupted": {
+    level: "warn",
+    text: "{signal} again: hooks given up",
+    meaning: "Someone wants the wrapper to end now. Sidecars that were not yet stopped live on.",
+  },
+  "strict-failure": {
+    level: "error",
+    text: "command succeeded but a hook failed: exit code 125 (--strict)",
+    meaning: "With --strict a sidecar that could not be stopped fails the job.",
+  },
+  "termination-log-failed": {
+    level: "warn",
+    text: "cannot write the termination log {path}: {reason}",
+    meaning:
+      "The summary is lost; nothing else is. Look at the path and at the container's mounts.",
+  },
+  "internal-error": {
+    level: "error",
+    text: "error in the wrapper itself: {reason}",
+    meaning: "This should not happen. The hooks run and the exit code is 125. Please report it.",
+  },
+} as const satisfies Record<string, Message>;
+
+/** The name of a message. */
+export type EventName = keyof typeof MESSAGES;
+
+type FieldNames<Text extends string> = Text extends `${string}{${infer Name}}${infer Rest}`
+  ? Name | FieldNames<Rest>
+  : never;
+
+/** The fields of a message: one for each `{field}` in its text. */
+export type Fields<Event extends EventName> = {
+  readonly [Name in FieldNames<typeof MESSAGES[Event]["text"]>]: string | number;
+};
+
+/** The line for a person: the message's text with its fields filled in. */
+export function messageText<Event extends EventName>(event: Event, fields: Fields<Event>): string {
+  const values = new Map<string, string | number>(Object.entries(fields));
+  return MESSAGES[event].text
+    .replaceAll(/\{(\w+)\}/g, (_, name: string) => String(values.get(name) ?? ""))
+    .trimEnd();
+}

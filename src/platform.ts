@@ -1,0 +1,283 @@
+/**
+ * Every call that only Deno has stands here, so that one other file of the same shape
+ * (`platform.node.ts`) makes the library run on Node.
+ *
+ * @module
+ */
+
+/** How a command ended: `code` is 128 + N when signal N ended it. */
+export interface Exit {
+  /** The exit code as a shell would show it. */
+  readonly code: number;
+  /** The signal that ended the command, if one did: `SIGTERM`, or a bare number like `35`. */
+  readonly signal?: string;
+}
+
+/** A command that runs. */
+export interface Child {
+  /** Its process id. */
+  readonly pid: number;
+  /** Settles when the command is over; never rejects. */
+  readonly exit: Promise<Exit>;
+}
+
+/** Where a connection goes: a host and port, or the path of a Unix socket. */
+export type SocketAddress =
+  | { readonly hostname: string; readonly port: number }
+  | { readonly path: string };
+
+/** An HTTP client that is bound to one address, whatever the URL says. */
+export interface HttpClient {
+  /** Sends one request to that address, never by a proxy. */
+  fetch(request: Request): Promise<Response>;
+}
+
+/** The system's name of an error, `ENOENT` for one; an empty string where it has none. */
+export function errorCode(error: unknown): string {
+  if (!(error instanceof Error)) return "";
+  if ("code" in error && typeof error.code === "string") return error.code;
+  // Deno gives some errors of the system no code: "Exec format error (os error 8)".
+  const number = /\(os error (\d+)\)/.exec(error.message)?.[1];
+  const names: Record<string, string> = {
+    "2": "ENOENT",
+    "7": "E2BIG",
+    "8": "ENOEXEC",
+    "11": "EAGAIN",
+    "12": "ENOMEM",
+    "13": "EACCES",
+    "20": "ENOTDIR",
+    "21": "EISDIR",
+    "23": "ENFILE",
+    "24": "EMFILE",
+    "26": "ETXTBSY",
+    "36": "ENAMETOOLONG",
+    "40": "ELOOP",
+    "111": "ECONNREFUSED",
+  };
+  if (number !== undefined && names[number] !== undefined) return names[number];
+  // Deno looks COMMAND up on PATH itself and then has no number either.
+  return error instanceof Deno.errors.NotFound ? "ENOENT" : "";
+}
+
+/** A variable of the environment; undefined if it is not set, or not UTF-8. */
+export function environmentVariable(name: string): string | undefined {
+  try {
+    return Deno.env.get(name);
+  } catch (error) {
+    // Deno refuses to hand out a value that is not UTF-8. COMMAND inherits it all the same.
+    if (error instanceof TypeError) return undefined;
+    throw error;
+  }
+}
+
+/** This process's own id. */
+export function processId(): number {
+  return Deno.pid;
+}
+
+/** Whether file descriptor 1 or 2 is a terminal. */
+export function isTerminal(stream: "stdout" | "stderr"): boolean {
+  return Deno[stream].isTerminal();
+}
+
+/**
+ * Starts a command with the caller's own stdin, stdout, stderr, environment and working directory.
+ *
+ * @throws an error whose {@linkcode errorCode} says why it could not be started.
+ */
+export function spawn(words: readonly string[], options: { newSession: boolean }): Child {
+  const [file, ...args] = words;
+  if (file === undefined) throw new TypeError("no command to start");
+  const child = new Deno.Command(file, {
+    args,
+    stdin: "inherit",
+    stdout: "inherit",
+    stderr: "inherit",
+    detached: options.newSession,
+  }).spawn();
+  return { pid: child.pid, exit: child.status.then(toExit, unnamedSignal) };
+}
+
+function toExit(status: Deno.CommandStatus): Exit {
+  return status.signal === null
+    ? { code: status.code }
+    : { code: status.code, signal: status.signal };
+}
+
+/** A real-time signal has no name in Deno, and the status is then an error that holds its number. */
+function unnamedSignal(error: unknown): Exit {
+  const number = /signal: (\d+)/i.exec(String(error))?.[1];
+  return number === undefined ? { code: 125 } : { code: 128 + Number(number), signal: number };
+}
+
+/** The signals that can be caught here. A real-time signal has no name for Deno. */
+export const CATCHABLE_SIGNALS = [
+  "SIGABRT",
+  "SIGALRM",
+  "SIGBUS",
+  "SIGCHLD",
+  "SIGCONT",
+  "SIGHUP",
+  "SIGINT",
+  "SIGIO",
+  "SIGPIPE",
+  "SIGPROF",
+  "SIGPWR",
+  "SIGQUIT",
+  "SIGSTKFLT",
+  "SIGSYS",
+  "SIGTERM",
+  "SIGTRAP",
+  "SIGTSTP",
+  "SIGTTIN",
+  "SIGTTOU",
+  "SIGURG",
+  "SIGUSR1",
+  "SIGUSR2",
+  "SIGVTALRM",
+  "SIGWINCH",
+  "SIGXCPU",
+  "SIGXFSZ",
+] as const;
+
+/** A signal that can be caught. */
+export type CatchableSignal = typeof CATCHABLE_SIGNALS[number];
+
+/** Every signal that can be sent by name. */
+export type SignalName = CatchableSignal | "SIGKILL" | "SIGSTOP" | "SIGILL" | "SIGFPE" | "SIGSEGV";
+
+/** Calls `listener` for each such signal that this process gets, instead of what it would do. */
+export function addSignalListener(signal: CatchableSignal, listener: () => void): void {
+  Deno.addSignalListener(signal, listener);
+}
+
+/** Undoes {@linkcode addSignalListener}. */
+export function removeSignalListener(signal: CatchableSignal, listener: () => void): void {
+  Deno.removeSignalListener(signal, listener);
+}
+
+/**
+ * Sends a signal to a process, or to a process group if `pid` is negative.
+ *
+ * @returns false if there is no such process any more.
+ */
+export function kill(pid: number, signal: SignalName): boolean {
+  try {
+    Deno.kill(pid, signal);
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound || errorCode(error) === "ESRCH") return false;
+    throw error;
+  }
+}
+
+/** An HTTP client for one address. */
+export function openHttpClient(address: SocketAddress): HttpClient {
+  if ("path" in address) {
+    const client = Deno.createHttpClient({ proxy: { transport: "unix", path: address.path } });
+    return { fetch: (request) => fetch(request, { client }) };
+  }
+  const host = address.hostname.includes(":") ? `[${address.hostname}]` : address.hostname;
+  return {
+    fetch: (request) => {
+      directClient ??= createDirectClient();
+      const url = new URL(request.url);
+      if (url.hostname === host) return fetch(request, { client: directClient });
+      url.hostname = host;
+      return fetch(new Request(url, request), { client: directClient });
+    },
+  };
+}
+
+let directClient: Deno.HttpClient | undefined;
+
+/**
+ * A client that goes straight to the address. Deno takes a proxy from these variables when the
+ * client is made, even for localhost, and has no option against it; so they are out of sight just
+ * for that call. Nothing else runs meanwhile, and COMMAND inherits them as they were.
+ */
+function createDirectClient(): Deno.HttpClient {
+  const names = [
+    "HTTP_PROXY",
+    "http_proxy",
+    "HTTPS_PROXY",
+    "https_proxy",
+    "ALL_PROXY",
+    "all_proxy",
+  ];
+  const hidden = names.map((name) => [name, environmentVariable(name)] as const);
+  try {
+    for (const [name, value] of hidden) if (value !== undefined) Deno.env.delete(name);
+    // No idle time-out: a kept connection needs no timer, so that nothing wakes up meanwhile.
+    return Deno.createHttpClient({ poolIdleTimeout: false });
+  } finally {
+    for (const [name, value] of hidden) if (value !== undefined) Deno.env.set(name, value);
+  }
+}
+
+/**
+ * Opens a connection and closes it again.
+ *
+ * @returns false if nobody listens at that address.
+ * @throws the system's error where it is anything else than "nobody listens".
+ */
+export async function acceptsConnections(address: SocketAddress): Promise<boolean> {
+  try {
+    const connection = "path" in address
+      ? await Deno.connect({ transport: "unix", path: address.path })
+      : await Deno.connect(address);
+    connection.close();
+    return true;
+  } catch (error) {
+    const code = errorCode(error);
+    if (code === "ECONNREFUSED" || code === "ENOENT") return false;
+    throw error;
+  }
+}
+
+/**
+ * Writes all of a text to a standard stream.
+ *
+ * @throws the system's error, `EPIPE` when the reader is gone.
+ */
+export function writeText(stream: "stdout" | "stderr", text: string): void {
+  const bytes = new TextEncoder().encode(text);
+  for (let done = 0; done < bytes.length;) {
+    done += Deno[stream].writeSync(bytes.subarray(done));
+  }
+}
+
+/** The whole of a file as text. */
+export function readTextFile(path: string): string {
+  return Deno.readTextFileSync(path);
+}
+
+/** Names in a folder. */
+export function listFolder(path: string): string[] {
+  return [...Deno.readDirSync(path)].map((entry) => entry.name);
+}
+
+/** What a symbolic link points at. */
+export function readLink(path: string): string {
+  return Deno.readLinkSync(path);
+}
+
+/** Writes a file, over what it held before. */
+export function writeTextFile(path: string, text: string): void {
+  Deno.writeTextFileSync(path, text);
+}
+
+/** Gives a file another name, in one step that nobody sees half done. */
+export function renameFile(from: string, to: string): void {
+  Deno.renameSync(from, to);
+}
+
+/** Removes a file. */
+export function removeFile(path: string): void {
+  Deno.removeSync(path);
+}
+
+/** The runtime with its version, for `--version`. */
+export function runtimeName(): string {
+  return `deno ${Deno.version.deno}, ${Deno.build.target}`;
+}

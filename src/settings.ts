@@ -1,0 +1,207 @@
+/**
+ * From argv and the environment to settings.
+ *
+ * @module
+ */
+
+// @ts-types="../types/std_cli_parse_args.d.ts"
+import { parseArgs } from "@std/cli/parse-args";
+// @ts-types="../types/std_text_levenshtein_distance.d.ts"
+import { levenshteinDistance } from "@std/text/levenshtein-distance";
+import {
+  type Action,
+  ACTIONS,
+  type Environment,
+  type Option,
+  OPTIONS,
+  type Settings,
+} from "./options.ts";
+import { redact } from "./redact.ts";
+
+/** Where a setting's value came from: `--retries`, `WRAPPER_RETRIES` or `default`. */
+export type Origin = string;
+
+/** What was read from the command line and the environment. */
+export interface Invocation {
+  /** COMMAND and its words, byte for byte. */
+  readonly command: readonly string[];
+  /** What to do instead of running COMMAND. */
+  readonly action?: Action;
+  /** The settings; where a value was wrong, its default. */
+  readonly settings: Settings;
+  /** Where each setting came from. */
+  readonly origins: ReadonlyMap<keyof Settings, Origin>;
+  /** Everything that was wrong, each a sentence for the operator. */
+  readonly problems: readonly string[];
+}
+
+/** A value as it was typed, and where. */
+interface Typed {
+  readonly text: string;
+  readonly origin: Origin;
+}
+
+const OPTION_LIST: readonly Option<unknown>[] = Object.values(OPTIONS);
+
+/**
+ * Reads the command line and the environment. Option beats variable beats default. It never
+ * throws: what is wrong stands in `problems`, and everything else is read all the same.
+ *
+ * @param args the words after the program's name
+ * @param environment looks up a variable
+ *
+ * @example
+ * ```ts
+ * import { readInvocation } from "./settings.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const { command, settings } = readInvocation(["--retries", "3", "sleep", "007"], () => undefined);
+ * assertEquals(command, ["sleep", "007"]);
+ * assertEquals(settings.retries, 3);
+ * ```
+ */
+export function readInvocation(args: readonly string[], environment: Environment): Invocation {
+  const { optionWords, command, problems } = cutAtCommand(args);
+  const names = [...OPTION_LIST, ...ACTIONS].map(({ name }) => name);
+  const parsed = parseArgs(optionWords, { string: names, collect: names });
+
+  function typedValues({ name, variable }: Option<unknown>): readonly Typed[] {
+    const words = parsed[name];
+    if (isGiven(words)) {
+      return words.map((word) => ({ text: String(word), origin: `--${name}` }));
+    }
+    const value = environment(variable)?.trim();
+    if (!value) return [];
+    const texts = name === OPTIONS.hook.name ? splitTargets(value) : [value];
+    return texts.map((text) => ({ text, origin: variable }));
+  }
+
+  const origins = new Map<keyof Settings, Origin>();
+  /** Reads one setting. Given twice, the last value counts, or all of them if they add up. */
+  function setting<Key extends keyof Settings>(key: Key): Settings[Key] {
+    const option: Option<Settings[Key]> = OPTIONS[key];
+    let value: Settings[Key] | undefined;
+    origins.set(key, "default");
+    for (const { text, origin } of typedValues(option)) {
+      const read = option.kind.parse(text);
+      if (read === undefined) {
+        problems.push(explain(origin, text, `expected ${option.kind.expected}`));
+      } else {
+        value = value === undefined ? read : option.kind.add?.(value, read) ?? read;
+        origins.set(key, origin);
+      }
+    }
+    return value ?? option.defaultValue(environment);
+  }
+
+  const settings: Settings = {
+    hook: setting("hook"),
+    on: setting("on"),
+    wait: setting("wait"),
+    onWaitTimeout: setting("onWaitTimeout"),
+    startupWindow: setting("startupWindow"),
+    requestTimeout: setting("requestTimeout"),
+    shutdownTimeout: setting("shutdownTimeout"),
+    retries: setting("retries"),
+    strict: setting("strict"),
+    timeout: setting("timeout"),
+    killAfter: setting("killAfter"),
+    processGroup: setting("processGroup"),
+    logLevel: setting("logLevel"),
+    logFormat: setting("logFormat"),
+  };
+
+  const action = ACTIONS.find(({ name }) => isGiven(parsed[name]))?.name;
+  if (command.length === 0 && action === undefined && problems.length === 0) {
+    problems.push("COMMAND is missing: expected wrapper [OPTION...] [--] COMMAND [ARG...]");
+  }
+  return {
+    command,
+    settings,
+    origins,
+    problems,
+    ...(action === undefined ? {} : { action }),
+  };
+}
+
+function isGiven(words: unknown): words is readonly unknown[] {
+  return Array.isArray(words) && words.length > 0;
+}
+
+/** One sentence that names what was wrong, its value, and what was expected. */
+export function explain(origin: string, value: string, expected: string): string {
+  return `${origin} ${JSON.stringify(redact(value))}: ${expected}`;
+}
+
+/**
+ * Cuts argv at COMMAND, before any parser sees it: COMMAND's words are not for parsing. Each option
+ * comes out as one word, `--name=value`, so that no value can be taken for an option.
+ */
+function cutAtCommand(args: readonly string[]) {
+  const optionWords: string[] = [];
+  const problems: string[] = [];
+  let index = 0;
+  for (; index < args.length; index++) {
+    const word = args[index] ?? "";
+    if (word === "--") {
+      index++;
+      break;
+    }
+    if (!word.startsWith("-") || word === "-") break;
+
+    const [, typedName = "", value] = /^--?([^=]*)(?:=(.*))?$/s.exec(word) ?? [];
+    const action = ACTIONS.find(({ name, short }) =>
+      word.startsWith("--") ? name === typedName : short === typedName
+    );
+    const option = word.startsWith("--")
+      ? OPTION_LIST.find(({ name }) => name === typedName)
+      : undefined;
+    if (action !== undefined) {
+      if (value !== undefined) problems.push(explain(`--${action.name}`, value, "takes no value"));
+      optionWords.push(`--${action.name}=`);
+    } else if (option === undefined) {
+      problems.push(unknownOption(word.replace(/=.*$/s, "")));
+    } else if (value !== undefined) {
+      optionWords.push(`--${option.name}=${value}`);
+    } else if (option.kind.placeholder === "") {
+      optionWords.push(`--${option.name}=true`);
+    } else if (index + 1 < args.length) {
+      optionWords.push(`--${option.name}=${args[++index]}`);
+    } else {
+      problems.push(`--${option.name}: its value is missing: expected ${option.kind.expected}`);
+    }
+  }
+  return { optionWords, problems, command: args.slice(index) };
+}
+
+/** The known option that a misspelt one is likely to mean. */
+function unknownOption(word: string): string {
+  const known = [...OPTION_LIST, ...ACTIONS].map(({ name }) => `--${name}`);
+  const near = known
+    .map((name) => ({ name, distance: levenshteinDistance(word, name) }))
+    .sort((a, b) => a.distance - b.distance)[0];
+  const tip = near !== undefined && near.distance <= Math.max(2, Math.floor(word.length / 4))
+    ? `did you mean ${near.name}?`
+    : "wrapper --help lists the options";
+  return `unknown option ${JSON.stringify(redact(word))}: ${tip}`;
+}
+
+/**
+ * Splits `WRAPPER_HOOKS` at commas and blanks. An HTTP method in capitals belongs to the URL after
+ * it.
+ */
+function splitTargets(value: string): readonly string[] {
+  const words = value.split(/[\s,]+/).filter((word) => word !== "");
+  const targets: string[] = [];
+  for (let index = 0; index < words.length; index++) {
+    const word = words[index] ?? "";
+    const next = words[index + 1];
+    if (/^[A-Z]+$/.test(word) && next?.includes("://")) {
+      targets.push(`${word} ${next}`);
+      index++;
+    } else {
+      targets.push(word);
+    }
+  }
+  return targets;
+}

@@ -1,0 +1,207 @@
+/**
+ * One sidecar over the life of a job: is it there, has it ever been, and what came of stopping it.
+ *
+ * @module
+ */
+
+import { formatDuration } from "./duration.ts";
+import type { Hook, HookContext, JobSummary, Look, Stop } from "./hook.ts";
+import type { Report } from "./log.ts";
+
+/** How a hook ended. */
+export interface HookOutcome {
+  /** The hook's name. */
+  readonly hook: string;
+  /** Where the sidecar was told to quit; without credentials or query. */
+  readonly address: string;
+  /**
+   * - `stopped`: it took the stop request
+   * - `already-stopped`: it had been there and was gone
+   * - `no-sidecar`: it never was there
+   * - `failed`: it is there and was not stopped
+   */
+  readonly outcome: "stopped" | "already-stopped" | "no-sidecar" | "failed";
+  /** What was seen, in a few words. */
+  readonly answer: string;
+  /** What the operator can do about a failure. */
+  readonly hint?: string;
+  /** How long it took, in milliseconds. */
+  readonly durationMs: number;
+}
+
+/** The limits within which a sidecar is looked for and stopped. */
+export interface SidecarLimits {
+  /** When the startup window is over, on the clock of `performance.now()`. */
+  readonly windowEndMs: number;
+  /** One attempt at one request, in milliseconds. */
+  readonly requestTimeoutMs: number;
+  /** The whole of a hook once the sidecar is there, in milliseconds. */
+  readonly shutdownTimeoutMs: number;
+  /** Further attempts after the first. */
+  readonly retries: number;
+}
+
+/** A sidecar that is kept track of. */
+export interface Sidecar {
+  /** The hook's name. */
+  readonly name: string;
+  /** Looks once, for its readiness. */
+  look(signal: AbortSignal): Promise<Look>;
+  /** Looks again and again, quietly, until it was seen once or is not to be expected any more. */
+  lookOut(signal: AbortSignal): Promise<void>;
+  /** Tells it to quit, and says in one log line what came of it. */
+  stop(job: JobSummary, signal: AbortSignal): Promise<HookOutcome>;
+}
+
+const FIRST_PAUSE_MS = 50;
+const LONGEST_PAUSE_MS = 1000;
+const LAST_WORDS_MS = 100;
+
+/**
+ * Where no startup window is set a sidecar is still looked for during this time: it costs a few
+ * requests, and makes the connection warm for the stop request.
+ */
+const LEAST_LOOK_OUT_MS = 5000;
+
+/** Keeps track of the sidecar that a hook is for. */
+export function keepTrack(hook: Hook, limits: SidecarLimits, log: Report): Sidecar {
+  let seen = false;
+
+  function context(signal: AbortSignal, deadlineMs: number, job?: JobSummary): HookContext {
+    return {
+      signal,
+      deadlineMs,
+      requestTimeoutMs: Math.min(limits.requestTimeoutMs, deadlineMs),
+      retries: limits.retries,
+      wasSeen: () => seen,
+      markSeen: () => {
+        seen = true;
+      },
+      debug: (text) => log("hook-note", { hook: hook.name, text }),
+      ...(job === undefined ? {} : { job }),
+    };
+  }
+
+  async function note(looking: Promise<Look>): Promise<Look> {
+    const found = await looking.catch(asAbsent);
+    if (found.state !== "absent" && !seen) {
+      seen = true;
+      const address = hook.readyAddress ?? hook.address;
+      log("sidecar-seen", { hook: hook.name, address, answer: found.answer });
+    }
+    return found;
+  }
+
+  const look = (signal: AbortSignal) => note(hook.look(context(signal, limits.requestTimeoutMs)));
+
+  async function lookOut(signal: AbortSignal): Promise<void> {
+    const endMs = Math.max(limits.windowEndMs, performance.now() + LEAST_LOOK_OUT_MS);
+    for (const pauseMs of pauses()) {
+      const where = context(signal, limits.requestTimeoutMs);
+      await note(hook.warm === undefined ? hook.look(where) : hook.warm(where));
+      if (seen || signal.aborted || performance.now() >= endMs) return;
+      await sleep(pauseMs, signal);
+    }
+  }
+
+  async function stop(job: JobSummary, signal: AbortSignal): Promise<HookOutcome> {
+    const startMs = performance.now();
+    const { outcome, answer, hint } = await stopOrMiss(job, signal);
+    const durationMs = performance.now() - startMs;
+    const { name, address } = hook;
+    switch (outcome) {
+      case "stopped":
+        log("hook-stopped", { hook: name, answer, duration: formatDuration(durationMs) });
+        break;
+      case "already-stopped":
+        log("hook-already-stopped", { hook: name, answer });
+        break;
+      case "no-sidecar":
+        log("hook-no-sidecar", { hook: name, answer, address });
+        break;
+      case "failed":
+        log("hook-failed", { hook: name, answer, hint: hint ?? "" });
+        break;
+    }
+    return { hook: name, address, outcome, answer, durationMs, ...(hint && { hint }) };
+  }
+
+  /** Stops the sidecar, and waits for one that may still be coming. */
+  async function stopOrMiss(
+    job: JobSummary,
+    signal: AbortSignal,
+  ): Promise<Pick<HookOutcome, "outcome" | "answer"> & { hint?: string }> {
+    let toldThatExpected = false;
+    for (const pauseMs of pauses()) {
+      const { state, answer, hint } = await attemptStop(job, signal);
+      if (state !== "absent") {
+        return { outcome: state, answer, ...(hint === undefined ? {} : { hint }) };
+      }
+      if (seen) return { outcome: "already-stopped", answer };
+      const remainingMs = limits.windowEndMs - performance.now();
+      if (remainingMs <= 0) return { outcome: "no-sidecar", answer };
+      if (signal.aborted) return { outcome: "failed", answer: "given up before it came" };
+      if (!toldThatExpected) {
+        toldThatExpected = true;
+        log("sidecar-expected", { hook: hook.name, remaining: formatDuration(remainingMs) });
+      }
+      await sleep(Math.min(pauseMs, remainingMs), signal);
+    }
+    throw new Error("unreachable: pauses never end");
+  }
+
+  /** One call of the hook, which ends at its deadline whether the hook heeds it or not. */
+  async function attemptStop(job: JobSummary, signal: AbortSignal): Promise<Stop> {
+    const deadlineMs = limits.shutdownTimeoutMs;
+    const deadline = new AbortController();
+    const timer = setTimeout(() => deadline.abort(), deadlineMs);
+    const given = AbortSignal.any([signal, deadline.signal]);
+    const late = `not done within ${formatDuration(deadlineMs)}`;
+    try {
+      return await Promise.race([
+        hook.stop(context(given, deadlineMs, job)),
+        aborted(signal).then((): Stop => ({ state: "failed", answer: "given up" })),
+        // A hook that heeds its deadline says itself how far it came, and gets a moment to do so.
+        aborted(deadline.signal).then(() => sleep(LAST_WORDS_MS, signal))
+          .then((): Stop => ({ state: "failed", answer: late })),
+      ]);
+    } catch (error) {
+      return { state: "failed", answer: error instanceof Error ? error.message : String(error) };
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  return { name: hook.name, look, lookOut, stop };
+}
+
+function asAbsent(error: unknown): Look {
+  return { state: "absent", answer: error instanceof Error ? error.message : String(error) };
+}
+
+function* pauses(): Generator<number, never> {
+  for (let pauseMs = FIRST_PAUSE_MS;; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
+    yield pauseMs;
+  }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+}
+
+/** Waits, until the signal is aborted at the latest. */
+export function sleep(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) return resolve();
+    const timer = setTimeout(done, ms);
+    signal.addEventListener("abort", done, { once: true });
+    function done() {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", done);
+      resolve();
+    }
+  });
+}

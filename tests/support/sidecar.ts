@@ -1,0 +1,95 @@
+/** Sidecars for tests: real servers on real sockets of this process. */
+
+/** A request as a sidecar saw it. */
+export interface Seen {
+  readonly method: string;
+  /** Path and query. */
+  readonly path: string;
+  readonly headers: Headers;
+}
+
+/** A sidecar that answers HTTP. */
+export interface Sidecar {
+  readonly port: number;
+  /** `http://127.0.0.1:PORT` */
+  readonly origin: string;
+  /** All requests, the oldest first. */
+  readonly requests: readonly Seen[];
+  /** The requests that were not GET. */
+  posts(): readonly Seen[];
+  close(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** What a sidecar does with its nth request other than GET; the last answer is repeated. */
+export type Answer = number | ((request: Request) => Response | Promise<Response>);
+
+/** Starts a sidecar that answers every GET with 200, and what is posted with the given answers. */
+export function startSidecar(
+  answers: readonly Answer[] = [200],
+  options: { port?: number; hostname?: string } = {},
+): Sidecar {
+  const requests: Seen[] = [];
+  const hostname = options.hostname ?? "127.0.0.1";
+  let posted = 0;
+  const server = Deno.serve(
+    { port: options.port ?? 0, hostname, onListen: () => {} },
+    async (request) => {
+      const { pathname, search } = new URL(request.url);
+      requests.push({ method: request.method, path: pathname + search, headers: request.headers });
+      if (request.method === "GET") return new Response("ok");
+      const answer = answers[Math.min(posted++, answers.length - 1)] ?? 200;
+      return typeof answer === "number"
+        ? new Response(null, { status: answer })
+        : await answer(request);
+    },
+  );
+  const { port } = server.addr;
+  const close = () => server.shutdown();
+  return {
+    port,
+    origin: `http://127.0.0.1:${port}`,
+    requests,
+    posts: () => requests.filter(({ method }) => method !== "GET"),
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+}
+
+/** A TCP listener that does with each connection what the test says. */
+export function startRawSidecar(
+  handle: (connection: Deno.TcpConn) => Promise<void>,
+): { readonly port: number; readonly connections: () => number; [Symbol.dispose](): void } {
+  const listener = Deno.listen({ port: 0, hostname: "127.0.0.1" });
+  let connections = 0;
+  const open = new Set<Deno.TcpConn>();
+  (async () => {
+    for await (const connection of listener) {
+      connections++;
+      open.add(connection);
+      handle(connection).catch(() => {});
+    }
+  })().catch(() => {});
+  return {
+    port: listener.addr.port,
+    connections: () => connections,
+    [Symbol.dispose]: () => {
+      listener.close();
+      for (const connection of open) {
+        try {
+          connection.close();
+        } catch {
+          // The test has closed it already.
+        }
+      }
+    },
+  };
+}
+
+/** A port on which nobody listens. */
+export function freePort(): number {
+  const listener = Deno.listen({ port: 0, hostname: "127.0.0.1" });
+  const { port } = listener.addr;
+  listener.close();
+  return port;
+}
