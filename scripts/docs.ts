@@ -11,6 +11,8 @@
 // deno-lint-ignore-file no-console
 
 import { defaultText, usage } from "../src/help.ts";
+import { LOG_LEVELS } from "../src/log.ts";
+import { type Message, MESSAGES } from "../src/messages.ts";
 import { ACTIONS, type Option, OPTIONS } from "../src/options.ts";
 
 const ROOT = new URL("../", import.meta.url);
@@ -45,9 +47,44 @@ export function markdownTable(rows: readonly (readonly string[])[]): string {
   return [heading, rule, ...others].map(line).join("\n");
 }
 
+/** What the levels are for, on the page of messages. */
+const LEVEL_HEADINGS: Readonly<Record<Message["level"], string>> = {
+  error: "Errors: something did not work, and the pod or the job may suffer",
+  warn: "Warnings: worth a look",
+  info: "Information: what an ordinary job says",
+  debug: "Details: with `--log-level debug`",
+};
+
+/** Each message with its level, its fields and its meaning, the most important first. */
+export function messageList(): string {
+  const messages: readonly (readonly [event: string, message: Message])[] = Object.entries(
+    MESSAGES,
+  );
+  return LOG_LEVELS.map((level) => {
+    const entries = messages.filter(([, message]) => message.level === level).map(messageEntry);
+    return [`## ${LEVEL_HEADINGS[level]}`, ...entries].join("\n\n");
+  }).join("\n\n");
+}
+
+function messageEntry([event, { text, meaning }]: readonly [string, Message]): string {
+  const fields = fieldNames(text).map((name) => `\`${name}\``).join(", ");
+  return [
+    `### ${event}`,
+    "```text\n" + text + "\n```",
+    meaning,
+    ...(fields === "" ? [] : [`Fields: ${fields}.`]),
+  ].join("\n\n");
+}
+
+/** The names of a message's fields, in the order of its text. */
+export function fieldNames(text: string): readonly string[] {
+  return [...text.matchAll(/\{(\w+)\}/g)].map(([, name = ""]) => name);
+}
+
 /** Every part that follows from the code: the page, the marker around it, and its text. */
 export const PARTS: readonly { page: string; marker: string; text: () => string }[] = [
   { page: "README.md", marker: "options", text: optionTable },
+  { page: "docs/messages.md", marker: "messages", text: messageList },
 ];
 
 /** A page with the part between its markers replaced. */

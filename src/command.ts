@@ -4,7 +4,6 @@
  * @module
  */
 
-import { formatDuration } from "./duration.ts";
 import type { Report } from "./log.ts";
 import { type Child, errorCode, type Exit, kill, type SignalName, spawn } from "./platform.ts";
 
@@ -97,7 +96,7 @@ function superviseCommand(child: Child, options: CommandOptions, log: Report): R
     if (killing || !["SIGTERM", "SIGINT", "SIGQUIT"].includes(signal)) return;
     killing = true;
     after(options.killAfterMs, () => {
-      log("command-killed", { signal, limit: formatDuration(options.killAfterMs) });
+      log("command-killed", { signal, limitMs: options.killAfterMs });
       kill(target, "SIGKILL");
     });
   }
@@ -110,7 +109,7 @@ function superviseCommand(child: Child, options: CommandOptions, log: Report): R
 
   after(options.timeoutMs, () => {
     timedOut = true;
-    log("command-timeout", { limit: formatDuration(options.timeoutMs) });
+    log("command-timeout", { limitMs: options.timeoutMs });
     send("SIGTERM");
     // A stopped process gets SIGTERM only once it goes on.
     kill(target, "SIGCONT");

@@ -78,12 +78,27 @@ export type Report = <Event extends EventName>(event: Event, fields: Fields<Even
 export function reportTo(logger: Logger): Report {
   return (event, fields) => {
     const msg = oneLine(messageText(event, fields));
-    logger({ level: MESSAGES[event].level, event, msg, fields });
+    logger({ level: MESSAGES[event].level, event, msg, fields: inWholeMs(fields) });
   };
 }
 
-/** A line stays one line, whatever a sidecar or a user has put into it. */
+function inWholeMs(fields: LogEntry["fields"]): LogEntry["fields"] {
+  return Object.fromEntries(
+    Object.entries(fields).map(([name, value]) => [
+      name,
+      typeof value === "number" ? Math.round(value) : value,
+    ]),
+  );
+}
+
+/** More of a line than this helps nobody; a sidecar may answer with kilobytes. */
+const LONGEST_LINE = 2000;
+
+/**
+ * A line stays one line, whatever a sidecar or a user has put into it, and no character of it moves
+ * a terminal's cursor or turns the direction of the text.
+ */
 function oneLine(text: string): string {
-  // deno-lint-ignore no-control-regex
-  return text.replaceAll(/[\u0000-\u001f\u007f]+/g, " ");
+  const line = text.replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu, " ");
+  return line.length <= LONGEST_LINE ? line : `${line.slice(0, LONGEST_LINE)} …`;
 }

@@ -60,7 +60,11 @@ export async function main(args: readonly string[], options: MainOptions = {}): 
   const runOptions = toRunOptions(invocation, hooks, logger);
   if (problems.length > 0) {
     // A typo must not leave the pod hanging.
-    const job = { command: invocation.command[0] ?? "", exitCode: WRAPPER_FAILED, durationMs: 0 };
+    const command = invocation.command[0] ?? "";
+    const job = { command, exitCode: WRAPPER_FAILED, durationMs: 0 };
+    if (command !== "") {
+      log("command-not-started", { command, reason: "the settings are wrong", code: job.exitCode });
+    }
     await quit(hooks, runOptions, job);
     return WRAPPER_FAILED;
   }

@@ -5,6 +5,8 @@
  * @module
  */
 
+import { formatDuration } from "./duration.ts";
+
 /** How important a line is. */
 export type LogLevel = "error" | "warn" | "info" | "debug";
 
@@ -12,7 +14,10 @@ export type LogLevel = "error" | "warn" | "info" | "debug";
 export interface Message {
   /** From which `--log-level` on it is shown. */
   readonly level: LogLevel;
-  /** The line, with `{field}` where a field's value goes. */
+  /**
+   * The line, with `{field}` where a field's value goes. A field named `…Ms` is a number of
+   * milliseconds, and shown as a duration.
+   */
   readonly text: string;
   /** What it means for the pod, and what to do, for the page in `docs/`. */
   readonly meaning: string;
@@ -24,13 +29,13 @@ export const MESSAGES = {
     level: "error",
     text: "{problem}",
     meaning:
-      "An option or a variable is wrong, or COMMAND is missing. COMMAND is not started; the hooks that could be read run, so that the pod ends; exit code 125. Mend the manifest.",
+      "An option or a variable is wrong, or COMMAND is missing. COMMAND is not started; the hooks that could be read run, so that the pod ends; exit code 125. Mend the manifest: the line names the option or variable, its value, and what was expected.",
   },
   "command-not-started": {
     level: "error",
     text: "cannot start {command}: {reason} (exit code {code})",
     meaning:
-      "COMMAND is not found (127), cannot be executed (126), or the system had no room for another process (125). The hooks run all the same. Look at the image's PATH, the file's mode and its architecture.",
+      "COMMAND did not run. 127: it is not found; look at the image's PATH and the spelling. 126: it cannot be executed; look at the file's mode, its architecture and its first line. 125: the settings are wrong (the line before says which), or the system had no room for another process. The hooks run all the same, so that the pod ends.",
   },
   "command-started": {
     level: "debug",
@@ -39,19 +44,21 @@ export const MESSAGES = {
   },
   "command-ended": {
     level: "info",
-    text: "command ended with exit code {code} after {duration}",
+    text: "command ended with exit code {code} after {durationMs}",
     meaning:
-      "COMMAND is over. 128 + N stands for the end by signal N. The hooks run next, then the wrapper exits with this code.",
+      "COMMAND is over. 128 + N stands for the end by signal N: 137 is SIGKILL, which is often the kernel's answer to a memory limit; 143 is SIGTERM. The hooks run next, then the wrapper exits with this code.",
   },
   "command-timeout": {
     level: "warn",
-    text: "command still runs after {limit} (--timeout): sending SIGTERM",
-    meaning: "COMMAND ran longer than it may. It is told to end, and the exit code will be 124.",
+    text: "command still runs after {limitMs} (--timeout): sending SIGTERM",
+    meaning:
+      "COMMAND ran longer than it may. It is told to end, then the hooks run, and the exit code will be 124. If it takes longer than it should to heed SIGTERM, set --kill-after.",
   },
   "command-killed": {
     level: "warn",
-    text: "command still runs {limit} after {signal} (--kill-after): sending SIGKILL",
-    meaning: "COMMAND did not heed the signal in time and is ended the hard way.",
+    text: "command still runs {limitMs} after {signal} (--kill-after): sending SIGKILL",
+    meaning:
+      "COMMAND did not heed the signal in time and is ended the hard way. The hooks run next. COMMAND had no chance to put its affairs in order.",
   },
   "signal-forwarded": {
     level: "debug",
@@ -60,24 +67,25 @@ export const MESSAGES = {
   },
   "wait-started": {
     level: "info",
-    text: "waiting up to {limit} for {hooks} to be ready",
+    text: "waiting up to {limitMs} for {hooks} to be ready",
     meaning: "COMMAND starts as soon as every sidecar is ready (--wait).",
   },
   "wait-ended": {
     level: "info",
-    text: "{hooks} ready after {duration}",
+    text: "{hooks} ready after {durationMs}",
     meaning: "Every sidecar is ready; COMMAND starts now.",
   },
   "wait-timeout": {
     level: "error",
-    text: "not ready after {limit} (--wait): {hooks}; {consequence}",
+    text: "not ready after {limitMs} (--wait): {hooks}; {consequence}",
     meaning:
-      "A sidecar was not ready in time. By default the job fails with 125 and the hooks run; with `--on-wait-timeout start` COMMAND starts anyway. Look at that container's log.",
+      "A sidecar was not ready in time. By default the job fails with 125 and the hooks run; with `--on-wait-timeout start` COMMAND starts anyway, and may not reach its network. Look at that sidecar's log.",
   },
   "wait-interrupted": {
     level: "warn",
     text: "{signal} while waiting for the sidecars: command not started (exit code {code})",
-    meaning: "The pod is being deleted before COMMAND began. The hooks run and the wrapper ends.",
+    meaning:
+      "The pod is being deleted before COMMAND began. The hooks run and the wrapper ends. Nothing to do.",
   },
   "sidecar-seen": {
     level: "debug",
@@ -86,9 +94,10 @@ export const MESSAGES = {
   },
   "sidecar-expected": {
     level: "info",
-    text: "{hook}: not there yet; expecting it for another {remaining} (--startup-window)",
+    text:
+      "{hook}: not there yet; expecting it for another {remainingMs} at {address} (--startup-window)",
     meaning:
-      "COMMAND is over and this sidecar has never answered. In a pod it may still be starting, so the wrapper waits for it to the end of the startup window. Set --startup-window lower, or name only the hooks of sidecars that are there.",
+      "COMMAND is over and this sidecar has never answered. In a pod it may still be starting, so the wrapper waits for it to the end of the startup window. If the pod has no such sidecar, name only the hooks of sidecars that are there, or set --startup-window lower.",
   },
   "hook-note": {
     level: "debug",
@@ -97,7 +106,7 @@ export const MESSAGES = {
   },
   "hook-stopped": {
     level: "info",
-    text: "{hook}: told to quit ({answer}) in {duration}",
+    text: "{hook}: told to quit ({answer}) in {durationMs}",
     meaning: "The sidecar took the stop request. Its container ends now.",
   },
   "hook-already-stopped": {
@@ -109,18 +118,19 @@ export const MESSAGES = {
     level: "info",
     text: "{hook}: no such sidecar ({answer} at {address})",
     meaning:
-      "Nothing has ever answered at this address and the startup window is over. If the pod does have this sidecar, it listens somewhere else: name its address with `--hook NAME=URL`.",
+      "Nothing has ever answered at this address and the startup window is over. If the pod does have this sidecar, it listens somewhere else, and the pod will not end: name its address with `--hook NAME=URL`. If it only started late, set --startup-window higher.",
   },
   "hook-failed": {
     level: "error",
-    text: "{hook}: NOT stopped, the pod may not end: {answer}. {hint}",
+    text: "{hook}: NOT stopped, the pod may not end: {answer} at {address}. {hint}",
     meaning:
-      "The sidecar is there and did not take the stop request before the deadline. Its container keeps running, and so does the pod. The exit code stays COMMAND's, but for --strict.",
+      "The sidecar is there and did not take the stop request before the deadline. Its container keeps running, and so does the pod, until someone deletes it (`kubectl delete pod`) or the Job's `activeDeadlineSeconds` is over. The exit code stays COMMAND's, but for --strict. The answer says why: 404 and 405 mean that something else listens there, 401 and 403 that it wants credentials; no answer means that it hangs, so look at its own log.",
   },
   "hooks-skipped": {
     level: "info",
-    text: "hooks not run: exit code {code} and --on {on}",
-    meaning: "The operator asked for hooks only on success, or only on failure.",
+    text: "hooks not run: exit code {code} and --on {on}; no sidecar was told to quit",
+    meaning:
+      "The operator asked for hooks only on success, or only on failure. The sidecars live on, and so does the pod.",
   },
   "hooks-signal": {
     level: "warn",
@@ -129,13 +139,15 @@ export const MESSAGES = {
   },
   "hooks-interrupted": {
     level: "warn",
-    text: "{signal} again: hooks given up",
-    meaning: "Someone wants the wrapper to end now. Sidecars that were not yet stopped live on.",
+    text: "{signal} again: hooks given up; a sidecar not told yet keeps running",
+    meaning:
+      "Someone wants the wrapper to end now. Where the whole pod is being deleted, Kubernetes ends the sidecars; else the pod does not end by itself.",
   },
   "strict-failure": {
     level: "error",
     text: "command succeeded but a hook failed: exit code 125 (--strict)",
-    meaning: "With --strict a sidecar that could not be stopped fails the job.",
+    meaning:
+      "With --strict a sidecar that could not be stopped fails the job. The hook's own line stands before this one.",
   },
   "termination-log-failed": {
     level: "warn",
@@ -159,13 +171,16 @@ type FieldNames<Text extends string> = Text extends `${string}{${infer Name}}${i
 
 /** The fields of a message: one for each `{field}` in its text. */
 export type Fields<Event extends EventName> = {
-  readonly [Name in FieldNames<typeof MESSAGES[Event]["text"]>]: string | number;
+  readonly [Name in FieldNames<typeof MESSAGES[Event]["text"]>]: Name extends `${string}Ms` ? number
+    : string | number;
 };
 
 /** The line for a person: the message's text with its fields filled in. */
 export function messageText<Event extends EventName>(event: Event, fields: Fields<Event>): string {
   const values = new Map<string, string | number>(Object.entries(fields));
-  return MESSAGES[event].text
-    .replaceAll(/\{(\w+)\}/g, (_, name: string) => String(values.get(name) ?? ""))
-    .trimEnd();
+  const show = (name: string) => {
+    const value = values.get(name) ?? "";
+    return typeof value === "number" && name.endsWith("Ms") ? formatDuration(value) : String(value);
+  };
+  return MESSAGES[event].text.replaceAll(/\{(\w+)\}/g, (_, name: string) => show(name)).trimEnd();
 }

@@ -5,7 +5,6 @@
  */
 
 import { startCommand, StartError } from "./command.ts";
-import { formatDuration } from "./duration.ts";
 import type { Hook, JobSummary } from "./hook.ts";
 import { type Logger, type Report, reportTo, silentLogger } from "./log.ts";
 import { type HookOutcome, keepTrack, type Sidecar, sleep } from "./sidecar.ts";
@@ -240,7 +239,7 @@ async function waitForSidecars(
   const onAbort = () => interrupt(143, "abort");
   options.signal?.addEventListener("abort", onAbort, { once: true });
 
-  log("wait-started", { limit: formatDuration(waitMs), hooks: names(sidecars) });
+  log("wait-started", { limitMs: waitMs, hooks: names(sidecars) });
   const ready = await Promise.all(sidecars.map((sidecar) => becomesReady(sidecar, over)));
   options.signal?.removeEventListener("abort", onAbort);
   signals.hold();
@@ -254,13 +253,12 @@ async function waitForSidecars(
   if (interruptedBy !== undefined) return notStarted(interruptedBy);
   const late = sidecars.filter((_, index) => !ready[index]);
   if (late.length === 0) {
-    const duration = formatDuration(performance.now() - startMs);
-    log("wait-ended", { hooks: names(sidecars), duration });
+    log("wait-ended", { hooks: names(sidecars), durationMs: performance.now() - startMs });
     return undefined;
   }
   const fail = (options.onWaitTimeout ?? "fail") === "fail";
   const consequence = fail ? "command not started (exit code 125)" : "command started anyway";
-  log("wait-timeout", { limit: formatDuration(waitMs), hooks: names(late), consequence });
+  log("wait-timeout", { limitMs: waitMs, hooks: names(late), consequence });
   return fail ? notStarted(WRAPPER_FAILED) : undefined;
 }
 
@@ -302,7 +300,7 @@ async function runCommand(
     const { code, signal, timedOut } = await running.end;
     const exitCode = timedOut ? TIMED_OUT : code;
     const durationMs = performance.now() - startMs;
-    log("command-ended", { code: exitCode, duration: formatDuration(durationMs) });
+    log("command-ended", { code: exitCode, durationMs });
     const { pid } = running;
     return { command: name, exitCode, durationMs, timedOut, pid, ...(signal && { signal }) };
   } catch (error) {

@@ -111,7 +111,7 @@ export function keepTrack(hook: Hook, limits: SidecarLimits, log: Report): Sidec
     const { name, address } = hook;
     switch (outcome) {
       case "stopped":
-        log("hook-stopped", { hook: name, answer, duration: formatDuration(durationMs) });
+        log("hook-stopped", { hook: name, answer, durationMs });
         break;
       case "already-stopped":
         log("hook-already-stopped", { hook: name, answer });
@@ -120,7 +120,7 @@ export function keepTrack(hook: Hook, limits: SidecarLimits, log: Report): Sidec
         log("hook-no-sidecar", { hook: name, answer, address });
         break;
       case "failed":
-        log("hook-failed", { hook: name, answer, hint: hint ?? "" });
+        log("hook-failed", { hook: name, answer, address, hint: hint ?? "" });
         break;
     }
     return { hook: name, address, outcome, answer, durationMs, ...(hint && { hint }) };
@@ -143,7 +143,7 @@ export function keepTrack(hook: Hook, limits: SidecarLimits, log: Report): Sidec
       if (signal.aborted) return { outcome: "failed", answer: "given up before it came" };
       if (!toldThatExpected) {
         toldThatExpected = true;
-        log("sidecar-expected", { hook: hook.name, remaining: formatDuration(remainingMs) });
+        log("sidecar-expected", { hook: hook.name, address: hook.address, remainingMs });
       }
       await sleep(Math.min(pauseMs, remainingMs), signal);
     }
