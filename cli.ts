@@ -4,6 +4,6 @@
  * @module
  */
 
-import { main } from "./src/main.ts";
+import { main } from "./mod.ts";
 
 Deno.exit(await main(Deno.args));

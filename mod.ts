@@ -3,7 +3,7 @@
  *
  * @example Run a command, then stop Istio's sidecar
  * ```ts
- * import { istio, run } from "./mod.ts";
+ * import { istio, run } from "@k8s-job/wrapper";
  *
  * const result = await run(["true"], { hooks: [istio()] });
  * console.log(result.exitCode);
@@ -22,6 +22,7 @@ export {
 } from "./hooks/http.ts";
 export { istio } from "./hooks/istio.ts";
 export { parseHook, PRESETS } from "./hooks/registry.ts";
+export { StartError } from "./src/command.ts";
 export { formatDuration, LONGEST_MS, parseDuration } from "./src/duration.ts";
 export {
   type Hook,
@@ -44,12 +45,14 @@ export {
 export { main, type MainOptions } from "./src/main.ts";
 export type { LogLevel } from "./src/messages.ts";
 export {
-  type HookOptions,
   type OnWaitTimeout,
   quit,
+  type QuitOptions,
   run,
   type RunHooksOn,
   type RunOptions,
   type RunResult,
 } from "./src/run.ts";
-export type { HookOutcome } from "./src/sidecar.ts";
+export type { HookOptions, HookOutcome } from "./src/sidecar.ts";
+export { VERSION } from "./src/version.ts";
+export { type LateSidecar, NotReadyError, type WaitOptions, waitUntilReady } from "./src/wait.ts";

@@ -7,16 +7,38 @@
 import type { Report } from "./log.ts";
 import { type Child, errorCode, type Exit, kill, type SignalName, spawn } from "./platform.ts";
 
-/** COMMAND could not be started. */
+/**
+ * COMMAND could not be started; the message says why in a few words.
+ *
+ * @example
+ * ```ts
+ * import { run, StartError } from "@k8s-job/wrapper";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const { error } = await run(["/no/such/program"]);
+ * if (!(error instanceof StartError)) throw new Error("that program exists");
+ * assertEquals([error.message, error.code, error.exitCode], ["not found", "ENOENT", 127]);
+ * ```
+ */
 export class StartError extends Error {
+  /** The name of the class, for where `instanceof` does not reach. */
   override readonly name = "StartError";
+  /** COMMAND's first word. */
+  readonly command: string;
   /** 127 if it is not found, 126 if it cannot be executed, 125 if the system had no room for it. */
   readonly exitCode: number;
+  /** The system's name of the reason, `ENOENT` for one; an empty string where it has none. */
+  readonly code: string;
 
-  /** Says why, in a few words, and with which exit code. */
-  constructor(reason: string, exitCode: number, options: ErrorOptions) {
-    super(reason, options);
+  /** Explains the system's error. */
+  constructor(command: string, cause: unknown) {
+    const code = errorCode(cause);
+    const message = cause instanceof Error ? cause.message : String(cause);
+    const [reason, exitCode] = REASONS[code] ?? [message, 126];
+    super(reason, { cause });
+    this.command = command;
     this.exitCode = exitCode;
+    this.code = code;
   }
 }
 
@@ -61,23 +83,24 @@ const REASONS: Readonly<Record<string, readonly [reason: string, exitCode: numbe
  *
  * @throws {StartError} if it could not be started
  */
-export function startCommand(
+export async function startCommand(
   words: readonly string[],
   options: CommandOptions,
   log: Report,
-): RunningCommand {
-  const child = spawnOrExplain(words, options);
+): Promise<RunningCommand> {
+  const child = await spawnOrExplain(words, options);
   log("command-started", { command: words[0] ?? "", pid: child.pid });
   return superviseCommand(child, options, log);
 }
 
-function spawnOrExplain(words: readonly string[], options: CommandOptions): Child {
+async function spawnOrExplain(
+  words: readonly string[],
+  options: CommandOptions,
+): Promise<Child> {
   try {
-    return spawn(words, { newSession: options.processGroup });
+    return await spawn(words, { newSession: options.processGroup });
   } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
-    const [reason, exitCode] = REASONS[errorCode(error)] ?? [message, 126];
-    throw new StartError(reason, exitCode, { cause: error });
+    throw new StartError(words[0] ?? "", error);
   }
 }
 

@@ -65,7 +65,7 @@ export async function main(args: readonly string[], options: MainOptions = {}): 
     if (command !== "") {
       log("command-not-started", { command, reason: "the settings are wrong", code: job.exitCode });
     }
-    await quit(hooks, runOptions, job);
+    await quit(hooks, { ...runOptions, catchSignals: true }, job);
     return WRAPPER_FAILED;
   }
   return (await run(invocation.command, runOptions)).exitCode;

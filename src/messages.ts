@@ -37,6 +37,12 @@ export const MESSAGES = {
     meaning:
       "COMMAND did not run. 127: it is not found; look at the image's PATH and the spelling. 126: it cannot be executed; look at the file's mode, its architecture and its first line. 125: the settings are wrong (the line before says which), or the system had no room for another process. The hooks run all the same, so that the pod ends.",
   },
+  "command-aborted": {
+    level: "warn",
+    text: "aborted before the command was started (exit code {code})",
+    meaning:
+      "Only as a library: the caller's AbortSignal was aborted already. COMMAND is not started and the hooks run.",
+  },
   "command-started": {
     level: "debug",
     text: "started {command} as process {pid}",

@@ -8,6 +8,7 @@
 import { formatDuration, LONGEST_MS, parseDuration } from "./duration.ts";
 import { LOG_LEVELS, type LogFormat, type LogLevel } from "./log.ts";
 import type { OnWaitTimeout, RunHooksOn } from "./run.ts";
+import { defaultStartupWindowMs } from "./sidecar.ts";
 
 export type { LogFormat, LogLevel, OnWaitTimeout, RunHooksOn };
 
@@ -149,8 +150,7 @@ export const OPTIONS: { readonly [Key in keyof Settings]: Option<Settings[Key]> 
     name: "startup-window",
     variable: "WRAPPER_STARTUP_WINDOW",
     kind: duration,
-    // Kubernetes sets this variable in every container.
-    defaultValue: (environment) => environment("KUBERNETES_SERVICE_HOST") ? 30_000 : 0,
+    defaultValue: defaultStartupWindowMs,
     defaultText: "30s in a Kubernetes pod, else 0",
     help: "how long after its own start a sidecar that has never answered is expected",
   },

@@ -5,32 +5,23 @@
  * @module
  */
 
-/** How a command ended: `code` is 128 + N when signal N ended it. */
-export interface Exit {
-  /** The exit code as a shell would show it. */
-  readonly code: number;
-  /** The signal that ended the command, if one did: `SIGTERM`, or a bare number like `35`. */
-  readonly signal?: string;
-}
+import type {
+  CatchableSignal,
+  Child,
+  Exit,
+  HttpClient,
+  SignalName,
+  SocketAddress,
+} from "./platform_types.ts";
 
-/** A command that runs. */
-export interface Child {
-  /** Its process id. */
-  readonly pid: number;
-  /** Settles when the command is over; never rejects. */
-  readonly exit: Promise<Exit>;
-}
-
-/** Where a connection goes: a host and port, or the path of a Unix socket. */
-export type SocketAddress =
-  | { readonly hostname: string; readonly port: number }
-  | { readonly path: string };
-
-/** An HTTP client that is bound to one address, whatever the URL says. */
-export interface HttpClient {
-  /** Sends one request to that address, never by a proxy. */
-  fetch(request: Request): Promise<Response>;
-}
+export type {
+  CatchableSignal,
+  Child,
+  Exit,
+  HttpClient,
+  SignalName,
+  SocketAddress,
+} from "./platform_types.ts";
 
 /** The system's name of an error, `ENOENT` for one; an empty string where it has none. */
 export function errorCode(error: unknown): string {
@@ -59,13 +50,15 @@ export function errorCode(error: unknown): string {
   return error instanceof Deno.errors.NotFound ? "ENOENT" : "";
 }
 
-/** A variable of the environment; undefined if it is not set, or not UTF-8. */
+/** A variable of the environment; undefined if it is not set, not UTF-8, or not to be read. */
 export function environmentVariable(name: string): string | undefined {
   try {
     return Deno.env.get(name);
   } catch (error) {
     // Deno refuses to hand out a value that is not UTF-8. COMMAND inherits it all the same.
     if (error instanceof TypeError) return undefined;
+    // A job that uses the library need not have the permission.
+    if (error instanceof Deno.errors.NotCapable) return undefined;
     throw error;
   }
 }
@@ -85,7 +78,11 @@ export function isTerminal(stream: "stdout" | "stderr"): boolean {
  *
  * @throws an error whose {@linkcode errorCode} says why it could not be started.
  */
-export function spawn(words: readonly string[], options: { newSession: boolean }): Child {
+// deno-lint-ignore require-await -- Node tells only later whether the start went well.
+export async function spawn(
+  words: readonly string[],
+  options: { newSession: boolean },
+): Promise<Child> {
   const [file, ...args] = words;
   if (file === undefined) throw new TypeError("no command to start");
   const child = new Deno.Command(file, {
@@ -111,7 +108,7 @@ function unnamedSignal(error: unknown): Exit {
 }
 
 /** The signals that can be caught here. A real-time signal has no name for Deno. */
-export const CATCHABLE_SIGNALS = [
+export const CATCHABLE_SIGNALS: readonly CatchableSignal[] = [
   "SIGABRT",
   "SIGALRM",
   "SIGBUS",
@@ -138,13 +135,7 @@ export const CATCHABLE_SIGNALS = [
   "SIGWINCH",
   "SIGXCPU",
   "SIGXFSZ",
-] as const;
-
-/** A signal that can be caught. */
-export type CatchableSignal = typeof CATCHABLE_SIGNALS[number];
-
-/** Every signal that can be sent by name. */
-export type SignalName = CatchableSignal | "SIGKILL" | "SIGSTOP" | "SIGILL" | "SIGFPE" | "SIGSEGV";
+];
 
 /** Calls `listener` for each such signal that this process gets, instead of what it would do. */
 export function addSignalListener(signal: CatchableSignal, listener: () => void): void {

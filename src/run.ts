@@ -4,45 +4,13 @@
  * @module
  */
 
+import { checkCommand, checkHooks, checkOptions } from "./check_options.ts";
 import { startCommand, StartError } from "./command.ts";
 import type { Hook, JobSummary } from "./hook.ts";
-import { type Logger, type Report, reportTo, silentLogger } from "./log.ts";
-import { type HookOutcome, keepTrack, type Sidecar, sleep } from "./sidecar.ts";
+import { type Report, reportTo, silentLogger } from "./log.ts";
+import { type HookOptions, type HookOutcome, type Sidecar, trackAll } from "./sidecar.ts";
 import { asksToEnd, catchSignals, exitCodeOf, noSignals, type Signals } from "./signals.ts";
-
-/** How hooks are run. Every field has a default. */
-export interface HookOptions {
-  /**
-   * How long a sidecar that has never answered is still expected, in milliseconds from the call.
-   *
-   * @default 0
-   */
-  readonly startupWindowMs?: number;
-  /**
-   * One attempt at one request, in milliseconds.
-   *
-   * @default 5000
-   */
-  readonly requestTimeoutMs?: number;
-  /**
-   * The whole of a hook once its sidecar is there, retries included, in milliseconds.
-   *
-   * @default 15000
-   */
-  readonly shutdownTimeoutMs?: number;
-  /**
-   * Further attempts after the first.
-   *
-   * @default 10
-   */
-  readonly retries?: number;
-  /**
-   * Takes the log lines.
-   *
-   * @default silentLogger
-   */
-  readonly log?: Logger;
-}
+import { type NotReadyError, waitForAll } from "./wait.ts";
 
 /** When hooks run: after every end of COMMAND, only after exit code 0, or only after another. */
 export type RunHooksOn = "always" | "success" | "failure";
@@ -106,7 +74,24 @@ export interface RunOptions extends HookOptions {
    * @default false
    */
   readonly forwardSignals?: boolean;
-  /** When it is aborted, COMMAND gets SIGTERM and the hooks run. */
+  /**
+   * When it is aborted, the job ends as if SIGTERM had come: before COMMAND has started it is not
+   * started (exit code 143), while it runs it gets SIGTERM, and then the hooks run. Once they run,
+   * nothing is left to abort: their own limits hold.
+   */
+  readonly signal?: AbortSignal;
+}
+
+/** How hooks are run without a command. Every field has a default. */
+export interface QuitOptions extends HookOptions {
+  /**
+   * Whether a first SIGTERM or SIGINT leaves this process alive until the hooks are done; a second
+   * one gives them up.
+   *
+   * @default false
+   */
+  readonly catchSignals?: boolean;
+  /** When it is aborted, hooks that are not done are given up: their outcome is `failed`. */
   readonly signal?: AbortSignal;
 }
 
@@ -114,42 +99,67 @@ export interface RunOptions extends HookOptions {
 export interface RunResult extends JobSummary {
   /** Whether COMMAND's time limit ended it. */
   readonly timedOut: boolean;
+  /** Why COMMAND did not run: it could not be started, or the sidecars were not ready in time. */
+  readonly error?: StartError | NotReadyError;
   /** Each hook's outcome, in the order of the hooks; empty if they did not run. */
   readonly hooks: readonly HookOutcome[];
 }
 
 /** COMMAND's part of the result. */
-type CommandResult = JobSummary & { readonly timedOut: boolean };
+type CommandResult = Omit<RunResult, "hooks">;
 
 /** The exit code where the wrapper itself failed. */
 const WRAPPER_FAILED = 125;
 /** The exit code where the time limit ended COMMAND, as coreutils' `timeout` has it. */
 const TIMED_OUT = 124;
+/** The exit code where the caller aborted before COMMAND was started: that of SIGTERM. */
+const ABORTED = 143;
 
 /**
  * Runs a command, then stops its sidecars.
  *
- * It never throws and never ends the process: whatever happens is in the result, and the hooks run.
+ * It never ends the process, and whatever happens to COMMAND or a sidecar is in the result; the
+ * promise is rejected for a wrong argument only, before anything is started.
  *
  * @param command COMMAND's words; the first is looked up on PATH
  * @param options what to stop, and the limits
+ * @throws {TypeError} or {RangeError} for a wrong argument
  *
  * @example
  * ```ts
- * import { run } from "./run.ts";
+ * import { run } from "@k8s-job/wrapper";
  * import { assertEquals } from "@std/assert";
  *
  * const result = await run(["sh", "-c", "exit 7"]);
  * assertEquals(result.exitCode, 7);
+ * ```
+ *
+ * @example With a sidecar, a time limit, and a signal of the caller's own
+ * ```ts
+ * import { istio, run } from "@k8s-job/wrapper";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const shutdown = new AbortController();
+ * const running = run(["sleep", "60"], {
+ *   hooks: [istio()],
+ *   timeoutMs: 30 * 60_000,
+ *   signal: shutdown.signal,
+ * });
+ * shutdown.abort();
+ * const { exitCode, hooks } = await running;
+ * assertEquals(exitCode, 143);
+ * assertEquals(hooks.map(({ outcome }) => outcome), ["no-sidecar"]);
  * ```
  */
 export async function run(
   command: readonly string[],
   options: RunOptions = {},
 ): Promise<RunResult> {
+  checkCommand(command);
+  checkOptions(options);
   const log = reportTo(options.log ?? silentLogger);
   const signals = options.forwardSignals ? catchSignals() : noSignals;
-  const sidecars = track(options.hooks ?? [], options, log);
+  const sidecars = trackAll(options.hooks ?? [], options, log);
   try {
     const ended = await waitForSidecars(sidecars, command, options, signals, log) ??
       await runCommand(sidecars, command, options, signals, log);
@@ -164,45 +174,40 @@ export async function run(
 /**
  * Stops sidecars, without a command: for a job that knows itself when it is over.
  *
+ * A sidecar that cannot be stopped is an outcome, and no error.
+ *
  * @param hooks what to stop
  * @param options the limits
  * @param job what the hooks may tell about the job
  * @returns each hook's outcome, in the order of the hooks
+ * @throws {TypeError} or {RangeError} for a wrong argument
  *
  * @example
  * ```ts
- * import { quit } from "./run.ts";
+ * import { httpHook, quit } from "@k8s-job/wrapper";
  * import { assertEquals } from "@std/assert";
  *
- * assertEquals(await quit([]), []);
+ * await using sidecar = Deno.serve({ port: 0, onListen: () => {} }, () => new Response("bye"));
+ * const stop = { url: `http://localhost:${sidecar.addr.port}/quit` };
+ * const [outcome] = await quit([httpHook({ name: "mine", stop })]);
+ * assertEquals([outcome?.hook, outcome?.outcome], ["mine", "stopped"]);
  * ```
  */
 export async function quit(
   hooks: readonly Hook[],
-  options: HookOptions & Pick<RunOptions, "forwardSignals"> = {},
+  options: QuitOptions = {},
   job: JobSummary = { command: "", exitCode: 0, durationMs: 0 },
 ): Promise<readonly HookOutcome[]> {
+  checkHooks(hooks);
+  checkOptions(options);
   const log = reportTo(options.log ?? silentLogger);
-  const signals = options.forwardSignals ? catchSignals() : noSignals;
+  const signals = options.catchSignals ? catchSignals() : noSignals;
   try {
-    return await stopSidecars(track(hooks, options, log), job, signals, log);
+    const sidecars = trackAll(hooks, options, log);
+    return await stopSidecars(sidecars, job, signals, log, options.signal);
   } finally {
     signals.release();
   }
-}
-
-function track(
-  hooks: readonly Hook[],
-  options: HookOptions,
-  log: Report,
-): readonly Sidecar[] {
-  const limits = {
-    windowEndMs: performance.now() + (options.startupWindowMs ?? 0),
-    requestTimeoutMs: options.requestTimeoutMs ?? 5000,
-    shutdownTimeoutMs: options.shutdownTimeoutMs ?? 15_000,
-    retries: options.retries ?? 10,
-  };
-  return hooks.map((hook) => keepTrack(hook, limits, log));
 }
 
 /**
@@ -217,13 +222,20 @@ async function waitForSidecars(
   signals: Signals,
   log: Report,
 ): Promise<CommandResult | undefined> {
+  const notStarted = (exitCode: number): CommandResult => ({
+    command: command[0] ?? "",
+    exitCode,
+    durationMs: 0,
+    timedOut: false,
+  });
+  if (options.signal?.aborted) {
+    log("command-aborted", { code: ABORTED });
+    return notStarted(ABORTED);
+  }
   const waitMs = options.waitMs ?? 0;
   if (waitMs === 0 || sidecars.length === 0) return undefined;
 
-  const startMs = performance.now();
-  const names = (list: readonly Sidecar[]) => list.map(({ name }) => name).join(", ");
   const stopped = new AbortController();
-  const over = AbortSignal.any([stopped.signal, AbortSignal.timeout(waitMs)]);
   let interruptedBy: number | undefined;
   const interrupt = (exitCode: number, signal: string) => {
     interruptedBy ??= exitCode;
@@ -236,38 +248,20 @@ async function waitForSidecars(
     interrupt(exitCodeOf(signal), signal);
     return true;
   });
-  const onAbort = () => interrupt(143, "abort");
+  const onAbort = () => interrupt(ABORTED, "abort");
   options.signal?.addEventListener("abort", onAbort, { once: true });
 
-  log("wait-started", { limitMs: waitMs, hooks: names(sidecars) });
-  const ready = await Promise.all(sidecars.map((sidecar) => becomesReady(sidecar, over)));
+  const error = await waitForAll(sidecars, waitMs, stopped.signal, log);
   options.signal?.removeEventListener("abort", onAbort);
   signals.hold();
 
-  const notStarted = (exitCode: number): CommandResult => ({
-    command: command[0] ?? "",
-    exitCode,
-    durationMs: 0,
-    timedOut: false,
-  });
   if (interruptedBy !== undefined) return notStarted(interruptedBy);
-  const late = sidecars.filter((_, index) => !ready[index]);
-  if (late.length === 0) {
-    log("wait-ended", { hooks: names(sidecars), durationMs: performance.now() - startMs });
-    return undefined;
-  }
+  if (error === undefined) return undefined;
   const fail = (options.onWaitTimeout ?? "fail") === "fail";
   const consequence = fail ? "command not started (exit code 125)" : "command started anyway";
-  log("wait-timeout", { limitMs: waitMs, hooks: names(late), consequence });
-  return fail ? notStarted(WRAPPER_FAILED) : undefined;
-}
-
-async function becomesReady(sidecar: Sidecar, over: AbortSignal): Promise<boolean> {
-  for (let pauseMs = 50; !over.aborted; pauseMs = Math.min(pauseMs * 2, 1000)) {
-    if ((await sidecar.look(over)).state === "ready") return true;
-    await sleep(pauseMs, over);
-  }
-  return false;
+  const hooks = error.late.map(({ hook }) => hook).join(", ");
+  log("wait-timeout", { limitMs: waitMs, hooks, consequence });
+  return fail ? { ...notStarted(WRAPPER_FAILED), error } : undefined;
 }
 
 /** Then: runs COMMAND to its end, and looks out for the sidecars meanwhile. */
@@ -282,7 +276,7 @@ async function runCommand(
   const name = command[0] ?? "";
   const lookOut = new AbortController();
   try {
-    const running = startCommand(command, {
+    const running = await startCommand(command, {
       timeoutMs: options.timeoutMs ?? 0,
       killAfterMs: options.killAfterMs ?? 0,
       processGroup: options.processGroup ?? false,
@@ -304,14 +298,13 @@ async function runCommand(
     const { pid } = running;
     return { command: name, exitCode, durationMs, timedOut, pid, ...(signal && { signal }) };
   } catch (error) {
-    const exitCode = error instanceof StartError ? error.exitCode : WRAPPER_FAILED;
-    const reason = error instanceof Error ? error.message : String(error);
     if (error instanceof StartError) {
+      const { message: reason, exitCode } = error;
       log("command-not-started", { command: name, reason, code: exitCode });
-    } else {
-      log("internal-error", { reason });
+      return { command: name, exitCode, durationMs: 0, timedOut: false, error };
     }
-    return { command: name, exitCode, durationMs: 0, timedOut: false };
+    log("internal-error", { reason: error instanceof Error ? error.message : String(error) });
+    return { command: name, exitCode: WRAPPER_FAILED, durationMs: 0, timedOut: false };
   } finally {
     lookOut.abort();
   }
@@ -329,9 +322,11 @@ async function stopSidecars(
   job: JobSummary,
   signals: Signals,
   log: Report,
+  abort?: AbortSignal,
 ): Promise<readonly HookOutcome[]> {
   const givenUp = new AbortController();
-  const stopping = sidecars.map((sidecar) => sidecar.stop(job, givenUp.signal));
+  const over = abort ? AbortSignal.any([abort, givenUp.signal]) : givenUp.signal;
+  const stopping = sidecars.map((sidecar) => sidecar.stop(job, over));
   signals.listen((signal) => {
     if (signal !== "SIGTERM" && signal !== "SIGINT") return true;
     const again = signals.endRequests > 1;

@@ -6,7 +6,43 @@
 
 import { formatDuration } from "./duration.ts";
 import type { Hook, HookContext, JobSummary, Look, Stop } from "./hook.ts";
-import type { Report } from "./log.ts";
+import type { Logger, Report } from "./log.ts";
+import { environmentVariable } from "./platform.ts";
+
+/** How hooks are run. Every field has a default. */
+export interface HookOptions {
+  /**
+   * How long after this process's own start a sidecar that has never answered is still expected, in
+   * milliseconds.
+   *
+   * @default 30000 in a Kubernetes pod, where `KUBERNETES_SERVICE_HOST` is set, else 0
+   */
+  readonly startupWindowMs?: number;
+  /**
+   * One attempt at one request, in milliseconds.
+   *
+   * @default 5000
+   */
+  readonly requestTimeoutMs?: number;
+  /**
+   * The whole of a hook once its sidecar is there, retries included, in milliseconds.
+   *
+   * @default 15000
+   */
+  readonly shutdownTimeoutMs?: number;
+  /**
+   * Further attempts after the first.
+   *
+   * @default 10
+   */
+  readonly retries?: number;
+  /**
+   * Takes the log lines.
+   *
+   * @default silentLogger
+   */
+  readonly log?: Logger;
+}
 
 /** How a hook ended. */
 export interface HookOutcome {
@@ -63,19 +99,45 @@ const LAST_WORDS_MS = 100;
  */
 const LEAST_LOOK_OUT_MS = 5000;
 
-/** Keeps track of the sidecar that a hook is for. */
-export function keepTrack(hook: Hook, limits: SidecarLimits, log: Report): Sidecar {
-  let seen = false;
+/**
+ * The hooks whose sidecar has given a sign of life. It outlives one call of the library, so that a
+ * job that first waits for its sidecars and later tells them to quit knows that they were there.
+ */
+const seen = new WeakSet<Hook>();
 
+/** How long after its own start a process still expects a sidecar that has never answered. */
+export function defaultStartupWindowMs(environment: (name: string) => string | undefined): number {
+  // Kubernetes sets this variable in every container.
+  return environment("KUBERNETES_SERVICE_HOST") ? 30_000 : 0;
+}
+
+/** Keeps track of the sidecars of all these hooks. */
+export function trackAll(
+  hooks: readonly Hook[],
+  options: HookOptions,
+  log: Report,
+): readonly Sidecar[] {
+  const limits = {
+    // This clock starts with the process.
+    windowEndMs: options.startupWindowMs ?? defaultStartupWindowMs(environmentVariable),
+    requestTimeoutMs: options.requestTimeoutMs ?? 5000,
+    shutdownTimeoutMs: options.shutdownTimeoutMs ?? 15_000,
+    retries: options.retries ?? 10,
+  };
+  return hooks.map((hook) => keepTrack(hook, limits, log));
+}
+
+/** Keeps track of the sidecar that a hook is for. */
+function keepTrack(hook: Hook, limits: SidecarLimits, log: Report): Sidecar {
   function context(signal: AbortSignal, deadlineMs: number, job?: JobSummary): HookContext {
     return {
       signal,
       deadlineMs,
       requestTimeoutMs: Math.min(limits.requestTimeoutMs, deadlineMs),
       retries: limits.retries,
-      wasSeen: () => seen,
+      wasSeen: () => seen.has(hook),
       markSeen: () => {
-        seen = true;
+        seen.add(hook);
       },
       debug: (text) => log("hook-note", { hook: hook.name, text }),
       ...(job === undefined ? {} : { job }),
@@ -84,8 +146,8 @@ export function keepTrack(hook: Hook, limits: SidecarLimits, log: Report): Sidec
 
   async function note(looking: Promise<Look>): Promise<Look> {
     const found = await looking.catch(asAbsent);
-    if (found.state !== "absent" && !seen) {
-      seen = true;
+    if (found.state !== "absent" && !seen.has(hook)) {
+      seen.add(hook);
       const address = hook.readyAddress ?? hook.address;
       log("sidecar-seen", { hook: hook.name, address, answer: found.answer });
     }
@@ -99,7 +161,7 @@ export function keepTrack(hook: Hook, limits: SidecarLimits, log: Report): Sidec
     for (const pauseMs of pauses()) {
       const where = context(signal, limits.requestTimeoutMs);
       await note(hook.warm === undefined ? hook.look(where) : hook.warm(where));
-      if (seen || signal.aborted || performance.now() >= endMs) return;
+      if (seen.has(hook) || signal.aborted || performance.now() >= endMs) return;
       await sleep(pauseMs, signal);
     }
   }
@@ -137,7 +199,7 @@ export function keepTrack(hook: Hook, limits: SidecarLimits, log: Report): Sidec
       if (state !== "absent") {
         return { outcome: state, answer, ...(hint === undefined ? {} : { hint }) };
       }
-      if (seen) return { outcome: "already-stopped", answer };
+      if (seen.has(hook)) return { outcome: "already-stopped", answer };
       const remainingMs = limits.windowEndMs - performance.now();
       if (remainingMs <= 0) return { outcome: "no-sidecar", answer };
       if (signal.aborted) return { outcome: "failed", answer: "given up before it came" };

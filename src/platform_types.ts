@@ -1,0 +1,64 @@
+/**
+ * The types that `platform.ts` and its Node twin have in common.
+ *
+ * @module
+ */
+
+/** How a command ended: `code` is 128 + N when signal N ended it. */
+export interface Exit {
+  /** The exit code as a shell would show it. */
+  readonly code: number;
+  /** The signal that ended the command, if one did: `SIGTERM`, or a bare number like `35`. */
+  readonly signal?: string;
+}
+
+/** A command that runs. */
+export interface Child {
+  /** Its process id. */
+  readonly pid: number;
+  /** Settles when the command is over; never rejects. */
+  readonly exit: Promise<Exit>;
+}
+
+/** Where a connection goes: a host and port, or the path of a Unix socket. */
+export type SocketAddress =
+  | { readonly hostname: string; readonly port: number }
+  | { readonly path: string };
+
+/** An HTTP client that is bound to one address, whatever the URL says. */
+export interface HttpClient {
+  /** Sends one request to that address, never by a proxy. */
+  fetch(request: Request): Promise<Response>;
+}
+
+/** A signal that can be caught. */
+export type CatchableSignal =
+  | "SIGABRT"
+  | "SIGALRM"
+  | "SIGBUS"
+  | "SIGCHLD"
+  | "SIGCONT"
+  | "SIGHUP"
+  | "SIGINT"
+  | "SIGIO"
+  | "SIGPIPE"
+  | "SIGPROF"
+  | "SIGPWR"
+  | "SIGQUIT"
+  | "SIGSTKFLT"
+  | "SIGSYS"
+  | "SIGTERM"
+  | "SIGTRAP"
+  | "SIGTSTP"
+  | "SIGTTIN"
+  | "SIGTTOU"
+  | "SIGURG"
+  | "SIGUSR1"
+  | "SIGUSR2"
+  | "SIGVTALRM"
+  | "SIGWINCH"
+  | "SIGXCPU"
+  | "SIGXFSZ";
+
+/** Every signal that can be sent by name. */
+export type SignalName = CatchableSignal | "SIGKILL" | "SIGSTOP" | "SIGILL" | "SIGFPE" | "SIGSEGV";
