@@ -12,6 +12,10 @@
  * @module
  */
 
+export { alloydbAuthProxy } from "./hooks/alloydb_auth_proxy.ts";
+export { cloudSqlProxy } from "./hooks/cloud_sql_proxy.ts";
+export { consulDataplane } from "./hooks/consul_dataplane.ts";
+export { dapr, type DaprOptions } from "./hooks/dapr.ts";
 export { envoy } from "./hooks/envoy.ts";
 export {
   httpHook,
@@ -19,9 +23,14 @@ export {
   type HttpPreset,
   httpPreset,
   type HttpRequest,
+  type ReadyPath,
+  type StopFailure,
 } from "./hooks/http.ts";
 export { istio } from "./hooks/istio.ts";
+export { kuma } from "./hooks/kuma.ts";
+export { linkerd } from "./hooks/linkerd.ts";
 export { parseHook, PRESETS } from "./hooks/registry.ts";
+export { vaultAgent } from "./hooks/vault_agent.ts";
 export { StartError } from "./src/command.ts";
 export { formatDuration, LONGEST_MS, parseDuration } from "./src/duration.ts";
 export {

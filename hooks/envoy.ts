@@ -1,10 +1,14 @@
 import type { NamedHook } from "../src/hook.ts";
-import { httpPreset } from "./http.ts";
+import { httpPreset, type StopFailure } from "./http.ts";
 
 /**
  * Envoy by its admin interface.
  *
+ * It has one only where its bootstrap says so; 9901 is a custom, not a default. `/quitquitquit` takes
+ * POST alone and answers before Envoy ends.
+ *
  * @see https://www.envoyproxy.io/docs/envoy/latest/operations/admin
+ * @see https://github.com/envoyproxy/envoy/blob/main/source/server/admin/admin.cc
  *
  * @example
  * ```ts
@@ -21,8 +25,18 @@ export const envoy: NamedHook = httpPreset({
   baseUrl: "http://localhost:9901",
   stop: { path: "/quitquitquit" },
   ready: { path: "/ready" },
-  hint: (status) =>
-    status === 404
-      ? "This is not Envoy's admin interface: Istio's pilot-agent is --hook istio"
-      : undefined,
+  hint(failure) {
+    return failure.state === "absent"
+      ? "Envoy's bootstrap must have an admin address on this port; Istio's sidecar is --hook istio, Consul's --hook consul-dataplane"
+      : adminHint(failure);
+  },
 });
+
+/** What to do about an answer of Envoy's admin interface, or of what is there instead. */
+export function adminHint({ status, headers }: StopFailure): string | undefined {
+  if (status === 403) return "Add /quitquitquit to admin.allow_paths in Envoy's bootstrap";
+  if (status !== 404 && status !== 405) return undefined;
+  return headers.get("server") === "envoy"
+    ? "This is one of Envoy's listeners, not its admin interface"
+    : "This is not Envoy's admin interface: Istio's pilot-agent is --hook istio";
+}

@@ -44,11 +44,12 @@ export interface HttpHookOptions {
   /** The request that makes the sidecar quit. */
   readonly stop: HttpRequest;
   /**
-   * A harmless request that says whether the sidecar is ready.
+   * A harmless request that says whether the sidecar is ready; of several, the first that somebody
+   * answers.
    *
    * @default none: it counts as ready when its port accepts connections
    */
-  readonly ready?: HttpRequest;
+  readonly ready?: HttpRequest | readonly HttpRequest[];
   /**
    * Which statuses of `ready` mean ready.
    *
@@ -64,8 +65,18 @@ export interface HttpHookOptions {
   readonly warm?: HttpRequest;
   /** Headers for every request. */
   readonly headers?: Readonly<Record<string, string>>;
-  /** What the operator can do when the stop request was answered like this, as a sentence. */
-  readonly hint?: (status: number) => string | undefined;
+  /** What the operator can do about a stop request that failed like this, as a sentence. */
+  readonly hint?: (failure: StopFailure) => string | undefined;
+}
+
+/** How a stop request failed, for a hint. */
+export interface StopFailure {
+  /** `absent`: nobody listens at its address; `failed`: somebody does, and did not take it. */
+  readonly state: "absent" | "failed";
+  /** The status of the last answer; 0 if there was none. */
+  readonly status: number;
+  /** The headers of the last answer. */
+  readonly headers: Headers;
 }
 
 /** More of a body than this is never read. */
@@ -99,20 +110,29 @@ const LONGEST_DELAY_MS = 2000;
 export function httpHook(options: HttpHookOptions): Hook {
   const openEndpoints = new Map<string, Endpoint>();
   const stopRequest = prepare(options.stop, "POST", options.headers, openEndpoints);
-  const readyRequest = options.ready &&
-    prepare(options.ready, "GET", options.headers, openEndpoints);
+  const ready = options.ready === undefined ? [] : [options.ready].flat();
+  const readyRequests = ready.map((one) => prepare(one, "GET", options.headers, openEndpoints));
   const warmRequest = options.warm && prepare(options.warm, "GET", options.headers, openEndpoints);
-  const sameEndpoint = readyRequest?.endpoint === stopRequest.endpoint;
+  const sameEndpoint = readyRequests.find(({ endpoint }) => endpoint === stopRequest.endpoint);
 
-  const lookAt = (request: PreparedRequest | undefined, context: HookContext) =>
-    request === undefined ? connect(stopRequest.endpoint) : look(request, options, context);
+  async function lookAt(
+    requests: readonly (PreparedRequest | undefined)[],
+    context: HookContext,
+  ): Promise<Look> {
+    let found: Look | undefined;
+    for (const request of requests.filter((one) => one !== undefined)) {
+      found = await look(request, options, context);
+      if (found.state !== "absent") break;
+    }
+    return found ?? await connect(stopRequest.endpoint);
+  }
 
   return {
     name: options.name,
     address: redact(options.stop.url),
-    ...(options.ready === undefined ? {} : { readyAddress: redact(options.ready.url) }),
-    look: (context) => lookAt(readyRequest, context),
-    warm: (context) => lookAt(warmRequest ?? (sameEndpoint ? readyRequest : undefined), context),
+    ...(ready[0] === undefined ? {} : { readyAddress: redact(ready[0].url) }),
+    look: (context) => lookAt(readyRequests, context),
+    warm: (context) => lookAt([warmRequest ?? sameEndpoint], context),
     stop: (context) => stop(stopRequest, options, context),
   };
 }
@@ -173,6 +193,42 @@ async function look(
   }
 }
 
+/** What a harmless GET brought. */
+export interface Page {
+  /** The status. */
+  readonly status: number;
+  /** The headers. */
+  readonly headers: Headers;
+  /** The body, or as much of a long one as anybody needs. */
+  readonly text: string;
+}
+
+/**
+ * Gets a page, once, to find out who answers there.
+ *
+ * @returns undefined if nobody listens there
+ * @throws what went wrong, if somebody listens and does not answer as a web server in time
+ */
+export async function getPage(
+  url: string,
+  context: HookContext,
+  headers?: Readonly<Record<string, string>>,
+): Promise<Page | undefined> {
+  // A body may be as slow as it likes: the time counts from the request to the body's end.
+  const signal = AbortSignal.any([
+    context.signal,
+    AbortSignal.timeout(Math.max(1, context.requestTimeoutMs)),
+  ]);
+  try {
+    const request = prepare({ url }, "GET", headers, new Map());
+    const response = await sendOnce(request, { ...context, signal });
+    return { status: response.status, headers: response.headers, text: await readText(response) };
+  } catch (error) {
+    if (error instanceof NobodyListensError) return undefined;
+    throw error;
+  }
+}
+
 /** Sends a harmless request, without a retry. */
 async function sendOnce(request: PreparedRequest, context: HookContext): Promise<Response> {
   const ky = await loadKy();
@@ -196,6 +252,7 @@ async function stop(
   const ky = await loadKy();
   let attempts = 0;
   let status = 0;
+  let headers = new Headers();
   let answer = "";
 
   /** One attempt; ky decides what follows. */
@@ -205,7 +262,7 @@ async function stop(
     answer = `no answer within ${formatDuration(context.requestTimeoutMs)}`;
     try {
       const response = await send(new Request(input, init));
-      status = response.status;
+      ({ status, headers } = response);
       answer = `answered ${describeStatus(response)}`;
       return response;
     } catch (error) {
@@ -246,15 +303,13 @@ async function stop(
     });
     return { state: "stopped", answer: describeStatus(response) };
   } catch (error) {
-    if (error instanceof NobodyListensError) return { state: "absent", answer: error.message };
+    const state = error instanceof NobodyListensError ? "absent" : "failed";
+    const hint = options.hint?.({ state, status, headers });
+    const withHint = hint === undefined ? {} : { hint };
+    if (error instanceof NobodyListensError) return { state, answer: error.message, ...withHint };
     if (attempts === 0) answer = describeError(error);
     const times = attempts === 1 ? "1 attempt" : `${attempts} attempts`;
-    const hint = options.hint?.(status);
-    return {
-      state: "failed",
-      answer: `${answer} (${times})`,
-      ...(hint === undefined ? {} : { hint }),
-    };
+    return { state, answer: `${answer} (${times})`, ...withHint };
   }
 }
 
@@ -320,16 +375,27 @@ export interface HttpPreset {
   readonly baseUrl: string;
   /** The path, and the method if it is not POST, that makes it quit. */
   readonly stop: { readonly path: string; readonly method?: string };
-  /** The path that says whether it is ready, and its origin where that is another one. */
-  readonly ready?: { readonly path: string; readonly baseUrl?: string };
+  /**
+   * The path that says whether it is ready, and its origin where that is another one; of several,
+   * the first that somebody answers.
+   */
+  readonly ready?: ReadyPath | readonly ReadyPath[];
   /** Which statuses mean ready; 200 alone by default. */
   readonly isReady?: (status: number) => boolean;
   /** A harmless path on the origin that is told to quit, where `ready` has another origin. */
   readonly warm?: { readonly path: string };
   /** Headers for every request. */
   readonly headers?: Readonly<Record<string, string>>;
-  /** What to do about a stop request that was answered like this. */
-  readonly hint?: (status: number) => string | undefined;
+  /** What to do about a stop request that failed like this. */
+  readonly hint?: (failure: StopFailure) => string | undefined;
+}
+
+/** Where a preset's readiness is. */
+export interface ReadyPath {
+  /** The path. */
+  readonly path: string;
+  /** The origin, where it is another one than the preset's own. */
+  readonly baseUrl?: string;
 }
 
 /**
@@ -366,7 +432,9 @@ export function presetHook(preset: HttpPreset, options: PresetOptions = {}): Hoo
       ...on(stop.path, preset.baseUrl),
       ...(stop.method === undefined ? {} : { method: stop.method }),
     },
-    ...(ready && { ready: on(ready.path, ready.baseUrl ?? preset.baseUrl) }),
+    ...(ready && {
+      ready: [ready].flat().map(({ path, baseUrl }) => on(path, baseUrl ?? preset.baseUrl)),
+    }),
     ...(warm && { warm: on(warm.path, preset.baseUrl) }),
     ...(preset.isReady && { isReady: preset.isReady }),
     ...(preset.headers && { headers: preset.headers }),

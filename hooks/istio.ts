@@ -4,9 +4,11 @@ import { httpPreset } from "./http.ts";
 /**
  * Istio's sidecar: pilot-agent, which runs Envoy.
  *
- * pilot-agent listens on 15020 and quits itself and Envoy at a POST to `/quitquitquit`; the
- * readiness of both is at 15021, which is where Kubernetes asks too.
+ * pilot-agent listens on 15020 and quits itself and Envoy at a POST to `/quitquitquit` from the
+ * pod's own loopback. The readiness of both is at 15021, where Kubernetes asks too; that listener is
+ * Envoy's, and an agent for gRPC without a proxy has none, only the same page on 15020.
  *
+ * @see https://github.com/istio/istio/blob/master/pilot/cmd/pilot-agent/status/server.go
  * @see https://istio.io/latest/docs/ops/deployment/application-requirements/#ports-used-by-istio
  *
  * @example
@@ -22,10 +24,17 @@ export const istio: NamedHook = httpPreset({
   summary: "Istio's pilot-agent, and Envoy with it",
   baseUrl: "http://localhost:15020",
   stop: { path: "/quitquitquit" },
-  ready: { path: "/healthz/ready", baseUrl: "http://localhost:15021" },
+  ready: [
+    { path: "/healthz/ready", baseUrl: "http://localhost:15021" },
+    { path: "/healthz/ready" },
+  ],
   warm: { path: "/healthz/ready" },
-  hint: (status) =>
-    status === 404 || status === 405
-      ? "This is not pilot-agent: with a bare Envoy use --hook envoy, for another address --hook istio=URL"
-      : undefined,
+  hint({ state, status, headers }) {
+    if (state === "absent") return "If the pod has another sidecar, --hook auto looks for it";
+    if (status === 403) return "pilot-agent takes this from the pod's own loopback only";
+    if (status !== 404 && status !== 405) return undefined;
+    return headers.get("server") === "envoy"
+      ? "This is Envoy, not pilot-agent: that is on port 15020; for a bare Envoy use --hook envoy=URL"
+      : "This is not pilot-agent: with a bare Envoy use --hook envoy, for another address --hook istio=URL";
+  },
 });

@@ -5,14 +5,28 @@
  */
 
 import type { Hook, NamedHook } from "../src/hook.ts";
+import { alloydbAuthProxy } from "./alloydb_auth_proxy.ts";
+import { cloudSqlProxy } from "./cloud_sql_proxy.ts";
+import { consulDataplane } from "./consul_dataplane.ts";
+import { dapr } from "./dapr.ts";
 import { envoy } from "./envoy.ts";
 import { httpHook } from "./http.ts";
 import { istio } from "./istio.ts";
+import { kuma } from "./kuma.ts";
+import { linkerd } from "./linkerd.ts";
+import { vaultAgent } from "./vault_agent.ts";
 
 /** All built-in presets: one line each. */
 export const PRESETS: readonly NamedHook[] = [
   istio,
   envoy,
+  kuma,
+  linkerd,
+  cloudSqlProxy,
+  alloydbAuthProxy,
+  vaultAgent,
+  consulDataplane,
+  dapr,
 ];
 
 /** What runs when the operator names no hook. */

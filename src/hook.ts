@@ -21,12 +21,13 @@ export interface Stop {
   /**
    * - `stopped`: it took the request
    * - `absent`: nobody is there; the caller decides what that means
+   * - `unneeded`: it is there and need not be told: something else stops it
    * - `failed`: it is there and did not take the request
    */
-  readonly state: "stopped" | "absent" | "failed";
+  readonly state: "stopped" | "absent" | "unneeded" | "failed";
   /** What was seen, in a few words for a person: `200 OK`, `no answer within 5s`. */
   readonly answer: string;
-  /** What the operator can do about a failure, as a sentence. */
+  /** What the operator can do about it, as a sentence without its full stop. */
   readonly hint?: string;
 }
 

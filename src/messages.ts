@@ -122,9 +122,15 @@ export const MESSAGES = {
   },
   "hook-no-sidecar": {
     level: "info",
-    text: "{hook}: no such sidecar ({answer} at {address})",
+    text: "{hook}: no such sidecar ({answer} at {address}). {hint}",
     meaning:
       "Nothing has ever answered at this address and the startup window is over. If the pod does have this sidecar, it listens somewhere else, and the pod will not end: name its address with `--hook NAME=URL`. If it only started late, set --startup-window higher.",
+  },
+  "hook-unneeded": {
+    level: "info",
+    text: "{hook}: not told to quit: {answer}. {hint}",
+    meaning:
+      "The sidecar is there and cannot be told from here, but its control plane stops it when the job's containers are over. If the pod does not end, follow the line's advice.",
   },
   "hook-failed": {
     level: "error",

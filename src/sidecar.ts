@@ -54,12 +54,13 @@ export interface HookOutcome {
    * - `stopped`: it took the stop request
    * - `already-stopped`: it had been there and was gone
    * - `no-sidecar`: it never was there
+   * - `unneeded`: it is there and need not be told: something else stops it
    * - `failed`: it is there and was not stopped
    */
-  readonly outcome: "stopped" | "already-stopped" | "no-sidecar" | "failed";
+  readonly outcome: "stopped" | "already-stopped" | "no-sidecar" | "unneeded" | "failed";
   /** What was seen, in a few words. */
   readonly answer: string;
-  /** What the operator can do about a failure. */
+  /** What the operator can do about it. */
   readonly hint?: string;
   /** How long it took, in milliseconds. */
   readonly durationMs: number;
@@ -179,7 +180,10 @@ function keepTrack(hook: Hook, limits: SidecarLimits, log: Report): Sidecar {
         log("hook-already-stopped", { hook: name, answer });
         break;
       case "no-sidecar":
-        log("hook-no-sidecar", { hook: name, answer, address });
+        log("hook-no-sidecar", { hook: name, answer, address, hint: hint ?? "" });
+        break;
+      case "unneeded":
+        log("hook-unneeded", { hook: name, answer, hint: hint ?? "" });
         break;
       case "failed":
         log("hook-failed", { hook: name, answer, address, hint: hint ?? "" });
@@ -196,12 +200,11 @@ function keepTrack(hook: Hook, limits: SidecarLimits, log: Report): Sidecar {
     let toldThatExpected = false;
     for (const pauseMs of pauses()) {
       const { state, answer, hint } = await attemptStop(job, signal);
-      if (state !== "absent") {
-        return { outcome: state, answer, ...(hint === undefined ? {} : { hint }) };
-      }
+      const withHint = hint === undefined ? {} : { hint };
+      if (state !== "absent") return { outcome: state, answer, ...withHint };
       if (seen.has(hook)) return { outcome: "already-stopped", answer };
       const remainingMs = limits.windowEndMs - performance.now();
-      if (remainingMs <= 0) return { outcome: "no-sidecar", answer };
+      if (remainingMs <= 0) return { outcome: "no-sidecar", answer, ...withHint };
       if (signal.aborted) return { outcome: "failed", answer: "given up before it came" };
       if (!toldThatExpected) {
         toldThatExpected = true;

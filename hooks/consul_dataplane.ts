@@ -1,0 +1,39 @@
+import type { NamedHook } from "../src/hook.ts";
+import { httpPreset } from "./http.ts";
+
+/**
+ * Consul's sidecar: consul-dataplane, which runs Envoy.
+ *
+ * Its graceful port quits at `/graceful_shutdown`, with whatever method: 20600 is Helm's choice, 20300
+ * the program's own. The `/graceful_startup` beside it answers 200 even if Envoy never became ready,
+ * so readiness is asked at Envoy's admin interface.
+ *
+ * @see https://github.com/hashicorp/consul-dataplane/blob/main/pkg/consuldp/lifecycle.go
+ * @see https://github.com/hashicorp/consul-k8s/blob/main/control-plane/connect-inject/constants/constants.go
+ * @see https://developer.hashicorp.com/consul/docs/connect/dataplane/consul-dataplane
+ *
+ * @example
+ * ```ts
+ * import { consulDataplane } from "./consul_dataplane.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(consulDataplane().address, "http://localhost:20600/graceful_shutdown");
+ * ```
+ */
+export const consulDataplane: NamedHook = httpPreset({
+  name: "consul-dataplane",
+  summary: "Consul's dataplane, and Envoy with it",
+  baseUrl: "http://localhost:20600",
+  stop: { path: "/graceful_shutdown" },
+  ready: { path: "/ready", baseUrl: "http://localhost:19000" },
+  // There is no page there, and it says so: nothing else on this port is harmless.
+  warm: { path: "/" },
+  hint({ state, status }) {
+    if (state === "absent") {
+      return "Outside Helm's charts its port is 20300: --hook consul-dataplane=http://localhost:20300";
+    }
+    return status === 404
+      ? "Its path was changed (sidecar-proxy-lifecycle-graceful-shutdown-path): name it with --hook URL"
+      : undefined;
+  },
+});

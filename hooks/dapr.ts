@@ -1,0 +1,72 @@
+import { type NamedHook, nameHook, type PresetOptions } from "../src/hook.ts";
+import { environmentVariable } from "../src/platform.ts";
+import { type HttpPreset, presetHook } from "./http.ts";
+
+/** What {@linkcode dapr} takes. */
+export interface DaprOptions extends PresetOptions {
+  /**
+   * The token that Dapr's sidecar asks for.
+   *
+   * @default the variable DAPR_API_TOKEN
+   */
+  readonly apiToken?: string;
+}
+
+/**
+ * Dapr's sidecar, daprd.
+ *
+ * Its port is in `DAPR_HTTP_PORT`, which Dapr puts into each container. Where the pod has
+ * `dapr.io/api-token-secret`, the token must be put into `DAPR_API_TOKEN` by the manifest. Readiness
+ * is asked for outbound calls: `/v1.0/healthz` would wait for COMMAND's own port, and COMMAND for it.
+ *
+ * @see https://github.com/dapr/dapr/blob/master/pkg/api/http/shutdown.go
+ * @see https://docs.dapr.io/operations/hosting/kubernetes/kubernetes-job/
+ * @see https://docs.dapr.io/operations/resiliency/health-checks/sidecar-health/
+ *
+ * @example
+ * ```ts
+ * import { dapr } from "./dapr.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const hook = dapr({ baseUrl: "http://localhost:3501", apiToken: "sesame" });
+ * assertEquals(hook.address, "http://localhost:3501/v1.0/shutdown");
+ * ```
+ */
+export const dapr: NamedHook<DaprOptions> = nameHook(
+  "dapr",
+  "Dapr's sidecar; DAPR_HTTP_PORT and DAPR_API_TOKEN are heeded",
+  (options) => presetHook(preset(options), options),
+);
+
+function preset({ apiToken }: DaprOptions = {}): HttpPreset {
+  // A secret that was made of a file often ends with a line feed.
+  const token = (apiToken ?? environmentVariable("DAPR_API_TOKEN"))?.trim();
+  return {
+    name: "dapr",
+    summary: "",
+    baseUrl: `http://localhost:${httpPort()}`,
+    stop: { path: "/v1.0/shutdown" },
+    ready: { path: "/v1.0/healthz/outbound" },
+    isReady: (status) => status >= 200 && status < 300,
+    ...(token ? { headers: { "dapr-api-token": token } } : {}),
+    hint({ status }) {
+      if (status === 401) {
+        return token
+          ? "The token in DAPR_API_TOKEN is not the one that dapr.io/api-token-secret names"
+          : "Put the secret that dapr.io/api-token-secret names into this container's DAPR_API_TOKEN";
+      }
+      return status === 404
+        ? "Dapr's Configuration lists the allowed APIs (spec.api.allowed), and shutdown is not among them"
+        : undefined;
+    },
+  };
+}
+
+function httpPort(): number {
+  const text = environmentVariable("DAPR_HTTP_PORT") || "3500";
+  const port = /^\d{1,5}$/.test(text) ? Number(text) : 0;
+  if (port < 1 || port > 65_535) {
+    throw new TypeError(`expected a port in DAPR_HTTP_PORT, which is ${JSON.stringify(text)}`);
+  }
+  return port;
+}

@@ -1,0 +1,46 @@
+import type { NamedHook } from "../src/hook.ts";
+import { httpPreset } from "./http.ts";
+
+/**
+ * HashiCorp's Vault Agent, and OpenBao's.
+ *
+ * A listener with `agent_api { enable_quit = true }` quits at a POST; one with
+ * `require_request_header` takes no request without `X-Vault-Request`. All paths but the agent's own
+ * are sent on to Vault, so the readiness is the agent's page of metrics, which answers before it has
+ * logged in.
+ *
+ * @see https://github.com/hashicorp/vault/blob/main/command/agent.go
+ * @see https://github.com/openbao/openbao/blob/main/internal/command/agent.go
+ * @see https://developer.hashicorp.com/vault/docs/agent-and-proxy/agent#quit
+ *
+ * @example
+ * ```ts
+ * import { vaultAgent } from "./vault_agent.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(vaultAgent().address, "http://localhost:8200/agent/v1/quit");
+ * ```
+ */
+export const vaultAgent: NamedHook = httpPreset({
+  name: "vault-agent",
+  summary: "Vault's or OpenBao's agent; needs enable_quit",
+  baseUrl: "http://localhost:8200",
+  stop: { path: "/agent/v1/quit" },
+  ready: { path: "/agent/v1/metrics" },
+  headers: { "x-vault-request": "true" },
+  hint({ state, status }) {
+    if (state === "absent") {
+      return "The agent must have a listener with agent_api { enable_quit = true }: annotate the pod's template with vault.hashicorp.com/agent-enable-quit: 'true'";
+    }
+    switch (status) {
+      case 400:
+        return "If its listener has TLS, use --hook vault-agent=https://NAME:PORT";
+      case 404:
+      case 405:
+        return "Its listener needs agent_api { enable_quit = true }: annotate the pod's template with vault.hashicorp.com/agent-enable-quit: 'true'";
+      case 412:
+        return "Something between here and the agent removes the header X-Vault-Request";
+    }
+    return undefined;
+  },
+});

@@ -1,0 +1,234 @@
+/** Every preset against a real server on its default port. */
+
+import { PRESETS } from "../../hooks/registry.ts";
+import { assertEquals, assertStringIncludes } from "../support/assert.ts";
+import { type Sidecar, startSidecar } from "../support/sidecar.ts";
+import { runWrapper } from "../support/wrapper.ts";
+
+interface Row {
+  readonly name: string;
+  /** Where it is told to quit. */
+  readonly stop: readonly [port: number, path: string];
+  /** Where it says that it is ready. */
+  readonly ready: readonly [port: number, path: string];
+  readonly env?: Readonly<Record<string, string>>;
+  /** Headers of the stop request. */
+  readonly headers?: Readonly<Record<string, string>>;
+  /** What stands in the log when the stop request is answered like this. */
+  readonly hints?: readonly (readonly [status: number, text: string])[];
+  /** What stands in the log when nobody is there. */
+  readonly refused?: string;
+}
+
+const ROWS: readonly Row[] = [
+  {
+    name: "istio",
+    stop: [15020, "/quitquitquit"],
+    ready: [15021, "/healthz/ready"],
+    hints: [[404, "--hook envoy"], [405, "--hook envoy"], [403, "own loopback"]],
+    refused: "--hook auto",
+  },
+  {
+    name: "envoy",
+    stop: [9901, "/quitquitquit"],
+    ready: [9901, "/ready"],
+    hints: [[403, "admin.allow_paths"], [404, "not Envoy's admin interface"]],
+    refused: "bootstrap must have an admin address",
+  },
+  {
+    name: "kuma",
+    stop: [9901, "/quitquitquit"],
+    ready: [9901, "/ready"],
+    hints: [[403, "admin.allow_paths"]],
+    refused: "control plane",
+  },
+  {
+    name: "linkerd",
+    stop: [4191, "/shutdown"],
+    ready: [4191, "/ready"],
+    hints: [
+      [404, "config.linkerd.io/proxy-admin-shutdown: enabled"],
+      [403, "own loopback"],
+    ],
+  },
+  {
+    name: "cloud-sql-proxy",
+    stop: [9091, "/quitquitquit"],
+    ready: [9090, "/readiness"],
+    hints: [[404, "--debug: add --quitquitquit"]],
+    refused: "--quitquitquit",
+  },
+  {
+    name: "alloydb-auth-proxy",
+    stop: [9091, "/quitquitquit"],
+    ready: [9090, "/readiness"],
+    hints: [[404, "--debug: add --quitquitquit"]],
+    refused: "--quitquitquit",
+  },
+  {
+    name: "vault-agent",
+    stop: [8200, "/agent/v1/quit"],
+    ready: [8200, "/agent/v1/metrics"],
+    headers: { "x-vault-request": "true" },
+    hints: [
+      [400, "vault-agent=https://"],
+      [404, "enable_quit = true"],
+      [405, "enable_quit = true"],
+      [412, "X-Vault-Request"],
+    ],
+    refused: "agent-enable-quit",
+  },
+  {
+    name: "consul-dataplane",
+    stop: [20600, "/graceful_shutdown"],
+    ready: [19000, "/ready"],
+    hints: [[404, "graceful-shutdown-path"]],
+    refused: "20300",
+  },
+  {
+    name: "dapr",
+    stop: [3500, "/v1.0/shutdown"],
+    ready: [3500, "/v1.0/healthz/outbound"],
+    hints: [[401, "Put the secret"], [404, "spec.api.allowed"]],
+  },
+  {
+    name: "dapr",
+    stop: [3555, "/v1.0/shutdown"],
+    ready: [3555, "/v1.0/healthz/outbound"],
+    env: { DAPR_HTTP_PORT: "3555", DAPR_API_TOKEN: "sesame\n" },
+    headers: { "dapr-api-token": "sesame" },
+    hints: [[401, "is not the one"]],
+  },
+];
+
+/** Starts what listens on the preset's ports; both may be one. */
+function startOnDefaultPorts({ stop, ready }: Row, status: number) {
+  const [stopPort, readyPort] = [stop[0], ready[0]];
+  const atStop = startSidecar([status], { port: stopPort });
+  const atReady = readyPort === stopPort ? atStop : startSidecar([200], { port: readyPort });
+  const all = [...new Set<Sidecar>([atStop, atReady])];
+  return { atStop, atReady, close: () => Promise.all(all.map((sidecar) => sidecar.close())) };
+}
+
+Deno.test("every preset has a row here", () => {
+  const names = new Set(ROWS.map(({ name }) => name));
+  assertEquals(PRESETS.map(({ hookName }) => hookName).filter((name) => !names.has(name)), []);
+});
+
+for (const row of ROWS) {
+  const { name, stop, ready, env = {}, headers = {}, hints = [], refused } = row;
+  const run = (...args: readonly string[]) =>
+    runWrapper("binary", { args: ["--hook", name, ...args], env });
+
+  Deno.test(`${name} is asked for its readiness and told to quit at its own ports`, async () => {
+    const { atStop, atReady, close } = startOnDefaultPorts(row, 200);
+    try {
+      const { code, stderr } = await run("--wait=60s", "sh", "-c", "exit 3");
+      assertEquals(code, 3, stderr);
+      assertStringIncludes(stderr, `${name}: told to quit (200 OK)`);
+      assertEquals(atReady.requests[0]?.method, "GET");
+      assertEquals(atReady.requests[0]?.path, ready[1]);
+      assertEquals(atStop.posts().map(({ method, path }) => [method, path]), [["POST", stop[1]]]);
+      for (const [header, value] of Object.entries(headers)) {
+        assertEquals(atStop.posts()[0]?.headers.get(header), value);
+      }
+      if (atReady !== atStop) assertEquals(atReady.posts(), []);
+      const gets = atStop.requests.filter(({ method }) => method === "GET");
+      assertEquals(gets.filter(({ path }) => path === stop[1]), [], "GET stops some sidecars too");
+    } finally {
+      await close();
+    }
+  });
+
+  Deno.test(`${name}=BASE_URL has both paths on that origin`, async () => {
+    await using sidecar = startSidecar();
+    const { code, stderr } = await runWrapper("binary", {
+      args: ["--hook", `${name}=${sidecar.origin}`, "--wait=60s", "sh", "-c", "exit 3"],
+      env,
+    });
+    assertEquals(code, 3, stderr);
+    assertEquals(sidecar.requests[0]?.path, ready[1]);
+    assertEquals(sidecar.posts().map(({ path }) => path), [stop[1]]);
+  });
+
+  for (const [status, text] of hints) {
+    Deno.test(`${name}: what to do about ${status} stands in the log`, async () => {
+      const { close } = startOnDefaultPorts(row, status);
+      try {
+        const { code, stderr } = await run("sh", "-c", "exit 3");
+        assertEquals(code, 3);
+        assertStringIncludes(
+          stderr,
+          `${name}: NOT stopped, the pod may not end: answered ${status}`,
+        );
+        assertStringIncludes(stderr, text);
+      } finally {
+        await close();
+      }
+    });
+  }
+
+  if (refused !== undefined) {
+    Deno.test(`${name}: what to do if it is there, but not at its port, stands in the log`, async () => {
+      const { stderr } = await run("true");
+      assertStringIncludes(stderr, `${name}: no such sidecar (connection refused at `);
+      assertStringIncludes(stderr, refused);
+    });
+  }
+}
+
+Deno.test("a DAPR_HTTP_PORT that is none is a usage error", async () => {
+  const env = { DAPR_HTTP_PORT: "http" };
+  const { code, stderr } = await runWrapper("binary", { args: ["--hook", "dapr", "true"], env });
+  assertEquals(code, 125);
+  assertStringIncludes(stderr, 'expected a port in DAPR_HTTP_PORT, which is "http"');
+});
+
+Deno.test("an agent of Istio for gRPC, which has no Envoy, is waited for on its own port", async () => {
+  await using agent = startSidecar([200], { port: 15020 });
+  const args = ["--hook=istio", "--wait=60s", "sh", "-c", "exit 3"];
+  const { code, stderr } = await runWrapper("binary", { args });
+  assertEquals(code, 3, stderr);
+  assertEquals(agent.requests[0]?.path, "/healthz/ready");
+  assertEquals(agent.posts().length, 1);
+});
+
+/** kuma-dp's readiness as it is since Kuma 2.14: Envoy's own answer, passed on. */
+function startKumaReadiness(answer: () => Response) {
+  return Deno.serve({ port: 9902, hostname: "127.0.0.1", onListen: () => {} }, answer);
+}
+
+Deno.test("Kuma with Envoy's admin interface on a socket is waited for and left to Kuma", async () => {
+  const server = startKumaReadiness(() => new Response("LIVE\n", { headers: { server: "envoy" } }));
+  try {
+    const args = ["--hook=kuma", "--wait=60s", "--startup-window=60s", "sh", "-c", "exit 3"];
+    const { code, stderr } = await runWrapper("binary", { args });
+    assertEquals(code, 3, stderr);
+    assertStringIncludes(
+      stderr,
+      "kuma: not told to quit: Envoy's admin interface is not on a port",
+    );
+    assertStringIncludes(stderr, "envoyAdminUnixSocket=false");
+  } finally {
+    await server.shutdown();
+  }
+});
+
+Deno.test("kuma-dp whose Envoy is still to come is told to quit once it has come", async () => {
+  const asked = Promise.withResolvers<void>();
+  const server = startKumaReadiness(() => {
+    asked.resolve();
+    return new Response("NOT_READY", { status: 503, headers: { "x-powered-by": "kuma-dp" } });
+  });
+  try {
+    const args = ["--hook=kuma", "--startup-window=60s", "sh", "-c", "exit 3"];
+    const ending = runWrapper("binary", { args });
+    await asked.promise;
+    await using envoy = startSidecar([200], { port: 9901 });
+    const { code, stderr } = await ending;
+    assertEquals(code, 3, stderr);
+    assertEquals(envoy.posts().map(({ path }) => path), ["/quitquitquit"]);
+  } finally {
+    await server.shutdown();
+  }
+});
