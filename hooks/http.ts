@@ -51,11 +51,11 @@ export interface HttpHookOptions {
    */
   readonly ready?: HttpRequest | readonly HttpRequest[];
   /**
-   * Which statuses of `ready` mean ready.
+   * Which answers to `ready` mean ready, by status and body.
    *
-   * @default 200 alone
+   * @default status 200 alone
    */
-  readonly isReady?: (status: number) => boolean;
+  readonly isReady?: (status: number, body: string) => boolean;
   /**
    * A harmless request to the very address that is told to quit, where `ready` is another one. It
    * is sent while COMMAND runs, so that the connection is made when it is needed.
@@ -181,9 +181,9 @@ async function look(
   const isReady = options.isReady ?? ((status) => status === 200);
   try {
     const response = await sendOnce(request, context);
-    await readText(response);
+    const body = await readText(response);
     return {
-      state: isReady(response.status) ? "ready" : "present",
+      state: isReady(response.status, body) ? "ready" : "present",
       answer: describeStatus(response),
     };
   } catch (error) {

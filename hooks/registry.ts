@@ -78,6 +78,6 @@ export function parseHook(
 }
 
 /** What a sidecar without a name is called in the log. */
-function hostOf(url: string): string {
+export function hostOf(url: string): string {
   return /:\/\/(?:[^/?#@]*@)?([^/?#]+)/.exec(url)?.[1] ?? url;
 }

@@ -5,6 +5,7 @@
  */
 
 import { DEFAULT_TARGETS, parseHook, PRESETS } from "../hooks/registry.ts";
+import { scuttleHooks } from "../hooks/scuttle.ts";
 import { configText, helpText } from "./help.ts";
 import type { Hook, NamedHook } from "./hook.ts";
 import { createLogger, type Logger, reportTo } from "./log.ts";
@@ -46,7 +47,7 @@ export async function main(args: readonly string[], options: MainOptions = {}): 
   if (invocation.action === "help") return print(helpText(presets));
   if (invocation.action === "version") return print(versionText());
 
-  const { hooks, problems } = readHooks(invocation, presets);
+  const { hooks, waitFor, problems } = readHooks(invocation, presets);
   const logger = createLogger({
     level: invocation.settings.logLevel,
     format: invocation.settings.logFormat,
@@ -54,10 +55,11 @@ export async function main(args: readonly string[], options: MainOptions = {}): 
   });
   const log = reportTo(logger);
   for (const problem of problems) log("settings-error", { problem });
+  for (const problem of invocation.warnings) log("settings-warning", { problem });
   if (invocation.action === "print-config") {
     return problems.length > 0 ? WRAPPER_FAILED : print(configText(invocation));
   }
-  const runOptions = toRunOptions(invocation, hooks, logger);
+  const runOptions = { ...toRunOptions(invocation, hooks, logger), ...(waitFor && { waitFor }) };
   if (problems.length > 0) {
     // A typo must not leave the pod hanging.
     const command = invocation.command[0] ?? "";
@@ -72,8 +74,16 @@ export async function main(args: readonly string[], options: MainOptions = {}): 
 }
 
 /** The hooks whose TARGETs can be read; the default one if none can. */
-function readHooks(invocation: Invocation, presets: readonly NamedHook[]) {
+function readHooks(
+  invocation: Invocation,
+  presets: readonly NamedHook[],
+): {
+  readonly hooks: readonly Hook[];
+  readonly waitFor?: readonly Hook[];
+  readonly problems: readonly string[];
+} {
   const problems = [...invocation.problems];
+  if (invocation.scuttle !== undefined) return { ...scuttleHooks(invocation.scuttle), problems };
   const hooks: Hook[] = [];
   const origin = invocation.origins.get("hook") ?? "default";
   let read = 0;

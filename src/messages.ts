@@ -31,6 +31,12 @@ export const MESSAGES = {
     meaning:
       "An option or a variable is wrong, or COMMAND is missing. COMMAND is not started; the hooks that could be read run, so that the pod ends; exit code 125. Mend the manifest: the line names the option or variable, its value, and what was expected.",
   },
+  "settings-warning": {
+    level: "warn",
+    text: "{problem}",
+    meaning:
+      "A variable is ignored, because its value is none that this program or the one that it comes from would take. The job runs all the same. Mend or remove the variable; `--print-config` shows what holds.",
+  },
   "command-not-started": {
     level: "error",
     text: "cannot start {command}: {reason} (exit code {code})",

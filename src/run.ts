@@ -33,6 +33,12 @@ export interface RunOptions extends HookOptions {
    */
   readonly on?: RunHooksOn;
   /**
+   * What to wait for before COMMAND, if `waitMs` says so.
+   *
+   * @default hooks
+   */
+  readonly waitFor?: readonly Hook[];
+  /**
    * How long to wait for every sidecar to be ready before COMMAND starts, in milliseconds.
    *
    * @default 0, which is not at all
@@ -159,13 +165,18 @@ export async function run(
   checkOptions(options);
   const log = reportTo(options.log ?? silentLogger);
   const signals = options.forwardSignals ? catchSignals() : noSignals;
-  const sidecars = trackAll(options.hooks ?? [], options, log);
+  const hooks = options.hooks ?? [];
+  const sidecars = trackAll(hooks, options, log);
+  const awaited = options.waitFor?.flatMap((hook) =>
+    sidecars[hooks.indexOf(hook)] ?? trackAll([hook], options, log)
+  );
   try {
-    const ended = await waitForSidecars(sidecars, command, options, signals, log) ??
+    const ended = await waitForSidecars(awaited ?? sidecars, command, options, signals, log) ??
       await runCommand(sidecars, command, options, signals, log);
     if (!hooksWanted(ended.exitCode, options.on ?? "always", log)) return { ...ended, hooks: [] };
-    const hooks = await stopSidecars(sidecars, ended, signals, log);
-    return { ...ended, exitCode: strictExitCode(ended.exitCode, hooks, options, log), hooks };
+    const outcomes = await stopSidecars(sidecars, ended, signals, log);
+    const exitCode = strictExitCode(ended.exitCode, outcomes, options, log);
+    return { ...ended, exitCode, hooks: outcomes };
   } finally {
     signals.release();
   }

@@ -17,8 +17,12 @@ import {
   type Settings,
 } from "./options.ts";
 import { redact } from "./redact.ts";
+import { readScuttle, type ScuttlePlan } from "./scuttle.ts";
 
-/** Where a setting's value came from: `--retries`, `WRAPPER_RETRIES` or `default`. */
+/**
+ * Where a setting's value came from: `--retries`, `WRAPPER_RETRIES`, the variables of scuttle that it
+ * follows from, or `default`.
+ */
 export type Origin = string;
 
 /** What was read from the command line and the environment. */
@@ -33,6 +37,10 @@ export interface Invocation {
   readonly origins: ReadonlyMap<keyof Settings, Origin>;
   /** Everything that was wrong, each a sentence for the operator. */
   readonly problems: readonly string[];
+  /** What was ignored, each a sentence for the operator. */
+  readonly warnings: readonly string[];
+  /** The sidecars, where scuttle's variables name them and nothing else does. */
+  readonly scuttle?: ScuttlePlan;
 }
 
 /** A value as it was typed, and where. */
@@ -44,7 +52,7 @@ interface Typed {
 const OPTION_LIST: readonly Option<unknown>[] = Object.values(OPTIONS);
 
 /**
- * Reads the command line and the environment. Option beats variable beats default. It never
+ * Reads the command line and the environment. Option beats variable beats scuttle's variables beats default. It never
  * throws: what is wrong stands in `problems`, and everything else is read all the same.
  *
  * @param args the words after the program's name
@@ -64,16 +72,21 @@ export function readInvocation(args: readonly string[], environment: Environment
   const { optionWords, command, problems } = cutAtCommand(args);
   const names = [...OPTION_LIST, ...ACTIONS].map(({ name }) => name);
   const parsed = parseArgs(optionWords, { string: names, collect: names });
+  const scuttle = readScuttle(environment);
 
-  function typedValues({ name, variable }: Option<unknown>): readonly Typed[] {
+  function typedValues(key: keyof Settings): readonly Typed[] {
+    const { name, variable } = OPTIONS[key];
     const words = parsed[name];
     if (isGiven(words)) {
       return words.map((word) => ({ text: String(word), origin: `--${name}` }));
     }
     const value = environment(variable)?.trim();
-    if (!value) return [];
-    const texts = name === OPTIONS.hook.name ? splitTargets(value) : [value];
-    return texts.map((text) => ({ text, origin: variable }));
+    if (value) {
+      const texts = key === "hook" ? splitTargets(value) : [value];
+      return texts.map((text) => ({ text, origin: variable }));
+    }
+    const { texts = [], origin = "" } = scuttle?.values.get(key) ?? {};
+    return texts.map((text) => ({ text, origin }));
   }
 
   const origins = new Map<keyof Settings, Origin>();
@@ -82,7 +95,7 @@ export function readInvocation(args: readonly string[], environment: Environment
     const option: Option<Settings[Key]> = OPTIONS[key];
     let value: Settings[Key] | undefined;
     origins.set(key, "default");
-    for (const { text, origin } of typedValues(option)) {
+    for (const { text, origin } of typedValues(key)) {
       const read = option.kind.parse(text);
       if (read === undefined) {
         problems.push(explain(origin, text, `expected ${option.kind.expected}`));
@@ -115,13 +128,26 @@ export function readInvocation(args: readonly string[], environment: Environment
   if (command.length === 0 && action === undefined && problems.length === 0) {
     problems.push("COMMAND is missing: expected wrapper [OPTION...] [--] COMMAND [ARG...]");
   }
+  // Where the operator names hooks himself, scuttle's variables do not count for them.
+  const hooksOfScuttle = origins.get("hook") === scuttle?.values.get("hook")?.origin;
   return {
     command,
     settings,
     origins,
     problems,
+    warnings: [...strangeVariables(environment), ...scuttle?.warnings ?? []],
     ...(action === undefined ? {} : { action }),
+    ...(scuttle !== undefined && hooksOfScuttle ? { scuttle: scuttle.plan } : {}),
   };
+}
+
+/** Variables that look as if they were for the wrapper, and are not read. */
+function strangeVariables(environment: Environment): readonly string[] {
+  return environment("WRAPPER_PLUGIN_PATH")
+    ? [
+      "WRAPPER_PLUGIN_PATH is ignored: plugins are not loaded; name the sidecar with WRAPPER_HOOKS",
+    ]
+    : [];
 }
 
 function isGiven(words: unknown): words is readonly unknown[] {

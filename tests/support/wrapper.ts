@@ -114,7 +114,7 @@ export async function runWrapper(which: Which, start: Start): Promise<Ended> {
 function cleanEnvironment(): Record<string, string> {
   return Object.fromEntries(
     Object.entries(Deno.env.toObject()).filter(([name]) =>
-      !/^(WRAPPER_|KUBERNETES_|.*_PROXY$|.*_proxy$)/.test(name)
+      !/^(WRAPPER_|KUBERNETES_|.*_PROXY$|.*_proxy$|.*(ENVOY|ISTIO|SCUTTLE|QUIT)_)/.test(name)
     ),
   );
 }
