@@ -13,6 +13,7 @@ import type {
   SignalName,
   SocketAddress,
 } from "./platform_types.ts";
+import { isClosedToFetch, openSocketHttpClient } from "./socket_http.ts";
 
 export type {
   CatchableSignal,
@@ -164,10 +165,9 @@ export function kill(pid: number, signal: SignalName): boolean {
 
 /** An HTTP client for one address. */
 export function openHttpClient(address: SocketAddress): HttpClient {
-  if ("path" in address) {
-    const client = Deno.createHttpClient({ proxy: { transport: "unix", path: address.path } });
-    return { fetch: (request) => fetch(request, { client }) };
-  }
+  // Deno's own way to a Unix socket treats it as a proxy: `POST http://localhost/quit HTTP/1.1`, which
+  // many servers take for a path.
+  if ("path" in address || isClosedToFetch(address)) return openSocketHttpClient(address);
   const host = address.hostname.includes(":") ? `[${address.hostname}]` : address.hostname;
   return {
     fetch: (request) => {

@@ -1,0 +1,183 @@
+/** The client for what `fetch` cannot do, against a socket that answers what the test says. */
+
+import { openHttpClient } from "../../src/platform.ts";
+import { openSocketHttpClient } from "../../src/socket_http.ts";
+import { assert, assertEquals, assertRejects } from "../support/assert.ts";
+
+interface Answering {
+  readonly path: string;
+  /** All that clients have sent. */
+  readonly received: () => string;
+  /** Settles when a request's head has come. */
+  readonly asked: Promise<void>;
+  /** Settles when the client has hung up on the first connection. */
+  readonly hungUp: Promise<void>;
+  [Symbol.dispose](): void;
+}
+
+/** A Unix socket that sends these pieces, one write each, after a request's head has come. */
+function startAnswering(pieces: readonly string[], options: { close: boolean }): Answering {
+  const folder = Deno.makeTempDirSync();
+  const path = `${folder}/it.sock`;
+  const listener = Deno.listen({ transport: "unix", path });
+  const { promise: asked, resolve: resolveAsked } = Promise.withResolvers<void>();
+  const { promise: hungUp, resolve } = Promise.withResolvers<void>();
+  let received = "";
+  (async () => {
+    for await (const connection of listener) {
+      (async () => {
+        const buffer = new Uint8Array(4096);
+        while (!received.includes("\r\n\r\n")) {
+          const length = await connection.read(buffer);
+          if (length === null) break;
+          received += new TextDecoder().decode(buffer.subarray(0, length));
+        }
+        resolveAsked();
+        for (const piece of pieces) {
+          await connection.write(Uint8Array.from(piece, (letter) => letter.charCodeAt(0)));
+          // Lets the piece travel alone.
+          await new Promise((resolve) => setTimeout(resolve));
+        }
+        if (!options.close) { while (await connection.read(buffer) !== null); }
+        connection.close();
+      })().catch(() => {}).finally(resolve);
+    }
+  })();
+  return {
+    path,
+    asked,
+    hungUp,
+    received: () => received,
+    [Symbol.dispose]: () => {
+      listener.close();
+      Deno.removeSync(folder, { recursive: true });
+    },
+  };
+}
+
+const GOOD: readonly (readonly [
+  title: string,
+  pieces: readonly string[],
+  status: number,
+  body: string,
+])[] = [
+  [
+    "a body of known length",
+    ["HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello and more"],
+    200,
+    "hello",
+  ],
+  ["a body up to the end", ["HTTP/1.0 200 OK\r\n\r\nhel", "lo"], 200, "hello"],
+  [
+    "a chunked body",
+    [
+      "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;a=b\r\nhel\r",
+      "\n2\r\nlo\r\n0\r\n\r\n",
+    ],
+    200,
+    "hello",
+  ],
+  ["an answer byte by byte", [..."HTTP/1.1 503 No\r\nContent-Length: 2\r\n\r\nno"], 503, "no"],
+  ["line feeds alone", ["HTTP/1.1 200 OK\nContent-Length: 2\n\nok"], 200, "ok"],
+  ["no reason", ["HTTP/1.1 404\r\nContent-Length: 0\r\n\r\n"], 404, ""],
+  ["no body", ["HTTP/1.1 204 No Content\r\n\r\n"], 204, ""],
+  ["an announcement first", ["HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\nhi"], 200, "hi"],
+  ["a status that nobody has defined", ["HTTP/1.1 999 Odd\r\n\r\n"], 999, ""],
+  [
+    "headers that are none",
+    ["HTTP/1.1 200 OK\r\n: x\r\nb c: d\r\nx\r\n\xff: y\r\n\r\nhi"],
+    200,
+    "hi",
+  ],
+];
+
+for (const [title, pieces, status, body] of GOOD) {
+  Deno.test(`the socket client takes ${title}`, async () => {
+    using server = startAnswering(pieces, { close: true });
+    const client = openSocketHttpClient({ path: server.path });
+    const response = await client.fetch(new Request("http://localhost/quit?x", { method: "POST" }));
+    assertEquals([response.status, response.ok], [status, status >= 200 && status <= 299]);
+    assertEquals(await response.text(), body);
+    assert(server.received().startsWith("POST /quit?x HTTP/1.1\r\n"), server.received());
+    assert(server.received().includes("\r\nhost: localhost\r\n"), server.received());
+    assert(server.received().includes("\r\ncontent-length: 0\r\n"), server.received());
+  });
+}
+
+const BAD: readonly (readonly [title: string, pieces: readonly string[], message: string])[] = [
+  ["nothing", [], "closed without an answer"],
+  ["half a head", ["HTTP/1.1 200 OK\r\nA: b\r\n"], "closed within the answer"],
+  ["another protocol", ["220 mail.example ESMTP\r\n\r\n"], "not HTTP"],
+  ["a head without an end", ["HTTP/1.1 200 OK\r\n", "A: b\r\n".repeat(20_000)], "no end"],
+];
+
+for (const [title, pieces, message] of BAD) {
+  Deno.test(`the socket client refuses ${title}`, async () => {
+    using server = startAnswering(pieces, { close: true });
+    const client = openSocketHttpClient({ path: server.path });
+    await assertRejects(() => client.fetch(new Request("http://localhost/")), Error, message);
+  });
+}
+
+Deno.test("the socket client says so when a body ends too early, or is no body", async () => {
+  const rows = [
+    ["HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhel", "closed within the answer"],
+    ["HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel", "closed within the answer"],
+    ["HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzzz\r\n", "not HTTP"],
+  ] as const;
+  for (const [piece, message] of rows) {
+    using server = startAnswering([piece], { close: true });
+    const response = await openSocketHttpClient({ path: server.path })
+      .fetch(new Request("http://localhost/"));
+    await assertRejects(() => response.text(), Error, message);
+  }
+});
+
+Deno.test("the socket client hangs up when it is told to give up, and when a body is canceled", async () => {
+  using silent = startAnswering([], { close: false });
+  const givenUp = new AbortController();
+  const asking = openSocketHttpClient({ path: silent.path })
+    .fetch(new Request("http://localhost/", { signal: givenUp.signal }));
+  await silent.asked;
+  givenUp.abort(new Error("enough"));
+  await assertRejects(() => asking, Error, "enough");
+  await silent.hungUp;
+
+  using endless = startAnswering(["HTTP/1.1 200 OK\r\n\r\nand so on"], { close: false });
+  const response = await openSocketHttpClient({ path: endless.path })
+    .fetch(new Request("http://localhost/"));
+  await response.body?.cancel();
+  await endless.hungUp;
+});
+
+Deno.test("the socket client sends a body", async () => {
+  await using server = Deno.serve(
+    { port: 0, hostname: "127.0.0.1", onListen: () => {} },
+    async (request) => new Response(`${request.method} ${await request.text()}`),
+  );
+  const client = openSocketHttpClient({ hostname: "127.0.0.1", port: server.addr.port });
+  const request = new Request("http://localhost/", { method: "PUT", body: "grüße" });
+  assertEquals(await (await client.fetch(request)).text(), "PUT grüße");
+});
+
+Deno.test("a port that fetch refuses can be reached", async () => {
+  for (const port of [10080, 6669, 6566]) {
+    let server;
+    try {
+      server = Deno.serve(
+        { port, hostname: "127.0.0.1", onListen: () => {} },
+        () => new Response(),
+      );
+    } catch (error) {
+      // Someone else on this machine has that port: the next one will do.
+      if (error instanceof Deno.errors.AddrInUse) continue;
+      throw error;
+    }
+    await using _ = server;
+    const url = `http://127.0.0.1:${port}/`;
+    const client = openHttpClient({ hostname: "127.0.0.1", port });
+    assertEquals((await client.fetch(new Request(url))).status, 200);
+    return;
+  }
+  throw new Error("all these ports are taken");
+});
