@@ -13,6 +13,7 @@
  */
 
 export { alloydbAuthProxy } from "./hooks/alloydb_auth_proxy.ts";
+export { auto } from "./hooks/auto.ts";
 export { cloudSqlProxy } from "./hooks/cloud_sql_proxy.ts";
 export { consulDataplane } from "./hooks/consul_dataplane.ts";
 export { dapr, type DaprOptions } from "./hooks/dapr.ts";
@@ -34,13 +35,16 @@ export { vaultAgent } from "./hooks/vault_agent.ts";
 export { StartError } from "./src/command.ts";
 export { formatDuration, LONGEST_MS, parseDuration } from "./src/duration.ts";
 export {
+  type Get,
   type Hook,
   type HookContext,
   type JobSummary,
   type Look,
   type NamedHook,
   nameHook,
+  type Page,
   type PresetOptions,
+  type Recognize,
   type Stop,
 } from "./src/hook.ts";
 export {

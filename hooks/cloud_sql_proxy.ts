@@ -1,11 +1,13 @@
 import type { NamedHook } from "../src/hook.ts";
 import { type HttpPreset, httpPreset } from "./http.ts";
+import { isNotFoundOfGo } from "./recognize.ts";
 
 /**
  * Google's Cloud SQL Auth Proxy.
  *
  * `--quitquitquit` opens an admin server on 9091, which quits at a POST, and since 2.7 at a GET too.
- * Readiness is another server, on 9090, which `--health-check` opens.
+ * Readiness is another server, on 9090, which `--health-check` opens; only with it can the proxy be
+ * recognized, and then it may just as well be the AlloyDB Auth Proxy, which answers alike.
  *
  * @see https://github.com/GoogleCloudPlatform/cloud-sql-proxy/blob/main/cmd/root.go
  * @see https://github.com/GoogleCloudPlatform/cloud-sql-proxy/blob/main/internal/healthcheck/healthcheck.go
@@ -22,7 +24,23 @@ export const cloudSqlProxy: NamedHook = httpPreset({
   name: "cloud-sql-proxy",
   summary: "Google's Cloud SQL Auth Proxy; needs its --quitquitquit",
   ...googleProxy(),
+  async recognize(get) {
+    const pages = await Promise.all(
+      ["/liveness", "/readiness", "/startup"].map((path) => get(`http://localhost:9090${path}`)),
+    );
+    const isHealth = pages.every((page) =>
+      page !== undefined && !page.headers.has("server") &&
+      page.headers.get("content-type") === "text/plain; charset=utf-8" &&
+      (page.status === 200 ? page.text === "ok" : page.status === 503 && NOT_OK.test(page.text))
+    );
+    // The admin server is another one, on a port that may be another program's.
+    const admin = isHealth ? await get("http://localhost:9091/") : undefined;
+    return isHealth && (admin === undefined || isNotFoundOfGo(admin));
+  },
 });
+
+/** What its servers for health checks answer with 503. */
+const NOT_OK = /^(error|proxy is not started|proxy has stopped|max connections reached .*)\n?$/;
 
 /** What Google's database proxies have in common: they share this code. */
 export function googleProxy(): Omit<HttpPreset, "name" | "summary"> {

@@ -1,5 +1,6 @@
 import type { NamedHook } from "../src/hook.ts";
 import { httpPreset } from "./http.ts";
+import { isNotFoundOfGo, isOfKuma, nodeOfEnvoy } from "./recognize.ts";
 
 /**
  * Consul's sidecar: consul-dataplane, which runs Envoy.
@@ -28,6 +29,16 @@ export const consulDataplane: NamedHook = httpPreset({
   ready: { path: "/ready", baseUrl: "http://localhost:19000" },
   // There is no page there, and it says so: nothing else on this port is harmless.
   warm: { path: "/" },
+  async recognize(get) {
+    const node = await nodeOfEnvoy(get, "http://localhost:19000");
+    if (node === undefined || isOfKuma(node) || "ISTIO_VERSION" in node.metadata) return false;
+    if (!["namespace", "partition"].every((name) => typeof node.metadata[name] === "string")) {
+      return false;
+    }
+    // The graceful port has no page of its own, and may be another program's.
+    const graceful = await get("http://localhost:20600/");
+    return graceful === undefined || isNotFoundOfGo(graceful);
+  },
   hint({ state, status }) {
     if (state === "absent") {
       return "Outside Helm's charts its port is 20300: --hook consul-dataplane=http://localhost:20300";

@@ -1,6 +1,7 @@
-import { type NamedHook, nameHook, type PresetOptions } from "../src/hook.ts";
+import { type Get, type NamedHook, nameHook, type PresetOptions } from "../src/hook.ts";
 import { environmentVariable } from "../src/platform.ts";
 import { type HttpPreset, presetHook } from "./http.ts";
+import { jsonOf } from "./recognize.ts";
 
 /** What {@linkcode dapr} takes. */
 export interface DaprOptions extends PresetOptions {
@@ -36,7 +37,21 @@ export const dapr: NamedHook<DaprOptions> = nameHook(
   "dapr",
   "Dapr's sidecar; DAPR_HTTP_PORT and DAPR_API_TOKEN are heeded",
   (options) => presetHook(preset(options), options),
+  recognize,
 );
+
+async function recognize(get: Get): Promise<boolean> {
+  const { baseUrl, headers } = preset();
+  const health = await get(`${baseUrl}/v1.0/healthz/outbound`);
+  const isHealth = health?.status === 204 && health.text === "" ||
+    health?.status === 500 && /"errorCode":\s*"ERR_\w*HEALTH/.test(health.text);
+  if (!isHealth) return false;
+  const page = await get(`${baseUrl}/v1.0/metadata`, headers);
+  // A sidecar that wants another token is one all the same; the stop request's answer will tell.
+  if (page?.status === 401) return page.text.trim() === "invalid api token";
+  const metadata = jsonOf(page) ?? {};
+  return typeof metadata["id"] === "string" && typeof metadata["runtimeVersion"] === "string";
+}
 
 function preset({ apiToken }: DaprOptions = {}): HttpPreset {
   // A secret that was made of a file often ends with a line feed.

@@ -1,5 +1,6 @@
 import type { NamedHook } from "../src/hook.ts";
 import { httpPreset, type StopFailure } from "./http.ts";
+import { isOfKuma, nodeOfEnvoy } from "./recognize.ts";
 
 /**
  * Envoy by its admin interface.
@@ -25,6 +26,10 @@ export const envoy: NamedHook = httpPreset({
   baseUrl: "http://localhost:9901",
   stop: { path: "/quitquitquit" },
   ready: { path: "/ready" },
+  async recognize(get) {
+    const node = await nodeOfEnvoy(get, "http://localhost:9901");
+    return node !== undefined && !isOfKuma(node);
+  },
   hint(failure) {
     return failure.state === "absent"
       ? "Envoy's bootstrap must have an admin address on this port; Istio's sidecar is --hook istio, Consul's --hook consul-dataplane"

@@ -12,10 +12,13 @@ import {
   type Look,
   type NamedHook,
   nameHook,
+  type Page,
   type PresetOptions,
+  type Recognize,
   type Stop,
 } from "../src/hook.ts";
 import { redact } from "../src/redact.ts";
+import { sleep } from "../src/sidecar.ts";
 import {
   BrokenConnectionError,
   type Endpoint,
@@ -80,7 +83,7 @@ export interface StopFailure {
 }
 
 /** More of a body than this is never read. */
-const LONGEST_BODY_BYTES = 64 * 1024;
+const LONGEST_BODY_BYTES = 256 * 1024;
 
 const FIRST_DELAY_MS = 100;
 const LONGEST_DELAY_MS = 2000;
@@ -113,7 +116,9 @@ export function httpHook(options: HttpHookOptions): Hook {
   const ready = options.ready === undefined ? [] : [options.ready].flat();
   const readyRequests = ready.map((one) => prepare(one, "GET", options.headers, openEndpoints));
   const warmRequest = options.warm && prepare(options.warm, "GET", options.headers, openEndpoints);
-  const sameEndpoint = readyRequests.find(({ endpoint }) => endpoint === stopRequest.endpoint);
+  const isSame = ({ endpoint }: PreparedRequest) => endpoint === stopRequest.endpoint;
+  const sameEndpoint = readyRequests.find(isSame);
+  const otherEndpoints = readyRequests.filter((request) => !isSame(request));
 
   async function lookAt(
     requests: readonly (PreparedRequest | undefined)[],
@@ -127,13 +132,30 @@ export function httpHook(options: HttpHookOptions): Hook {
     return found ?? await connect(stopRequest.endpoint);
   }
 
+  /**
+   * Nobody listens at the stop request's address; yet a sidecar that says that it is ready is there.
+   * Both servers may be about to come or go, so this is asked again before it counts as a failure.
+   */
+  async function stopWhatIsThere(context: HookContext): Promise<Stop> {
+    for (let attempt = 1;; attempt++) {
+      const stopped = await stop(stopRequest, options, context);
+      if (stopped.state !== "absent" || otherEndpoints.length === 0) return stopped;
+      const found = await lookAt(otherEndpoints, context);
+      if (found.state !== "ready") return stopped;
+      await sleep(retryDelayMs(attempt), context.signal);
+      if (attempt <= context.retries && !context.signal.aborted) continue;
+      const answer = `${stopped.answer}, but it is there and ready`;
+      return { ...stopped, state: "failed", answer };
+    }
+  }
+
   return {
     name: options.name,
     address: redact(options.stop.url),
     ...(ready[0] === undefined ? {} : { readyAddress: redact(ready[0].url) }),
     look: (context) => lookAt(readyRequests, context),
     warm: (context) => lookAt([warmRequest ?? sameEndpoint], context),
-    stop: (context) => stop(stopRequest, options, context),
+    stop: stopWhatIsThere,
   };
 }
 
@@ -191,16 +213,6 @@ async function look(
     const state = error instanceof BrokenConnectionError ? "present" : "absent";
     return { state, answer: describeError(error) };
   }
-}
-
-/** What a harmless GET brought. */
-export interface Page {
-  /** The status. */
-  readonly status: number;
-  /** The headers. */
-  readonly headers: Headers;
-  /** The body, or as much of a long one as anybody needs. */
-  readonly text: string;
 }
 
 /**
@@ -324,7 +336,7 @@ function retryOptions(method: string, context: HookContext): NonNullable<Options
       context.deadlineMs - context.requestTimeoutMs,
       Math.floor(context.deadlineMs / 2),
     ),
-    delay: (attempt) => Math.min(FIRST_DELAY_MS * 2 ** (attempt - 1), LONGEST_DELAY_MS),
+    delay: retryDelayMs,
     jitter: (delay) => delay * (0.5 + Math.random() / 2),
     retryOnTimeout: true,
     shouldRetry: ({ error }) =>
@@ -332,6 +344,10 @@ function retryOptions(method: string, context: HookContext): NonNullable<Options
         ? true
         : undefined,
   };
+}
+
+function retryDelayMs(attempt: number): number {
+  return Math.min(FIRST_DELAY_MS * 2 ** (attempt - 1), LONGEST_DELAY_MS);
 }
 
 /** ky is loaded when it is needed first, which is after COMMAND was started. */
@@ -388,6 +404,8 @@ export interface HttpPreset {
   readonly headers?: Readonly<Record<string, string>>;
   /** What to do about a stop request that failed like this. */
   readonly hint?: (failure: StopFailure) => string | undefined;
+  /** How the sidecar is told from others at its usual address, for `--hook auto`. */
+  readonly recognize?: Recognize;
 }
 
 /** Where a preset's readiness is. */
@@ -418,7 +436,8 @@ export interface ReadyPath {
  * ```
  */
 export function httpPreset(preset: HttpPreset): NamedHook {
-  return nameHook(preset.name, preset.summary, (options) => presetHook(preset, options));
+  const { name, summary, recognize } = preset;
+  return nameHook(name, summary, (options) => presetHook(preset, options), recognize);
 }
 
 /** The hook of a preset, on the operator's own origin if there is one. */

@@ -1,5 +1,6 @@
 import type { NamedHook } from "../src/hook.ts";
 import { httpPreset } from "./http.ts";
+import { jsonOf, nodeOfEnvoy } from "./recognize.ts";
 
 /**
  * Istio's sidecar: pilot-agent, which runs Envoy.
@@ -29,6 +30,26 @@ export const istio: NamedHook = httpPreset({
     { path: "/healthz/ready" },
   ],
   warm: { path: "/healthz/ready" },
+  async recognize(get) {
+    const ready = await get("http://localhost:15021/healthz/ready");
+    // Envoy passes on pilot-agent's own answer, which is empty.
+    if (
+      ready === undefined || ![200, 503].includes(ready.status) || ready.text !== "" ||
+      ready.headers.get("server") !== "envoy" || !ready.headers.has("x-envoy-upstream-service-time")
+    ) return false;
+    // Its status port may have been moved, and be another program's.
+    const agent = await get("http://localhost:15020/healthz/ready");
+    if (agent !== undefined && (agent.text !== "" || agent.headers.has("server"))) return false;
+
+    const node = await nodeOfEnvoy(get, "http://127.0.0.1:15000");
+    if (node !== undefined) {
+      return typeof node.metadata["ISTIO_VERSION"] === "string" ||
+        (typeof node.id === "string" && /^(sidecar|router|waypoint)~/.test(node.id));
+    }
+    // Envoy's admin interface may be closed. This page is pilot-agent's alone.
+    const names = await get("http://localhost:15020/debug/ndsz");
+    return jsonOf(names) !== undefined || (names?.status === 404 && names.text.trim() === "{}");
+  },
   hint({ state, status, headers }) {
     if (state === "absent") return "If the pod has another sidecar, --hook auto looks for it";
     if (status === 403) return "pilot-agent takes this from the pod's own loopback only";

@@ -1,6 +1,14 @@
-import { type Hook, type HookContext, type NamedHook, nameHook } from "../src/hook.ts";
+import {
+  type Get,
+  type Hook,
+  type HookContext,
+  type NamedHook,
+  nameHook,
+  type Page,
+} from "../src/hook.ts";
 import { adminHint } from "./envoy.ts";
-import { getPage, type HttpPreset, type Page, presetHook } from "./http.ts";
+import { getPage, type HttpPreset, presetHook } from "./http.ts";
+import { isOfKuma, isReadinessOfEnvoy, nodeOfEnvoy } from "./recognize.ts";
 
 /** kuma-dp's own readiness, which it serves itself wherever Envoy's admin interface is. */
 const READINESS = "http://localhost:9902/ready";
@@ -38,10 +46,21 @@ const PRESET: HttpPreset = {
  * assertEquals(kuma().address, "http://localhost:9901/quitquitquit");
  * ```
  */
-export const kuma: NamedHook = nameHook(PRESET.name, PRESET.summary, (options) => {
-  const admin = presetHook(PRESET, options);
-  return options?.baseUrl === undefined ? withReadiness(admin) : admin;
-});
+export const kuma: NamedHook = nameHook(
+  PRESET.name,
+  PRESET.summary,
+  (options) => {
+    const admin = presetHook(PRESET, options);
+    return options?.baseUrl === undefined ? withReadiness(admin) : admin;
+  },
+  async (get) => {
+    const node = await nodeOfEnvoy(get, PRESET.baseUrl);
+    if (node !== undefined) return isOfKuma(node);
+    // Where another program has that port, nothing may be posted to it.
+    const isFree = await get(PRESET.baseUrl) === undefined;
+    return isFree && await readiness(get) !== undefined;
+  },
+);
 
 /** The hook for a sidecar that may hide Envoy's admin interface. */
 function withReadiness(admin: Hook): Hook {
@@ -49,16 +68,16 @@ function withReadiness(admin: Hook): Hook {
     ...admin,
     async look(context) {
       const found = await admin.look(context);
-      const page = found.state === "absent" ? await readiness(context) : undefined;
+      const page = found.state === "absent" ? await readiness(getFor(context)) : undefined;
       return page === undefined
         ? found
         : { state: page.status === 200 ? "ready" : "present", answer: `${page.status} at 9902` };
     },
     async stop(context) {
       const stop = await admin.stop(context);
-      const page = stop.state === "absent" ? await readiness(context) : undefined;
+      const page = stop.state === "absent" ? await readiness(getFor(context)) : undefined;
       // What kuma-dp answers itself may also mean that Envoy and its port are still to come.
-      if (page === undefined || !(isEnvoys(page) || context.wasSeen())) return stop;
+      if (page === undefined || !(isReadinessOfEnvoy(page) || context.wasSeen())) return stop;
       return {
         state: "unneeded",
         answer: "Envoy's admin interface is not on a port, and Kuma's control plane will stop it",
@@ -69,16 +88,14 @@ function withReadiness(admin: Hook): Hook {
   };
 }
 
-/** What kuma-dp says about its readiness; undefined if it is not there. */
-async function readiness(context: HookContext): Promise<Page | undefined> {
-  const page = await getPage(READINESS, context).catch(() => undefined);
-  return page !== undefined && (page.headers.get("x-powered-by") === "kuma-dp" || isEnvoys(page))
-    ? page
-    : undefined;
-}
+const getFor = (context: HookContext): Get => (url) => getPage(url, context).catch(() => undefined);
 
-/** Whether the answer is Envoy's, which kuma-dp passes on only where the admin interface is hidden. */
-function isEnvoys({ headers, text }: Page): boolean {
-  const states = ["LIVE", "DRAINING", "PRE_INITIALIZING", "INITIALIZING"];
-  return headers.get("server") === "envoy" && states.includes(text.trim());
+/**
+ * What kuma-dp says about its readiness, or Envoy where its admin interface is hidden: then kuma-dp
+ * passes that answer on. Undefined if neither is there.
+ */
+async function readiness(get: Get): Promise<Page | undefined> {
+  const page = await get(READINESS);
+  const isKumas = page?.headers.get("x-powered-by") === "kuma-dp";
+  return page !== undefined && (isKumas || isReadinessOfEnvoy(page)) ? page : undefined;
 }

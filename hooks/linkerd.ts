@@ -1,5 +1,11 @@
 import type { NamedHook } from "../src/hook.ts";
 import { httpPreset } from "./http.ts";
+import { jsonOf } from "./recognize.ts";
+
+const BASE_URL = "http://localhost:4191";
+
+/** The page of this name lists the whole environment, secrets too, unless one variable is asked for. */
+const SWITCH = "LINKERD2_PROXY_SHUTDOWN_ENDPOINT_ENABLED";
 
 /**
  * Linkerd's proxy.
@@ -22,9 +28,20 @@ import { httpPreset } from "./http.ts";
 export const linkerd: NamedHook = httpPreset({
   name: "linkerd",
   summary: "Linkerd's proxy; needs the annotation proxy-admin-shutdown: enabled",
-  baseUrl: "http://localhost:4191",
+  baseUrl: BASE_URL,
   stop: { path: "/shutdown" },
   ready: { path: "/ready" },
+  async recognize(get) {
+    const ready = await get(`${BASE_URL}/ready`);
+    const isReadiness = ready?.status === 200 && ready.text === "ready\n" ||
+      ready?.status === 503 && ready.text === "not ready\n";
+    if (!isReadiness) return false;
+    const page = await get(`${BASE_URL}/env.json?${SWITCH}`);
+    if (page?.status !== 404) return Object.keys(jsonOf(page) ?? {}).join() === SWITCH;
+    // Before 2.12 there was no such page.
+    const live = await get(`${BASE_URL}/live`);
+    return live?.status === 200 && live.text === "live\n";
+  },
   hint({ status }) {
     if (status === 404) {
       return "Annotate the pod's template with config.linkerd.io/proxy-admin-shutdown: enabled";

@@ -6,6 +6,7 @@
 
 import type { Hook, NamedHook } from "../src/hook.ts";
 import { alloydbAuthProxy } from "./alloydb_auth_proxy.ts";
+import { auto } from "./auto.ts";
 import { cloudSqlProxy } from "./cloud_sql_proxy.ts";
 import { consulDataplane } from "./consul_dataplane.ts";
 import { dapr } from "./dapr.ts";
@@ -36,6 +37,7 @@ export const DEFAULT_TARGETS: readonly string[] = ["istio"];
 export const TARGET_FORMS: readonly (readonly [form: string, summary: string])[] = [
   ["NAME=BASE_URL", "that preset's paths on another origin: istio=http://127.0.0.1:16020"],
   ["[METHOD ]URL", "that request, POST by default; http://, https://, http+unix://%2Fpath.sock/"],
+  ["auto", "whichever of these are there; each is recognized before it is told to quit"],
   ["none", "nothing"],
 ];
 
@@ -61,6 +63,7 @@ export function parseHook(
 ): Hook | undefined {
   const text = target.trim();
   if (text === "none") return undefined;
+  if (text === "auto") return auto(presets);
   const [, method, url] = /^(?:([A-Z]+)\s+)?((?:https?|http\+unix):\/\/.*)$/.exec(text) ?? [];
   if (url !== undefined) {
     return httpHook({ name: hostOf(url), stop: { method: method ?? "POST", url } });
@@ -71,7 +74,7 @@ export function parseHook(
     throw new TypeError(
       `expected ${
         presets.map(({ hookName }) => hookName).join(", ")
-      }, NAME=BASE_URL, a URL or none`,
+      }, NAME=BASE_URL, a URL, auto or none`,
     );
   }
   return preset(baseUrl === undefined ? {} : { baseUrl });

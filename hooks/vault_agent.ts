@@ -1,5 +1,11 @@
 import type { NamedHook } from "../src/hook.ts";
 import { httpPreset } from "./http.ts";
+import { jsonOf } from "./recognize.ts";
+
+const BASE_URL = "http://localhost:8200";
+
+/** A listener may be set to take no request without it. */
+const HEADERS = { "x-vault-request": "true" };
 
 /**
  * HashiCorp's Vault Agent, and OpenBao's.
@@ -24,10 +30,15 @@ import { httpPreset } from "./http.ts";
 export const vaultAgent: NamedHook = httpPreset({
   name: "vault-agent",
   summary: "Vault's or OpenBao's agent; needs enable_quit",
-  baseUrl: "http://localhost:8200",
+  baseUrl: BASE_URL,
   stop: { path: "/agent/v1/quit" },
   ready: { path: "/agent/v1/metrics" },
-  headers: { "x-vault-request": "true" },
+  headers: HEADERS,
+  async recognize(get) {
+    const metrics = jsonOf(await get(`${BASE_URL}/agent/v1/metrics`, HEADERS)) ?? {};
+    return typeof metrics["Timestamp"] === "string" &&
+      ["Gauges", "Points", "Counters", "Samples"].every((name) => Array.isArray(metrics[name]));
+  },
   hint({ state, status }) {
     if (state === "absent") {
       return "The agent must have a listener with agent_api { enable_quit = true }: annotate the pod's template with vault.hashicorp.com/agent-enable-quit: 'true'";

@@ -103,7 +103,39 @@ export interface Hook {
   warm?(context: HookContext): Promise<Look>;
   /** Tells the sidecar to quit; repeats failed attempts itself as `context` allows. */
   stop(context: HookContext): Promise<Stop>;
+  /**
+   * Set by a hook that is for any number of sidecars: a hook for each that may be there. They are
+   * kept track of one by one, and of those that never come the log says nothing.
+   */
+  readonly candidates?: readonly Hook[];
 }
+
+/** What a harmless GET brought. */
+export interface Page {
+  /** The status. */
+  readonly status: number;
+  /** The headers. */
+  readonly headers: Headers;
+  /** The body, or as much of a long one as anybody needs. */
+  readonly text: string;
+}
+
+/**
+ * Gets a page, once.
+ *
+ * @returns undefined if nobody listens there
+ * @throws if somebody listens and does not answer as a web server in time
+ */
+export type Get = (
+  url: string,
+  headers?: Readonly<Record<string, string>>,
+) => Promise<Page | undefined>;
+
+/**
+ * Says from harmless pages whether a sidecar is there: it, and not something else on its port. Only
+ * then is it told to quit by a hook that looks for whatever is there. Throwing means no.
+ */
+export type Recognize = (get: Get) => Promise<boolean>;
 
 /** What a preset's function takes. */
 export interface PresetOptions {
@@ -119,6 +151,8 @@ export interface NamedHook<Options extends PresetOptions = PresetOptions> {
   readonly hookName: string;
   /** One line for `--help`. */
   readonly summary: string;
+  /** How its sidecar is told from others at its usual address, for `--hook auto`. */
+  readonly recognize?: Recognize;
 }
 
 /**
@@ -127,6 +161,7 @@ export interface NamedHook<Options extends PresetOptions = PresetOptions> {
  * @param hookName the NAME in `--hook NAME`: small letters, digits and hyphens
  * @param summary one line for `--help`
  * @param create makes the hook
+ * @param recognize how its sidecar is told from others at its usual address, for `--hook auto`
  * @throws {TypeError} if the name has another form
  *
  * @example
@@ -147,11 +182,16 @@ export function nameHook<Options extends PresetOptions = PresetOptions>(
   hookName: string,
   summary: string,
   create: (options: Options | undefined) => Hook,
+  recognize?: Recognize,
 ): NamedHook<Options> {
   if (!/^[a-z][a-z0-9-]*$/.test(hookName)) {
     throw new TypeError(
       `hook name ${JSON.stringify(hookName)}: expected small letters, digits and hyphens`,
     );
   }
-  return Object.assign((options?: Options) => create(options), { hookName, summary });
+  return Object.assign((options?: Options) => create(options), {
+    hookName,
+    summary,
+    ...(recognize && { recognize }),
+  });
 }

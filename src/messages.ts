@@ -111,6 +111,19 @@ export const MESSAGES = {
     meaning:
       "COMMAND is over and this sidecar has never answered. In a pod it may still be starting, so the wrapper waits for it to the end of the startup window. If the pod has no such sidecar, name only the hooks of sidecars that are there, or set --startup-window lower.",
   },
+  "sidecars-expected": {
+    level: "info",
+    text:
+      "{hook}: found so far: {found}; expecting others for another {remainingMs} (--startup-window)",
+    meaning:
+      "COMMAND is over. The sidecars that were found are told to quit now; as others may still be starting, the wrapper looks for them to the end of the startup window. To spare that time name the hooks of the sidecars that are there, or set --startup-window lower.",
+  },
+  "no-sidecar-found": {
+    level: "info",
+    text: "{hook}: no sidecar found",
+    meaning:
+      "No sidecar that the wrapper can recognize has answered, and the startup window is over. If the pod does have one, it listens somewhere else, or does not answer as its preset expects (a Cloud SQL proxy without `--health-check`, for one), and the pod will not end: name the hook.",
+  },
   "hook-note": {
     level: "debug",
     text: "{hook}: {text}",

@@ -5,6 +5,7 @@
  */
 
 import { formatDuration } from "./duration.ts";
+import { keepTrackOfGroup } from "./group.ts";
 import type { Hook, HookContext, JobSummary, Look, Stop } from "./hook.ts";
 import type { Logger, Report } from "./log.ts";
 import { environmentVariable } from "./platform.ts";
@@ -64,6 +65,8 @@ export interface HookOutcome {
   readonly hint?: string;
   /** How long it took, in milliseconds. */
   readonly durationMs: number;
+  /** Of a hook for any number of sidecars: the outcome of each that was there. */
+  readonly sidecars?: readonly HookOutcome[];
 }
 
 /** The limits within which a sidecar is looked for and stopped. */
@@ -82,6 +85,8 @@ export interface SidecarLimits {
 export interface Sidecar {
   /** The hook's name. */
   readonly name: string;
+  /** Whether it has ever given a sign of life. */
+  isSeen(): boolean;
   /** Looks once, for its readiness. */
   look(signal: AbortSignal): Promise<Look>;
   /** Looks again and again, quietly, until it was seen once or is not to be expected any more. */
@@ -125,7 +130,15 @@ export function trackAll(
     shutdownTimeoutMs: options.shutdownTimeoutMs ?? 15_000,
     retries: options.retries ?? 10,
   };
-  return hooks.map((hook) => keepTrack(hook, limits, log));
+  return hooks.map((hook) => {
+    if (hook.candidates === undefined) return keepTrack(hook, limits, log);
+    const candidates = hook.candidates.map((candidate) => {
+      // Most candidates are not there, and that is no news.
+      const logOnceSeen: Report = (...entry) => seen.has(candidate) && log(...entry);
+      return keepTrack(candidate, limits, logOnceSeen);
+    });
+    return keepTrackOfGroup(hook, candidates, limits, log);
+  });
 }
 
 /** Keeps track of the sidecar that a hook is for. */
@@ -237,7 +250,7 @@ function keepTrack(hook: Hook, limits: SidecarLimits, log: Report): Sidecar {
     }
   }
 
-  return { name: hook.name, look, lookOut, stop };
+  return { name: hook.name, isSeen: () => seen.has(hook), look, lookOut, stop };
 }
 
 function asAbsent(error: unknown): Look {

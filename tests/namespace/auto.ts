@@ -1,0 +1,273 @@
+/** What `--hook auto` finds, and what it leaves alone. */
+
+import { auto } from "../../hooks/auto.ts";
+import { PRESETS } from "../../hooks/registry.ts";
+import { type HookOutcome, quit } from "../../mod.ts";
+import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
+import { startSidecar } from "../support/sidecar.ts";
+import {
+  CLOUD_SQL_PROXY,
+  CONSUL_DATAPLANE,
+  DAPR,
+  ENVOY,
+  envoyAdmin,
+  ISTIO,
+  KUMA,
+  LINKERD,
+  type Reply,
+  STAND_INS,
+  type StandIn,
+  startStandIns,
+  VAULT_AGENT,
+  withReply,
+} from "../support/stand_ins.ts";
+import { runWrapper, startWrapper } from "../support/wrapper.ts";
+
+const run = (args: readonly string[], env: Record<string, string> = {}) =>
+  runWrapper("binary", { args: ["--hook=auto", ...args], env });
+
+/** The requests that may have stopped something: not GET, or a GET of a path that stops. */
+function stopping(requests: readonly string[]): readonly string[] {
+  return requests.filter((request) =>
+    !request.startsWith("GET ") || /quit|shutdown(?!_ENDPOINT)/i.test(request)
+  );
+}
+
+/** Runs the hook alone, in this process. */
+async function quitAuto(standIn: StandIn): Promise<{ outcome: HookOutcome; requests: string[] }> {
+  await using started = startStandIns(standIn);
+  const [outcome] = await quit([auto(PRESETS)], { startupWindowMs: 0 });
+  assert(outcome !== undefined);
+  return { outcome, requests: [...started.requests] };
+}
+
+Deno.test("every preset but AlloyDB's, which answers as Cloud SQL's, can be recognized", () => {
+  const names = STAND_INS.map(({ name }) => name);
+  assertEquals(
+    PRESETS.map(({ hookName }) => hookName).filter((name) => !names.includes(name)),
+    ["alloydb-auth-proxy"],
+  );
+  assertEquals(auto(PRESETS).candidates?.map(({ name }) => name), names);
+});
+
+for (const standIn of STAND_INS) {
+  Deno.test(`${standIn.name} is found and gets one stop request`, async () => {
+    await using started = startStandIns(standIn);
+    const { code, stderr } = await run(["sh", "-c", "exit 3"]);
+    assertEquals(code, 3, stderr);
+    assertEquals(stopping(started.requests), [standIn.stop]);
+    assertStringIncludes(stderr, `${standIn.name}: told to quit (20`);
+    assert(!/no such|not there|NOT stopped|not told/.test(stderr), stderr);
+  });
+}
+
+Deno.test("all of them at once each get one stop request", async () => {
+  const all = STAND_INS.filter((standIn) => standIn !== KUMA);
+  await using started = startStandIns(...all);
+  const { code, stderr } = await run(["--wait=60s", "sh", "-c", "exit 3"]);
+  assertEquals(code, 3, stderr);
+  assertEquals(stopping(started.requests).toSorted(), all.map(({ stop }) => stop).toSorted());
+});
+
+/** Answers that are nearly a sidecar's: [whose, port, request, what is different]. */
+const NEAR_MISSES: readonly (readonly [StandIn, number, string, Partial<Reply> | undefined])[] = [
+  [ISTIO, 15021, "GET /healthz/ready", { status: 404 }],
+  [ISTIO, 15021, "GET /healthz/ready", { body: "ok" }],
+  [ISTIO, 15021, "GET /healthz/ready", { headers: { "x-envoy-upstream-service-time": "0" } }],
+  [ISTIO, 15021, "GET /healthz/ready", { headers: { server: "envoy" } }],
+  [ISTIO, 15021, "", undefined],
+  [ISTIO, 15020, "GET /healthz/ready", { body: "ok" }],
+  [ISTIO, 15020, "GET /healthz/ready", { headers: { server: "nginx" } }],
+  [ENVOY, 9901, "GET /ready", { headers: {} }],
+  [ENVOY, 9901, "GET /ready", { body: "OK\n" }],
+  [ENVOY, 9901, "GET /ready", { status: 403 }],
+  [ENVOY, 9901, "GET /server_info", { status: 403 }],
+  [ENVOY, 9901, "GET /server_info", { body: '{"version":"1.40.0","state":"LIVE"}' }],
+  [ENVOY, 9901, "GET /server_info", { body: "not json" }],
+  [ENVOY, 9901, "GET /server_info", { body: "x".repeat(1 << 20) }],
+  [KUMA, 9901, "GET /ready", { status: 500 }],
+  [LINKERD, 4191, "GET /ready", { body: "ok\n" }],
+  [LINKERD, 4191, "GET /ready", { status: 404 }],
+  [LINKERD, 4191, "GET /env.json?LINKERD2_PROXY_SHUTDOWN_ENDPOINT_ENABLED", { body: "{}" }],
+  [LINKERD, 4191, "GET /env.json?LINKERD2_PROXY_SHUTDOWN_ENDPOINT_ENABLED", { headers: {} }],
+  [CLOUD_SQL_PROXY, 9090, "GET /liveness", { body: "ok\n" }],
+  [CLOUD_SQL_PROXY, 9090, "GET /liveness", { headers: { "content-type": "text/html" } }],
+  [CLOUD_SQL_PROXY, 9090, "GET /readiness", { status: 404 }],
+  [CLOUD_SQL_PROXY, 9090, "GET /startup", { status: 503, body: "starting" }],
+  [CLOUD_SQL_PROXY, 9091, "GET /", { status: 200, body: "Pushgateway" }],
+  [VAULT_AGENT, 8200, "GET /agent/v1/metrics", { body: '{"errors":[]}' }],
+  [VAULT_AGENT, 8200, "GET /agent/v1/metrics", { status: 403 }],
+  [VAULT_AGENT, 8200, "GET /agent/v1/metrics", { headers: { "content-type": "text/html" } }],
+  [CONSUL_DATAPLANE, 20600, "GET /", { status: 200, body: "hello" }],
+  [CONSUL_DATAPLANE, 20600, "GET /", { headers: { server: "nginx" } }],
+  [DAPR, 3500, "GET /v1.0/healthz/outbound", { status: 200, body: "ok" }],
+  [DAPR, 3500, "GET /v1.0/healthz/outbound", { status: 500, body: "oops" }],
+  [DAPR, 3500, "GET /v1.0/metadata", { body: '{"id":1,"runtimeVersion":"1.18.3"}' }],
+  [DAPR, 3500, "GET /v1.0/metadata", { status: 401, body: "login please" }],
+];
+
+for (const [whose, port, request, change] of NEAR_MISSES) {
+  const text = JSON.stringify(change)?.slice(0, 60) ?? "closed";
+  Deno.test(`not ${whose.name}: :${port} ${request} ${text}`, async () => {
+    const { outcome, requests } = await quitAuto(withReply(whose, port, request, change));
+    assertEquals(stopping(requests), []);
+    assertEquals([outcome.outcome, outcome.sidecars ?? []], ["no-sidecar", []]);
+  });
+}
+
+Deno.test("an Envoy of another kind is not Consul's, and an Envoy alone is not Istio's", async () => {
+  const others = [
+    { ...CONSUL_DATAPLANE, ports: [envoyAdmin(19000), ...CONSUL_DATAPLANE.ports.slice(1)] },
+    { ...ISTIO, ports: [envoyAdmin(15000), ...ISTIO.ports.slice(0, 2)] },
+  ];
+  const [consul, istio] = others;
+  assert(consul !== undefined && istio !== undefined);
+  assertEquals(stopping((await quitAuto(consul)).requests), []);
+  const hidden = withReply(istio, 15020, "GET /debug/ndsz", { status: 404, body: "nope" });
+  assertEquals(stopping((await quitAuto(hidden)).requests), []);
+});
+
+/** Answers that are still a sidecar's: [whose, port, request, what is different]. */
+const STILL: readonly (readonly [StandIn, number, string, Partial<Reply> | undefined])[] = [
+  [ISTIO, 15021, "GET /healthz/ready", { status: 503 }],
+  [ISTIO, 15000, "", undefined],
+  [ENVOY, 9901, "GET /ready", { status: 503, body: "DRAINING\n" }],
+  [LINKERD, 4191, "GET /ready", { status: 503, headers: {}, body: "not ready\n" }],
+  [LINKERD, 4191, "GET /env.json?LINKERD2_PROXY_SHUTDOWN_ENDPOINT_ENABLED", {
+    status: 404,
+    headers: {},
+    body: "",
+  }],
+  [CLOUD_SQL_PROXY, 9090, "GET /readiness", { status: 503, body: "proxy is not started" }],
+  [DAPR, 3500, "GET /v1.0/healthz/outbound", {
+    status: 500,
+    headers: { "content-type": "application/json" },
+    body: '{"errorCode":"ERR_OUTBOUND_HEALTH_NOT_READY","message":"dapr outbound is not ready"}',
+  }],
+  [DAPR, 3500, "GET /v1.0/metadata", { status: 401, headers: {}, body: "invalid api token\n" }],
+];
+
+for (const [whose, port, request, change] of STILL) {
+  Deno.test(`still ${whose.name}: :${port} ${request} ${JSON.stringify(change) ?? "closed"}`, async () => {
+    const { outcome, requests } = await quitAuto(withReply(whose, port, request, change));
+    assertEquals(stopping(requests), [whose.stop]);
+    assertEquals(outcome.outcome, "stopped");
+    assertEquals(outcome.sidecars?.map(({ hook }) => hook), [whose.name]);
+  });
+}
+
+Deno.test("unrelated servers on the sidecars' ports get nothing but harmless requests", async () => {
+  const ports = [3500, 4191, 8200, 9090, 9091, 9901, 9902, 15020, 15021, 19000, 20600];
+  const servers = ports.map((port) => startSidecar([200], { port }));
+  try {
+    const { code, stderr } = await run(["sh", "-c", "exit 3"]);
+    assertEquals(code, 3, stderr);
+    assertStringIncludes(stderr, "auto: no sidecar found");
+    for (const { port, posts, requests } of servers) {
+      assertEquals(posts(), [], `:${port}`);
+      const asked = requests.map(({ method, path }) => `${method} :${port}${path}`);
+      assertEquals(stopping(asked), []);
+    }
+    const asked = servers.filter(({ requests }) => requests.length > 0).map(({ port }) => port);
+    for (const port of [3500, 4191, 9901, 15021]) assert(asked.includes(port), `${port} unasked`);
+  } finally {
+    await Promise.all(servers.map((server) => server.close()));
+  }
+});
+
+Deno.test("real sidecars beside unrelated servers: only theirs are told to quit", async () => {
+  await using started = startStandIns(LINKERD, VAULT_AGENT);
+  const servers = [3500, 9090, 9901, 15021].map((port) => startSidecar([200], { port }));
+  try {
+    const { stderr } = await run(["true"]);
+    assertEquals(stopping(started.requests).toSorted(), [LINKERD.stop, VAULT_AGENT.stop]);
+    for (const server of servers) assertEquals(server.posts(), [], stderr);
+  } finally {
+    await Promise.all(servers.map((server) => server.close()));
+  }
+});
+
+Deno.test("nothing found: one line, at once outside Kubernetes", async () => {
+  const { code, stderr } = await run(["sh", "-c", "exit 3"]);
+  assertEquals(code, 3);
+  assertEquals(stderr.split("\n").filter((line) => line.includes("auto")), [
+    "wrapper: auto: no sidecar found",
+  ]);
+});
+
+Deno.test("what is found is stopped at once, and what comes later when it comes", async () => {
+  await using first = startStandIns(LINKERD);
+  const wrapper = startWrapper("binary", {
+    args: ["--hook=auto", "--startup-window=20s", "sh", "-c", "exit 3"],
+  });
+  await wrapper.waitFor("linkerd: told to quit");
+  await using second = startStandIns(VAULT_AGENT);
+  await wrapper.waitFor("vault-agent: told to quit");
+  wrapper.kill("SIGTERM");
+  await wrapper.waitFor("once more ends them at once");
+  wrapper.kill("SIGTERM");
+  const { code, stderr } = await wrapper.ended;
+  assertEquals(code, 3);
+  assertEquals(stopping(first.requests), [LINKERD.stop]);
+  assertEquals(stopping(second.requests), [VAULT_AGENT.stop]);
+  assertStringIncludes(stderr, "auto: found so far: ");
+  assertStringIncludes(stderr, "expecting others for another ");
+  assert(!stderr.includes("NOT stopped"), stderr);
+});
+
+Deno.test("--wait is over when those that were found are ready", async () => {
+  const slow = withReply(LINKERD, 4191, "GET /ready", { status: 503, body: "not ready\n" });
+  await using vault = startStandIns(VAULT_AGENT);
+  const starting = startStandIns(slow);
+  const wrapper = startWrapper("binary", {
+    args: ["--hook=auto", "--wait=60s", "--log-level=debug", "sh", "-c", "exit 3"],
+  });
+  await wrapper.waitFor("linkerd: seen");
+  await starting[Symbol.asyncDispose]();
+  await using ready = startStandIns(LINKERD);
+  const { code, stderr } = await wrapper.ended;
+  assertEquals(code, 3, stderr);
+  assertEquals(stopping(starting.requests), []);
+  assertEquals(stopping(ready.requests), [LINKERD.stop]);
+  assertEquals(stopping(vault.requests), [VAULT_AGENT.stop]);
+});
+
+Deno.test("a Cloud SQL proxy without --quitquitquit is not taken for one that has stopped", async () => {
+  await using _proxy = startStandIns(withReply(CLOUD_SQL_PROXY, 9091, "", undefined));
+  for (const hook of ["auto", "cloud-sql-proxy"]) {
+    const args = [`--hook=${hook}`, "--retries=1", "--wait=60s", "sh", "-c", "exit 3"];
+    const { code, stderr } = await runWrapper("binary", { args });
+    assertEquals(code, 3);
+    assertStringIncludes(stderr, "cloud-sql-proxy: NOT stopped, the pod may not end");
+    assertStringIncludes(stderr, "connection refused, but it is there and ready");
+    assertStringIncludes(stderr, "Start the proxy with --quitquitquit");
+  }
+});
+
+Deno.test("a sidecar that is found but refuses gets its preset's advice", async () => {
+  const off = withReply(LINKERD, 4191, "POST /shutdown", {
+    status: 404,
+    body: "shutdown endpoint is not enabled\n",
+  });
+  await using _linkerd = startStandIns(off);
+  const { code, stderr } = await run(["--strict", "true"]);
+  assertEquals(code, 125);
+  assertStringIncludes(stderr, "linkerd: NOT stopped");
+  assertStringIncludes(stderr, "config.linkerd.io/proxy-admin-shutdown: enabled");
+});
+
+Deno.test("Kuma with Envoy's admin interface on a socket is found and nothing is posted", async () => {
+  const relayed = withReply(KUMA, 9902, "GET /ready", {
+    headers: { server: "envoy" },
+    body: "LIVE\n",
+  });
+  const hidden = { ...relayed, ports: relayed.ports.filter(({ port }) => port === 9902) };
+  await using started = startStandIns(hidden);
+  const { code, stderr } = await run(["sh", "-c", "exit 3"]);
+  assertEquals(code, 3);
+  assertEquals(stopping(started.requests), []);
+  assertStringIncludes(stderr, "kuma: not told to quit");
+  await using other = startStandIns(withReply(ENVOY, 9901, "GET /ready", { body: "hello" }));
+  assertStringIncludes((await run(["true"])).stderr, "auto: no sidecar found");
+  assertEquals(stopping(other.requests), []);
+});
