@@ -15,14 +15,12 @@
 // @ts-types="../types/std_cli_parse_args.d.ts"
 import { parseArgs } from "@std/cli/parse-args";
 
-/** What the binary may do, each with its reason. It has no permission beside these. */
-export const PERMISSIONS: readonly (readonly [flag: string, reason: string])[] = [
-  ["--allow-run", "COMMAND is any program, and signals go to it"],
-  ["--allow-env", "COMMAND inherits the whole environment; options have variables"],
-  ["--allow-net", "hooks go to whatever address the operator names"],
-  ["--allow-read", "Unix sockets, and /proc for what only the kernel knows"],
-  ["--allow-write", "Unix sockets, and the files that the operator asks for"],
-];
+/**
+ * What the binary may do: everything that its user may. Finer permissions would not hold, as a
+ * program that may run any other is not held by them; and Deno gives no finer one for `/proc`,
+ * where processes are found by name, and for `/dev`, where Kubernetes has its termination log.
+ */
+export const PERMISSION = "--allow-all";
 
 /** Where what was downloaded is kept; git ignores it. */
 const CACHE = new URL("../.cache/", import.meta.url).pathname;
@@ -125,7 +123,7 @@ function compileArgs(bundle: string, plan: Plan): string[] {
     "--no-code-cache",
     // Without this, Deno would ask on a terminal where a permission is missing.
     "--no-prompt",
-    ...PERMISSIONS.map(([flag]) => flag),
+    PERMISSION,
     ...(plan.target === undefined ? [] : ["--target", plan.target]),
     "--output",
     plan.output,

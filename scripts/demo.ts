@@ -77,12 +77,7 @@ const watching = (async () => {
 
 const job = "echo 'job started'; sleep 1.5; exit " + JOB_CODE;
 const wrapper = deno([
-  "--allow-run",
-  "--allow-env",
-  "--allow-net",
-  "--allow-read",
-  "--allow-write",
-  "--allow-ffi",
+  "--allow-all",
   `${ROOT}cli.ts`,
   `--hook=istio=http://127.0.0.1:${await port.promise}`,
   "--startup-window=30s",

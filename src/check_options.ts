@@ -50,6 +50,8 @@ function checkOption(name: string, value: unknown): void {
     if (!(value instanceof AbortSignal)) fail(TypeError, "an AbortSignal");
   } else if (name === "log") {
     if (typeof value !== "function") fail(TypeError, "a function that takes log entries");
+  } else if (name === "terminationLog") {
+    if (typeof value !== "string") fail(TypeError, "a path");
   } else if (name === "hooks") {
     checkHooks(value);
   }

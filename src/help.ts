@@ -28,9 +28,10 @@ export function helpText(presets: readonly NamedHook[]): string {
       defaultText(option)
     }`
   );
-  const actions = ACTIONS.map(({ name, short, help }) =>
-    `  ${short === undefined ? "" : `-${short}, `}--${name}\n      ${help}`
-  );
+  const actions = ACTIONS.map(({ name, short, argument, help }) => {
+    const form = argument === undefined ? `--${name}` : `--${name} ${argument}`;
+    return `  ${short === undefined ? "" : `-${short}, `}${form}\n      ${help}`;
+  });
   const targets = [
     ...presets.map(({ hookName, summary }) => [hookName, summary] as const),
     ...TARGET_FORMS,

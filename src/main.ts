@@ -5,13 +5,16 @@
  */
 
 import { DEFAULT_TARGETS, parseHook, PRESETS } from "../hooks/registry.ts";
+import { fileErrorReason } from "./file_error.ts";
 import { scuttleHooks } from "../hooks/scuttle.ts";
 import { configText, helpText } from "./help.ts";
 import type { Hook, NamedHook } from "./hook.ts";
-import { createLogger, type Logger, reportTo } from "./log.ts";
+import { install } from "./install.ts";
+import { createLogger, type Logger, type Report, reportTo } from "./log.ts";
 import { environmentVariable, runtimeName, writeText } from "./platform.ts";
 import { quit, run, type RunOptions } from "./run.ts";
 import { explain, type Invocation, readInvocation } from "./settings.ts";
+import { writeTerminationLog } from "./termination_log.ts";
 import { BUILD, VERSION } from "./version.ts";
 
 /** What {@linkcode main} can be given beside argv. */
@@ -47,13 +50,20 @@ export async function main(args: readonly string[], options: MainOptions = {}): 
   if (invocation.action === "help") return print(helpText(presets));
   if (invocation.action === "version") return print(versionText());
 
-  const { hooks, waitFor, problems } = readHooks(invocation, presets);
   const logger = createLogger({
     level: invocation.settings.logLevel,
     format: invocation.settings.logFormat,
     write: writeLogLine,
   });
   const log = reportTo(logger);
+  if (invocation.actionArgument !== undefined) {
+    // An init container that only copies: there is nothing to stop, whatever is wrong.
+    for (const problem of invocation.problems) log("settings-error", { problem });
+    if (invocation.problems.length > 0) return WRAPPER_FAILED;
+    return installOrExplain(invocation.actionArgument, log);
+  }
+
+  const { hooks, waitFor, problems } = readHooks(invocation, presets);
   for (const problem of problems) log("settings-error", { problem });
   for (const problem of invocation.warnings) log("settings-warning", { problem });
   if (invocation.action === "print-config") {
@@ -67,7 +77,11 @@ export async function main(args: readonly string[], options: MainOptions = {}): 
     if (command !== "") {
       log("command-not-started", { command, reason: "the settings are wrong", code: job.exitCode });
     }
-    await quit(hooks, { ...runOptions, catchSignals: true }, job);
+    const outcomes = await quit(hooks, { ...runOptions, catchSignals: true }, job);
+    if (runOptions.terminationLog) {
+      const result = { ...job, timedOut: false, hooks: outcomes };
+      writeTerminationLog(runOptions.terminationLog, result, log, problems);
+    }
     return WRAPPER_FAILED;
   }
   return (await run(invocation.command, runOptions)).exitCode;
@@ -117,7 +131,17 @@ function toRunOptions({ settings }: Invocation, hooks: readonly Hook[], log: Log
     timeoutMs: settings.timeout,
     killAfterMs: settings.killAfter,
     processGroup: settings.processGroup,
+    terminationLog: settings.terminationLog,
   };
+}
+
+function installOrExplain(path: string, log: Report): number {
+  try {
+    return print(`${install(path)}\n`);
+  } catch (error) {
+    log("install-failed", { path, reason: fileErrorReason(error) });
+    return WRAPPER_FAILED;
+  }
 }
 
 function versionText(): string {

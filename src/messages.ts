@@ -186,6 +186,12 @@ export const MESSAGES = {
     meaning:
       "The summary is lost; nothing else is. Look at the path and at the container's mounts.",
   },
+  "install-failed": {
+    level: "error",
+    text: "cannot install to {path}: {reason} (exit code 125)",
+    meaning:
+      "Nothing was left behind under this name. Look at the mount in the init container: it must exist and be writable for its user, with room for 110 MB.",
+  },
   "internal-error": {
     level: "error",
     text: "error in the wrapper itself: {reason}",

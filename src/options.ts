@@ -38,6 +38,8 @@ export interface Settings {
   readonly killAfter: number;
   /** Whether COMMAND leads a session of its own. */
   readonly processGroup: boolean;
+  /** Where the summary of the job is written; an empty string is nowhere. */
+  readonly terminationLog: string;
   /** The least important level that is logged. */
   readonly logLevel: LogLevel;
   /** The form of log lines. */
@@ -104,6 +106,13 @@ const targets: Kind<readonly string[]> = {
   format: (list) => list.join(","),
   expected: "a TARGET",
   add: (before, value) => [...new Set([...before, ...value])],
+};
+
+const path: Kind<string> = {
+  placeholder: "PATH",
+  parse: (text) => text === "" ? undefined : text,
+  format: String,
+  expected: "a path",
 };
 
 function choice<Value extends string>(placeholder: string, values: readonly Value[]): Kind<Value> {
@@ -205,6 +214,14 @@ export const OPTIONS: { readonly [Key in keyof Settings]: Option<Settings[Key]> 
     defaultValue: () => false,
     help: "COMMAND leads a session of its own, and signals go to its whole group",
   },
+  terminationLog: {
+    name: "termination-log",
+    variable: "WRAPPER_TERMINATION_LOG",
+    kind: path,
+    defaultValue: () => "",
+    defaultText: "none",
+    help: "write a one-line JSON summary here; Kubernetes reads /dev/termination-log",
+  },
   logLevel: {
     name: "log-level",
     variable: "WRAPPER_LOG_LEVEL",
@@ -222,7 +239,7 @@ export const OPTIONS: { readonly [Key in keyof Settings]: Option<Settings[Key]> 
 };
 
 /** What the command line can ask for instead of running COMMAND. */
-export type Action = "print-config" | "help" | "version";
+export type Action = "print-config" | "install" | "help" | "version";
 
 /** The options that ask for something else than running COMMAND. */
 export const ACTIONS: readonly {
@@ -234,6 +251,11 @@ export const ACTIONS: readonly {
   readonly help: string;
 }[] = [
   { name: "print-config", help: "print the settings as JSON, each with its origin, and exit 0" },
+  {
+    name: "install",
+    argument: "PATH",
+    help: "copy this program to a file or into a folder, for an init container, and exit 0",
+  },
   { name: "help", short: "h", help: "print this help and exit 0" },
   { name: "version", short: "V", help: "print the version and exit 0" },
 ];

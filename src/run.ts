@@ -10,6 +10,7 @@ import type { Hook, JobSummary } from "./hook.ts";
 import { type Report, reportTo, silentLogger } from "./log.ts";
 import { type HookOptions, type HookOutcome, type Sidecar, trackAll } from "./sidecar.ts";
 import { asksToEnd, catchSignals, exitCodeOf, noSignals, type Signals } from "./signals.ts";
+import { writeTerminationLog } from "./termination_log.ts";
 import { type NotReadyError, waitForAll } from "./wait.ts";
 
 /** When hooks run: after every end of COMMAND, only after exit code 0, or only after another. */
@@ -74,6 +75,13 @@ export interface RunOptions extends HookOptions {
    * @default false
    */
   readonly strict?: boolean;
+  /**
+   * Where a summary of the job is written when it is over: one JSON line of at most 4,096 bytes.
+   * Kubernetes shows what a container has left in `/dev/termination-log`.
+   *
+   * @default none
+   */
+  readonly terminationLog?: string;
   /**
    * Whether the signals that this process gets go on to COMMAND.
    *
@@ -173,10 +181,13 @@ export async function run(
   try {
     const ended = await waitForSidecars(awaited ?? sidecars, command, options, signals, log) ??
       await runCommand(sidecars, command, options, signals, log);
-    if (!hooksWanted(ended.exitCode, options.on ?? "always", log)) return { ...ended, hooks: [] };
-    const outcomes = await stopSidecars(sidecars, ended, signals, log);
+    const outcomes = hooksWanted(ended.exitCode, options.on ?? "always", log)
+      ? await stopSidecars(sidecars, ended, signals, log)
+      : [];
     const exitCode = strictExitCode(ended.exitCode, outcomes, options, log);
-    return { ...ended, exitCode, hooks: outcomes };
+    const result = { ...ended, exitCode, hooks: outcomes };
+    if (options.terminationLog) writeTerminationLog(options.terminationLog, result, log);
+    return result;
   } finally {
     signals.release();
   }

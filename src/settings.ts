@@ -31,6 +31,8 @@ export interface Invocation {
   readonly command: readonly string[];
   /** What to do instead of running COMMAND. */
   readonly action?: Action;
+  /** What that action was given, if it needs something: the PATH of `--install`. */
+  readonly actionArgument?: string;
   /** The settings; where a value was wrong, its default. */
   readonly settings: Settings;
   /** Where each setting came from. */
@@ -120,11 +122,18 @@ export function readInvocation(args: readonly string[], environment: Environment
     timeout: setting("timeout"),
     killAfter: setting("killAfter"),
     processGroup: setting("processGroup"),
+    terminationLog: setting("terminationLog"),
     logLevel: setting("logLevel"),
     logFormat: setting("logFormat"),
   };
 
-  const action = ACTIONS.find(({ name }) => isGiven(parsed[name]))?.name;
+  const asked = ACTIONS.find(({ name }) => isGiven(parsed[name]));
+  const action = asked?.name;
+  const actionArgument = asked?.argument === undefined ? undefined : lastWord(parsed[asked.name]);
+  if (actionArgument === "") problems.push(`--${action}: expected a ${asked?.argument}`);
+  if (actionArgument !== undefined && command.length > 0) {
+    problems.push(explain(`--${action}`, actionArgument, "runs no COMMAND, and one is given"));
+  }
   if (command.length === 0 && action === undefined && problems.length === 0) {
     problems.push("COMMAND is missing: expected wrapper [OPTION...] [--] COMMAND [ARG...]");
   }
@@ -138,6 +147,7 @@ export function readInvocation(args: readonly string[], environment: Environment
     warnings: [...strangeVariables(environment), ...scuttle?.warnings ?? []],
     ...(action === undefined ? {} : { action }),
     ...(scuttle !== undefined && hooksOfScuttle ? { scuttle: scuttle.plan } : {}),
+    ...(actionArgument === undefined ? {} : { actionArgument }),
   };
 }
 
@@ -152,6 +162,10 @@ function strangeVariables(environment: Environment): readonly string[] {
 
 function isGiven(words: unknown): words is readonly unknown[] {
   return Array.isArray(words) && words.length > 0;
+}
+
+function lastWord(words: unknown): string | undefined {
+  return isGiven(words) ? String(words.at(-1)) : undefined;
 }
 
 /** One sentence that names what was wrong, its value, and what was expected. */
@@ -182,19 +196,24 @@ function cutAtCommand(args: readonly string[]) {
     const option = word.startsWith("--")
       ? OPTION_LIST.find(({ name }) => name === typedName)
       : undefined;
-    if (action !== undefined) {
-      if (value !== undefined) problems.push(explain(`--${action.name}`, value, "takes no value"));
-      optionWords.push(`--${action.name}=`);
-    } else if (option === undefined) {
+    const named = action ?? option;
+    if (named === undefined) {
       problems.push(unknownOption(word.replace(/=.*$/s, "")));
-    } else if (value !== undefined) {
-      optionWords.push(`--${option.name}=${value}`);
-    } else if (option.kind.placeholder === "") {
-      optionWords.push(`--${option.name}=true`);
+      continue;
+    }
+    const name = `--${named.name}`;
+    const placeholder = option?.kind.placeholder ?? action?.argument ?? "";
+    if (value !== undefined) {
+      const wanted = placeholder !== "" || action === undefined;
+      if (!wanted) problems.push(explain(name, value, "takes no value"));
+      optionWords.push(`${name}=${wanted ? value : ""}`);
+    } else if (placeholder === "") {
+      optionWords.push(`${name}=${action === undefined ? "true" : ""}`);
     } else if (index + 1 < args.length) {
-      optionWords.push(`--${option.name}=${args[++index]}`);
+      optionWords.push(`${name}=${args[++index]}`);
     } else {
-      problems.push(`--${option.name}: its value is missing: expected ${option.kind.expected}`);
+      const expected = option?.kind.expected ?? `a ${placeholder}`;
+      problems.push(`${name}: its value is missing: expected ${expected}`);
     }
   }
   return { optionWords, problems, command: args.slice(index) };

@@ -1,5 +1,7 @@
 /** Runs the real command line, from source or as the compiled binary, in a process of its own. */
 
+import { PERMISSION } from "../../scripts/compile.ts";
+
 const ROOT = new URL("../../", import.meta.url).pathname;
 
 /** How a wrapper is started. */
@@ -34,16 +36,6 @@ export interface Running {
   ended: Promise<Ended>;
 }
 
-/** The permissions that the command line has when it runs from source. */
-export const PERMISSIONS = [
-  "--allow-run",
-  "--allow-env",
-  "--allow-net",
-  "--allow-read",
-  "--allow-write",
-  "--allow-ffi",
-];
-
 /** Which wrapper is run. */
 export type Which = "source" | "binary";
 
@@ -54,7 +46,7 @@ export const BINARY = Deno.env.get("WRAPPER_TEST_BINARY") ?? `${ROOT}dist/wrappe
 export function wrapperWords(which: Which): readonly string[] {
   return which === "binary"
     ? [BINARY]
-    : [Deno.execPath(), "run", "--quiet", "--no-prompt", ...PERMISSIONS, `${ROOT}cli.ts`];
+    : [Deno.execPath(), "run", "--quiet", "--no-prompt", PERMISSION, `${ROOT}cli.ts`];
 }
 
 /** Starts a wrapper. */
