@@ -1,0 +1,220 @@
+/**
+ * What `platform.ts` is on Deno, on Node. A test fails when the two have not the same shape.
+ *
+ * @module
+ */
+
+import { spawn as startProcess } from "node:child_process";
+import fs from "node:fs";
+import net from "node:net";
+import os from "node:os";
+import process from "node:process";
+import tty from "node:tty";
+import type {
+  CatchableSignal,
+  Child,
+  Exit,
+  HttpClient,
+  SignalName,
+  SocketAddress,
+} from "./platform_types.ts";
+import { openSocketHttpClient } from "./socket_http.ts";
+
+export type {
+  CatchableSignal,
+  Child,
+  Exit,
+  HttpClient,
+  SignalName,
+  SocketAddress,
+} from "./platform_types.ts";
+
+/** The system's name of an error, `ENOENT` for one; an empty string where it has none. */
+export function errorCode(error: unknown): string {
+  return error instanceof Error && "code" in error && typeof error.code === "string"
+    ? error.code
+    : "";
+}
+
+/** A variable of the environment; undefined if it is not set. */
+export function environmentVariable(name: string): string | undefined {
+  return process.env[name];
+}
+
+/** This process's own id. */
+export function processId(): number {
+  return process.pid;
+}
+
+/** Whether file descriptor 1 or 2 is a terminal. */
+export function isTerminal(stream: "stdout" | "stderr"): boolean {
+  return tty.isatty(DESCRIPTORS[stream]);
+}
+
+const DESCRIPTORS = { stdout: 1, stderr: 2 } as const;
+
+/**
+ * Starts a command with the caller's own stdin, stdout, stderr, environment and working directory.
+ *
+ * @throws an error whose {@linkcode errorCode} says why it could not be started.
+ */
+export async function spawn(
+  words: readonly string[],
+  options: { newSession: boolean },
+): Promise<Child> {
+  const [file, ...args] = words;
+  if (file === undefined) throw new TypeError("no command to start");
+  const child = startProcess(file, args, { stdio: "inherit", detached: options.newSession });
+  const exit = new Promise<Exit>((resolve) => {
+    child.once("exit", (code, signal) => resolve(toExit(code, signal)));
+  });
+  // Node throws some errors at once, and reports others, a missing file for one, by an event.
+  await new Promise<void>((resolve, reject) => {
+    child.once("spawn", resolve);
+    child.once("error", reject);
+  });
+  // From here on an error would be one of `child.kill`, which nobody calls.
+  if (child.pid === undefined) throw new Error("no process id");
+  return { pid: child.pid, exit };
+}
+
+/** Node names no real-time signal: COMMAND's end by one of these comes as exit code 0. */
+function toExit(code: number | null, signal: NodeJS.Signals | null): Exit {
+  return signal === null
+    ? { code: code ?? 125 }
+    : { code: 128 + (os.constants.signals[signal] ?? 0), signal };
+}
+
+const NAMES: readonly CatchableSignal[] = [
+  "SIGABRT",
+  "SIGALRM",
+  "SIGBUS",
+  "SIGCHLD",
+  "SIGCONT",
+  "SIGHUP",
+  "SIGINT",
+  "SIGIO",
+  "SIGPIPE",
+  "SIGPROF",
+  "SIGPWR",
+  "SIGQUIT",
+  "SIGSTKFLT",
+  "SIGSYS",
+  "SIGTERM",
+  "SIGTRAP",
+  "SIGTSTP",
+  "SIGTTIN",
+  "SIGTTOU",
+  "SIGURG",
+  "SIGUSR1",
+  "SIGUSR2",
+  "SIGVTALRM",
+  "SIGWINCH",
+  "SIGXCPU",
+  "SIGXFSZ",
+];
+
+/** The signals that can be caught here. A real-time signal has no name for Node. */
+export const CATCHABLE_SIGNALS: readonly CatchableSignal[] = NAMES.filter((name) =>
+  name in os.constants.signals
+);
+
+/** Calls `listener` for each such signal that this process gets, instead of what it would do. */
+export function addSignalListener(signal: CatchableSignal, listener: () => void): void {
+  process.on(signal, listener);
+}
+
+/** Undoes {@linkcode addSignalListener}. */
+export function removeSignalListener(signal: CatchableSignal, listener: () => void): void {
+  process.removeListener(signal, listener);
+}
+
+/**
+ * Sends a signal to a process, or to a process group if `pid` is negative.
+ *
+ * @returns false if there is no such process any more.
+ */
+export function kill(pid: number, signal: SignalName): boolean {
+  try {
+    return process.kill(pid, signal);
+  } catch (error) {
+    if (errorCode(error) === "ESRCH") return false;
+    throw error;
+  }
+}
+
+/** An HTTP client for one address. */
+export function openHttpClient(address: SocketAddress): HttpClient {
+  return openSocketHttpClient(address);
+}
+
+/**
+ * Opens a connection and closes it again.
+ *
+ * @returns false if nobody listens at that address.
+ * @throws the system's error where it is anything else than "nobody listens".
+ */
+export async function acceptsConnections(address: SocketAddress): Promise<boolean> {
+  const where = "path" in address ? address : { host: address.hostname, port: address.port };
+  const socket = net.connect(where);
+  try {
+    await new Promise<void>((resolve, reject) => {
+      socket.once("connect", resolve);
+      socket.once("error", reject);
+    });
+    return true;
+  } catch (error) {
+    const code = errorCode(error);
+    if (code === "ECONNREFUSED" || code === "ENOENT") return false;
+    throw error;
+  } finally {
+    socket.destroy();
+  }
+}
+
+/**
+ * Writes all of a text to a standard stream.
+ *
+ * @throws the system's error, `EPIPE` when the reader is gone.
+ */
+export function writeText(stream: "stdout" | "stderr", text: string): void {
+  const bytes = new TextEncoder().encode(text);
+  for (let done = 0; done < bytes.length;) {
+    done += fs.writeSync(DESCRIPTORS[stream], bytes, done);
+  }
+}
+
+/** The whole of a file as text. */
+export function readTextFile(path: string): string {
+  return fs.readFileSync(path, "utf8");
+}
+
+/** Names in a folder. */
+export function listFolder(path: string): string[] {
+  return fs.readdirSync(path);
+}
+
+/** What a symbolic link points at. */
+export function readLink(path: string): string {
+  return fs.readlinkSync(path);
+}
+
+/** Writes a file, over what it held before. */
+export function writeTextFile(path: string, text: string): void {
+  fs.writeFileSync(path, text);
+}
+
+/** Gives a file another name, in one step that nobody sees half done. */
+export function renameFile(from: string, to: string): void {
+  fs.renameSync(from, to);
+}
+
+/** Removes a file. */
+export function removeFile(path: string): void {
+  fs.unlinkSync(path);
+}
+
+/** The runtime with its version, for `--version`. */
+export function runtimeName(): string {
+  return `node ${process.versions.node}, ${process.arch}-${process.platform}`;
+}
