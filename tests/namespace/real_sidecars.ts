@@ -1,0 +1,263 @@
+/** Real sidecars on their own ports beside the compiled binary: each ends by itself after the job. */
+
+import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
+import {
+  ALLOYDB_AUTH_PROXY_PROGRAM,
+  CLOUD_SQL_PROXY_PROGRAM,
+  ENVOY,
+  type Need,
+  OPENBAO_PROGRAM,
+  testWith,
+} from "../support/needs.ts";
+import {
+  adminAt,
+  agentConfig,
+  envoyArgs,
+  type Program,
+  startProgram,
+} from "../support/programs.ts";
+import { ISTIO, startStandIns } from "../support/stand_ins.ts";
+import { runWrapper, startWrapper } from "../support/wrapper.ts";
+
+const FOLDER = Deno.makeTempDirSync();
+Deno.test.afterAll(() => Deno.removeSync(FOLDER, { recursive: true }));
+
+const PROXY = ["--token=none", "--quitquitquit", "--health-check", "--address=127.0.0.1"];
+const CLOUD_SQL = [...PROXY, "--port=5432", "project:region:instance"];
+const ALLOYDB = [...PROXY, "--port=5433", "projects/p/locations/l/clusters/c/instances/i"];
+
+/** OpenBao's agent takes its configuration from a file. */
+function agentArgs(listener = "agent_api { enable_quit = true }"): readonly string[] {
+  const file = `${FOLDER}/agent.hcl`;
+  Deno.writeTextFileSync(file, agentConfig(listener));
+  return ["agent", "-config", file];
+}
+
+const KUMA_NODE = { metadata: { "dataplane.admin.port": "9901" } };
+
+/** A sidecar, the hook by its name, what `auto` calls it, and how it is started. */
+const SIDECARS: readonly (readonly [
+  need: Need<string>,
+  hook: string,
+  found: string,
+  args: () => readonly string[],
+])[] = [
+  [ENVOY, "envoy", "envoy", () => envoyArgs({ admin: adminAt(9901) })],
+  [ENVOY, "kuma", "kuma", () => envoyArgs({ admin: adminAt(9901), node: KUMA_NODE })],
+  [CLOUD_SQL_PROXY_PROGRAM, "cloud-sql-proxy", "cloud-sql-proxy", () => CLOUD_SQL],
+  [ALLOYDB_AUTH_PROXY_PROGRAM, "alloydb-auth-proxy", "cloud-sql-proxy", () => ALLOYDB],
+  [OPENBAO_PROGRAM, "vault-agent", "vault-agent", agentArgs],
+];
+
+const wait = ["--wait=60s", "--startup-window=60s"];
+/** It ends the search for others, which would go on to the end of the window. */
+const short = ["--wait=60s", "--startup-window=0"];
+
+for (const [need, hook, found, args] of SIDECARS) {
+  testWith(need, `a real ${hook} ends by itself after the job`, async (program) => {
+    await using sidecar = startProgram(program, args());
+    const { code, stderr } = await runWrapper("binary", {
+      args: [`--hook=${hook}`, ...wait, "sh", "-c", "exit 6"],
+    });
+    assertEquals(code, 6, stderr);
+    assertStringIncludes(stderr, `${hook}: told to quit (200 OK)`);
+    assertEquals(await sidecar.endsByItself(), 0, await sidecar.output());
+  });
+
+  testWith(need, `a real ${hook} is found by auto and ends by itself`, async (program) => {
+    await using sidecar = startProgram(program, args());
+    const { code, stderr } = await runWrapper("binary", {
+      args: ["--hook=auto", ...short, "sh", "-c", "exit 6"],
+    });
+    assertEquals(code, 6, stderr);
+    assertStringIncludes(stderr, `${found}: told to quit (200 OK)`);
+    assertEquals(await sidecar.endsByItself(), 0, await sidecar.output());
+  });
+
+  testWith(need, `a real ${hook} that starts after a short job is stopped`, async (program) => {
+    const wrapper = startWrapper("binary", {
+      args: [`--hook=${hook}`, "--startup-window=60s", "sh", "-c", "exit 6"],
+    });
+    await wrapper.waitFor("not there yet; expecting it");
+    await using sidecar = startProgram(program, args());
+    const { code, stderr } = await wrapper.ended;
+    assertEquals(code, 6, stderr);
+    assertEquals(await sidecar.endsByItself(), 0, await sidecar.output());
+  });
+}
+
+/** Three of them in one pod; AlloyDB's proxy has the ports of Cloud SQL's. */
+const TOGETHER: Need<readonly (readonly [program: string, args: () => readonly string[]])[]> = {
+  what: [ENVOY, CLOUD_SQL_PROXY_PROGRAM, OPENBAO_PROGRAM].map(({ what }) => what).join("; "),
+  find() {
+    const programs = SIDECARS.filter(([, hook]) => !["kuma", "alloydb-auth-proxy"].includes(hook))
+      .flatMap(([need, , , args]) => {
+        const program = need.find();
+        return program === undefined ? [] : [[program, args] as const];
+      });
+    return programs.length === 3 ? programs : undefined;
+  },
+};
+
+testWith(
+  TOGETHER,
+  "auto stops a real Envoy, Cloud SQL proxy and agent at once",
+  async (programs) => {
+    const sidecars: Program[] = programs.map(([program, args]) => startProgram(program, args()));
+    try {
+      // COMMAND runs until all three have been seen.
+      const wrapper = startWrapper("binary", {
+        args: ["--hook=auto", "--log-level=debug", "--startup-window=0", "cat"],
+        stdin: "piped",
+      });
+      await Promise.all(
+        ["envoy", "cloud-sql-proxy", "vault-agent"].map((name) => wrapper.waitFor(`${name}: seen`)),
+      );
+      await wrapper.child.stdin.close();
+      const { code, stderr } = await wrapper.ended;
+      assertEquals(code, 0, stderr);
+      for (const sidecar of sidecars) assertEquals(await sidecar.endsByItself(), 0);
+      assertEquals(stderr.match(/told to quit \(200 OK\)/g)?.length, 3, stderr);
+    } finally {
+      await Promise.all(sidecars.map((sidecar) => sidecar[Symbol.asyncDispose]()));
+    }
+  },
+);
+
+testWith(
+  ENVOY,
+  "Istio is found by a real Envoy's listener and admin interface",
+  async (program) => {
+    await using agent = startStandIns({
+      ...ISTIO,
+      ports: ISTIO.ports.filter(({ port }) => port === 15020),
+    });
+    await using _envoy = startProgram(program, istioEnvoyArgs());
+    const { code, stderr } = await runWrapper("binary", {
+      args: ["--hook=auto", ...short, "sh", "-c", "exit 6"],
+    });
+    assertEquals(code, 6, stderr);
+    assertEquals(agent.requests.filter((request) => !request.startsWith("GET")), [ISTIO.stop]);
+    assertStringIncludes(stderr, "istio: told to quit (200 OK)");
+  },
+);
+
+/** Envoy as Istio's bootstrap starts it: 15021 is passed on to pilot-agent, the admin is on 15000. */
+function istioEnvoyArgs(): readonly string[] {
+  const at = (port: number) => ({ address: "127.0.0.1", port_value: port });
+  const filter = {
+    name: "envoy.filters.network.http_connection_manager",
+    typed_config: {
+      "@type":
+        "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+      stat_prefix: "agent",
+      route_config: {
+        virtual_hosts: [{
+          name: "backend",
+          domains: ["*"],
+          routes: [{ match: { prefix: "/healthz/ready" }, route: { cluster: "agent" } }],
+        }],
+      },
+      http_filters: [{
+        name: "envoy.filters.http.router",
+        typed_config: {
+          "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router",
+        },
+      }],
+    },
+  };
+  const endpoint = { address: { socket_address: at(15020) } };
+  const bootstrap = {
+    admin: adminAt(15000),
+    node: { id: "sidecar~10.0.0.7~job~ns", cluster: "job", metadata: { ISTIO_VERSION: "1.27.1" } },
+    static_resources: {
+      listeners: [{
+        address: { socket_address: at(15021) },
+        filter_chains: [{ filters: [filter] }],
+      }],
+      clusters: [{
+        name: "agent",
+        type: "STATIC",
+        load_assignment: {
+          cluster_name: "agent",
+          endpoints: [{ lb_endpoints: [{ endpoint }] }],
+        },
+      }],
+    },
+  };
+  return envoyArgs(bootstrap);
+}
+
+const SOCKET = `${FOLDER}/admin.sock`;
+const SOCKET_URL = `http+unix://${encodeURIComponent(SOCKET)}`;
+
+for (const target of [`${SOCKET_URL}/quitquitquit`, `envoy=${SOCKET_URL}`]) {
+  const form = target.startsWith("envoy=") ? "envoy=BASE_URL" : "URL";
+  testWith(
+    ENVOY,
+    `a real Envoy on a Unix socket ends by itself, by its ${form}`,
+    async (program) => {
+      await using envoy = startProgram(program, envoyArgs({ admin: adminAt(SOCKET) }));
+      const { code, stderr } = await runWrapper("binary", {
+        args: ["--hook", target, ...wait, "sh", "-c", "exit 6"],
+      });
+      assertEquals(code, 6, stderr);
+      assertStringIncludes(stderr, "told to quit (200 OK)");
+      assertEquals(await envoy.endsByItself(), 0, await envoy.output());
+    },
+  );
+}
+
+testWith(ENVOY, "a real Envoy that hides server_info is left alone by auto", async (program) => {
+  const admin = { ...adminAt(9901), allow_paths: [{ exact: "/ready" }] };
+  await using _envoy = startProgram(program, envoyArgs({ admin }));
+  const args = ["--hook=envoy", ...wait, "true"];
+  const named = await runWrapper("binary", { args });
+  assertStringIncludes(named.stderr, "envoy: NOT stopped, the pod may not end: answered 403");
+  assertStringIncludes(named.stderr, "admin.allow_paths");
+  const { stderr } = await runWrapper("binary", { args: ["--hook=auto", "true"] });
+  assertStringIncludes(stderr, "auto: no sidecar found");
+});
+
+testWith(
+  CLOUD_SQL_PROXY_PROGRAM,
+  "a real proxy without --quitquitquit says so",
+  async (program) => {
+    const args = CLOUD_SQL.filter((word) => word !== "--quitquitquit");
+    for (const more of [[], ["--debug"]]) {
+      await using _proxy = startProgram(program, [...more, ...args]);
+      for (const hook of ["auto", "cloud-sql-proxy"]) {
+        const { code, stderr } = await runWrapper("binary", {
+          args: [`--hook=${hook}`, "--retries=1", ...short, "sh", "-c", "exit 6"],
+        });
+        assertEquals(code, 6);
+        assertStringIncludes(stderr, "cloud-sql-proxy: NOT stopped, the pod may not end");
+        assertStringIncludes(stderr, "--quitquitquit");
+      }
+    }
+  },
+);
+
+testWith(
+  OPENBAO_PROGRAM,
+  "a real agent that wants a header of every request has it",
+  async (program) => {
+    const listener = "agent_api { enable_quit = true }\n  require_request_header = true";
+    await using agent = startProgram(program, agentArgs(listener));
+    const { stderr } = await runWrapper("binary", {
+      args: ["--hook=vault-agent", ...wait, "true"],
+    });
+    assertStringIncludes(stderr, "vault-agent: told to quit (200 OK)");
+    assertEquals(await agent.endsByItself(), 0, await agent.output());
+  },
+);
+
+testWith(OPENBAO_PROGRAM, "a real agent without enable_quit says so", async (program) => {
+  await using _agent = startProgram(program, agentArgs(""));
+  for (const hook of ["auto", "vault-agent"]) {
+    const args = [`--hook=${hook}`, ...short, "sh", "-c", "exit 6"];
+    const { code, stderr } = await runWrapper("binary", { args });
+    assertEquals(code, 6);
+    assert(/vault-agent: NOT stopped.*404.*enable_quit = true/.test(stderr), stderr);
+  }
+});
