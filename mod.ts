@@ -18,6 +18,7 @@ export { cloudSqlProxy } from "./hooks/cloud_sql_proxy.ts";
 export { consulDataplane } from "./hooks/consul_dataplane.ts";
 export { dapr, type DaprOptions } from "./hooks/dapr.ts";
 export { envoy } from "./hooks/envoy.ts";
+export { fileHook, type FileHookOptions } from "./hooks/file.ts";
 export {
   httpHook,
   type HttpHookOptions,
@@ -31,6 +32,7 @@ export { istio } from "./hooks/istio.ts";
 export { kuma } from "./hooks/kuma.ts";
 export { linkerd } from "./hooks/linkerd.ts";
 export { parseHook, PRESETS } from "./hooks/registry.ts";
+export { signalHook, type SignalHookOptions } from "./hooks/signal.ts";
 export { vaultAgent } from "./hooks/vault_agent.ts";
 export { StartError } from "./src/command.ts";
 export { formatDuration, LONGEST_MS, parseDuration } from "./src/duration.ts";
@@ -69,3 +71,4 @@ export {
 export type { HookOptions, HookOutcome } from "./src/sidecar.ts";
 export { VERSION } from "./src/version.ts";
 export { type LateSidecar, NotReadyError, type WaitOptions, waitUntilReady } from "./src/wait.ts";
+export type { CatchableSignal, SignalName } from "./src/platform_types.ts";

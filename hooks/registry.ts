@@ -11,10 +11,12 @@ import { cloudSqlProxy } from "./cloud_sql_proxy.ts";
 import { consulDataplane } from "./consul_dataplane.ts";
 import { dapr } from "./dapr.ts";
 import { envoy } from "./envoy.ts";
+import { fileHook } from "./file.ts";
 import { httpHook } from "./http.ts";
 import { istio } from "./istio.ts";
 import { kuma } from "./kuma.ts";
 import { linkerd } from "./linkerd.ts";
+import { parseSignalHook } from "./signal.ts";
 import { vaultAgent } from "./vault_agent.ts";
 
 /** All built-in presets: one line each. */
@@ -37,6 +39,8 @@ export const DEFAULT_TARGETS: readonly string[] = ["istio"];
 export const TARGET_FORMS: readonly (readonly [form: string, summary: string])[] = [
   ["NAME=BASE_URL", "that preset's paths on another origin: istio=http://127.0.0.1:16020"],
   ["[METHOD ]URL", "that request, POST by default; http://, https://, http+unix://%2Fpath.sock/"],
+  ["signal:NAME[:SIGNAL]", "SIGNAL (SIGTERM) to every process of that name in the pod"],
+  ["file:PATH", "create PATH with a JSON summary of the job"],
   ["auto", "whichever of these are there; each is recognized before it is told to quit"],
   ["none", "nothing"],
 ];
@@ -68,13 +72,16 @@ export function parseHook(
   if (url !== undefined) {
     return httpHook({ name: hostOf(url), stop: { method: method ?? "POST", url } });
   }
+  const [, scheme, rest = ""] = /^(signal|file):(.*)$/s.exec(text) ?? [];
+  if (scheme === "signal") return parseSignalHook(rest);
+  if (scheme === "file") return fileHook({ path: rest });
   const [, name = text, baseUrl] = /^([^=]*)=(.*)$/.exec(text) ?? [];
   const preset = presets.find(({ hookName }) => hookName === name);
   if (preset === undefined) {
     throw new TypeError(
       `expected ${
         presets.map(({ hookName }) => hookName).join(", ")
-      }, NAME=BASE_URL, a URL, auto or none`,
+      }, NAME=BASE_URL, a URL, signal:NAME, file:PATH, auto or none`,
     );
   }
   return preset(baseUrl === undefined ? {} : { baseUrl });

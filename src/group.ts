@@ -33,8 +33,8 @@ export function keepTrackOfGroup(
       const looks = candidates.map(async (one) => [one.name, await one.look(signal)] as const);
       return combineLooks(await Promise.all(looks));
     },
-    async lookOut(signal) {
-      await Promise.all(candidates.map((candidate) => candidate.lookOut(signal)));
+    async lookOut(signal, commandPid) {
+      await Promise.all(candidates.map((candidate) => candidate.lookOut(signal, commandPid)));
     },
     async stop(job, signal) {
       const startMs = performance.now();

@@ -61,6 +61,8 @@ export interface HookContext {
   readonly markSeen: () => void;
   /** Writes a line to the log at level `debug`; the hook's name stands before it. */
   readonly debug: (text: string) => void;
+  /** COMMAND's process id, while it runs. */
+  readonly commandPid?: number;
   /** The job, once COMMAND is over; undefined before. */
   readonly job?: JobSummary;
 }

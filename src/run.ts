@@ -311,7 +311,7 @@ async function runCommand(
     options.signal?.addEventListener("abort", () => running.send("SIGTERM"), {
       signal: lookOut.signal,
     });
-    for (const sidecar of sidecars) sidecar.lookOut(lookOut.signal);
+    for (const sidecar of sidecars) sidecar.lookOut(lookOut.signal, running.pid);
 
     const { code, signal, timedOut } = await running.end;
     const exitCode = timedOut ? TIMED_OUT : code;

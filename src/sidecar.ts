@@ -90,7 +90,7 @@ export interface Sidecar {
   /** Looks once, for its readiness. */
   look(signal: AbortSignal): Promise<Look>;
   /** Looks again and again, quietly, until it was seen once or is not to be expected any more. */
-  lookOut(signal: AbortSignal): Promise<void>;
+  lookOut(signal: AbortSignal, commandPid?: number): Promise<void>;
   /** Tells it to quit, and says in one log line what came of it. */
   stop(job: JobSummary, signal: AbortSignal): Promise<HookOutcome>;
 }
@@ -170,10 +170,13 @@ function keepTrack(hook: Hook, limits: SidecarLimits, log: Report): Sidecar {
 
   const look = (signal: AbortSignal) => note(hook.look(context(signal, limits.requestTimeoutMs)));
 
-  async function lookOut(signal: AbortSignal): Promise<void> {
+  async function lookOut(signal: AbortSignal, commandPid?: number): Promise<void> {
     const endMs = Math.max(limits.windowEndMs, performance.now() + LEAST_LOOK_OUT_MS);
     for (const pauseMs of pauses()) {
-      const where = context(signal, limits.requestTimeoutMs);
+      const where = {
+        ...context(signal, limits.requestTimeoutMs),
+        ...(commandPid === undefined ? {} : { commandPid }),
+      };
       await note(hook.warm === undefined ? hook.look(where) : hook.warm(where));
       if (seen.has(hook) || signal.aborted || performance.now() >= endMs) return;
       await sleep(pauseMs, signal);

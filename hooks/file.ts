@@ -1,0 +1,84 @@
+/**
+ * `file:PATH`: a tombstone, for a sidecar that watches a file.
+ *
+ * @module
+ */
+
+import type { Hook, JobSummary, Stop } from "../src/hook.ts";
+import { fileErrorReason } from "../src/file_error.ts";
+import { processId, removeFile, renameFile, writeTextFile } from "../src/platform.ts";
+
+/** What {@linkcode fileHook} needs. */
+export interface FileHookOptions {
+  /** The file's path. */
+  readonly path: string;
+  /**
+   * What the operator calls it.
+   *
+   * @default the path's last part
+   */
+  readonly name?: string;
+}
+
+/**
+ * Makes a hook that creates a file with the job's summary as JSON, in one step: who watches the
+ * folder never sees half a file. Its `exitCode` and `died` are what kubexit's sidecars look for.
+ *
+ * @throws {TypeError} if the path is empty, or a folder's
+ *
+ * @example
+ * ```ts
+ * import { fileHook, quit } from "@k8s-job/wrapper";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const folder = Deno.makeTempDirSync();
+ * const job = { command: "backup", exitCode: 3, durationMs: 1500 };
+ * await quit([fileHook({ path: `${folder}/done` })], {}, job);
+ * assertEquals(JSON.parse(Deno.readTextFileSync(`${folder}/done`)).exitCode, 3);
+ * ```
+ */
+export function fileHook(options: FileHookOptions): Hook {
+  const { path } = options;
+  if (!/[^/]$/.test(path)) throw new TypeError("expected the path of a file: file:/shared/done");
+  return {
+    name: options.name ?? path.split("/").at(-1) ?? path,
+    address: path,
+    look: () => Promise.resolve({ state: "ready", answer: "needs nobody" }),
+    stop: ({ job }) => Promise.resolve(create(path, job)),
+  };
+}
+
+function create(path: string, job: JobSummary | undefined): Stop {
+  // In the same folder, as a rename does not go from one file system to another.
+  const [, folder = "", name = ""] = /^(.*\/)?(.*)$/s.exec(path) ?? [];
+  const temporary = `${folder}.${name.slice(0, 200)}.${processId()}`;
+  try {
+    writeTextFile(temporary, tombstone(job));
+    renameFile(temporary, path);
+    return { state: "stopped", answer: "created" };
+  } catch (error) {
+    try {
+      removeFile(temporary);
+    } catch {
+      // It was never made.
+    }
+    return {
+      state: "failed",
+      answer: `cannot be created: ${fileErrorReason(error)}`,
+      hint: "Mount a volume there that both containers share and this user can write to",
+    };
+  }
+}
+
+function tombstone(job: JobSummary = { command: "", exitCode: 0, durationMs: 0 }): string {
+  const diedMs = Date.now();
+  const { command, exitCode, signal, durationMs } = job;
+  return JSON.stringify({
+    command,
+    exitCode,
+    ...(signal === undefined ? {} : { signal }),
+    durationMs: Math.round(durationMs),
+    born: new Date(diedMs - durationMs).toISOString(),
+    died: new Date(diedMs).toISOString(),
+  }) + "\n";
+}

@@ -1,0 +1,162 @@
+/**
+ * `signal:NAME[:SIGNAL]`: a sidecar that has no HTTP interface is told to quit by a signal.
+ *
+ * @module
+ */
+
+import { formatDuration } from "../src/duration.ts";
+import type { Hook, HookContext, Stop } from "../src/hook.ts";
+import { CATCHABLE_SIGNALS, kill, processId } from "../src/platform.ts";
+import type { SignalName } from "../src/platform_types.ts";
+import { findProcesses, type Process, runs } from "../src/processes.ts";
+import { sleep } from "../src/sidecar.ts";
+
+/** What {@linkcode signalHook} needs. */
+export interface SignalHookOptions {
+  /** The base name of the sidecar's executable, as `ps` shows it. */
+  readonly process: string;
+  /**
+   * The signal.
+   *
+   * @default "SIGTERM"
+   */
+  readonly signal?: SignalName;
+  /**
+   * What the operator calls the sidecar.
+   *
+   * @default the name of the process
+   */
+  readonly name?: string;
+}
+
+/** Every signal that has a name for both runtimes. */
+const SIGNAL_NAMES: readonly SignalName[] = [
+  ...CATCHABLE_SIGNALS,
+  "SIGKILL",
+  "SIGSTOP",
+  "SIGILL",
+  "SIGFPE",
+  "SIGSEGV",
+];
+
+const FIRST_PAUSE_MS = 10;
+const LONGEST_PAUSE_MS = 200;
+
+const NOT_SHARED =
+  "Processes of other containers can be seen only where the pod has shareProcessNamespace: true";
+
+/**
+ * Makes a hook that sends a signal to every process of a name in the pod, and waits until they are
+ * gone. The pod needs `shareProcessNamespace: true`.
+ *
+ * It never signals this process, COMMAND or PID 1, and does not escalate: a process that does not
+ * heed the signal before the deadline is a failure.
+ *
+ * @throws {TypeError} if the name is none, or there is no such signal
+ *
+ * @example
+ * ```ts
+ * import { signalHook } from "@k8s-job/wrapper";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(signalHook({ process: "nginx", signal: "SIGQUIT" }).address, "signal:nginx:SIGQUIT");
+ * ```
+ */
+export function signalHook(options: SignalHookOptions): Hook {
+  const { process, signal = "SIGTERM" } = options;
+  if (!/^[^\s/]+$/.test(process)) {
+    throw new TypeError(
+      `process name ${JSON.stringify(process)}: expected one without blanks or /`,
+    );
+  }
+  if (!SIGNAL_NAMES.includes(signal)) {
+    throw new TypeError(`signal ${JSON.stringify(signal)}: expected ${listOfSignals()}`);
+  }
+  const find = ({ commandPid, job }: HookContext) => {
+    const spared = [1, processId(), commandPid, job?.pid];
+    return findProcesses(process).filter(({ pid }) => !spared.includes(pid));
+  };
+  return {
+    name: options.name ?? process,
+    address: `signal:${process}:${signal}`,
+    look: async (context) => {
+      const found = await Promise.resolve(find(context));
+      return found.length > 0
+        ? { state: "ready", answer: describe(found) }
+        : { state: "absent", answer: "no such process" };
+    },
+    stop: (context) => stop(find(context), signal, context),
+  };
+}
+
+/**
+ * Reads `NAME[:SIGNAL]`.
+ *
+ * @throws {TypeError} that says what was expected
+ */
+export function parseSignalHook(text: string): Hook {
+  const [process = "", signal = "SIGTERM", ...more] = text.split(":");
+  if (process === "" || more.length > 0) throw new TypeError("expected signal:NAME[:SIGNAL]");
+  const known = SIGNAL_NAMES.find((name) => name === signal || name === `SIG${signal}`);
+  if (known === undefined) throw new TypeError(`expected a signal's name: ${listOfSignals()}`);
+  return signalHook({ process, signal: known });
+}
+
+async function stop(
+  found: readonly Process[],
+  signal: SignalName,
+  context: HookContext,
+): Promise<Stop> {
+  if (found.length === 0) return { state: "absent", answer: "no such process", hint: NOT_SHARED };
+  context.markSeen();
+  const startMs = performance.now();
+  const denied: Process[] = [];
+  for (const process of found) {
+    try {
+      kill(process.pid, signal);
+    } catch (error) {
+      context.debug(`${describe([process])}: ${error instanceof Error ? error.message : error}`);
+      denied.push(process);
+    }
+  }
+  const told = found.filter((process) => !denied.includes(process));
+  const left = await untilGone(told, context.signal);
+  const took = formatDuration(performance.now() - startMs);
+  if (left.length > 0) {
+    return {
+      state: "failed",
+      answer: `${describe(left)} still there ${took} after ${signal}`,
+      hint: "If it only needs longer, raise --shutdown-timeout; else name a signal that ends it",
+    };
+  }
+  if (denied.length > 0) {
+    return {
+      state: "failed",
+      answer: `not permitted to signal ${describe(denied)}`,
+      hint: "Run this container as the sidecar's user, or as root with the capability KILL",
+    };
+  }
+  return { state: "stopped", answer: `${signal}; ${describe(told)} gone` };
+}
+
+/** Waits until all of them are gone; at the signal, gives back those that are not. */
+async function untilGone(
+  processes: readonly Process[],
+  over: AbortSignal,
+): Promise<readonly Process[]> {
+  let left = processes;
+  for (let pauseMs = FIRST_PAUSE_MS;; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
+    left = left.filter(runs);
+    if (left.length === 0 || over.aborted) return left;
+    await sleep(pauseMs, over);
+  }
+}
+
+function describe(processes: readonly Process[]): string {
+  const pids = processes.map(({ pid }) => pid).join(", ");
+  return `${processes.length === 1 ? "process" : "processes"} ${pids}`;
+}
+
+function listOfSignals(): string {
+  return `${SIGNAL_NAMES.slice(0, -1).join(", ")} or ${SIGNAL_NAMES.at(-1)}`;
+}

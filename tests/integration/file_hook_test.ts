@@ -1,0 +1,60 @@
+/** `file:` on real file systems. */
+
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
+import { runWrapper } from "../support/wrapper.ts";
+
+const run = (...args: readonly string[]) => runWrapper("binary", { args });
+
+function names(folder: string): readonly string[] {
+  return [...Deno.readDirSync(folder)].map(({ name }) => name);
+}
+
+Deno.test("file: creates a tombstone with the job's end, and leaves nothing else behind", async () => {
+  const folder = Deno.makeTempDirSync();
+  const path = `${folder}/my job.json`;
+  const beforeMs = Date.now();
+  const { code, stderr } = await run(`--hook=file:${path}`, "sh", "-c", "kill -TERM $$", "secret");
+  assertEquals(code, 143);
+  assertStringIncludes(stderr, `my job.json: told to quit (created)`);
+  const text = Deno.readTextFileSync(path);
+  assertMatch(text, /^\{.*\}\n$/);
+  const { command, exitCode, signal, durationMs, born, died } = JSON.parse(text);
+  assertEquals([command, exitCode, signal], ["sh", 143, "SIGTERM"]);
+  assert(Number.isInteger(durationMs) && durationMs >= 0);
+  assertMatch(died, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
+  assert(Date.parse(born) >= beforeMs - 1 && Date.parse(born) <= Date.parse(died));
+  assert(Date.parse(died) <= Date.now());
+  assertEquals(names(folder), ["my job.json"]);
+  assert(!text.includes("secret"), text);
+  Deno.removeSync(folder, { recursive: true });
+});
+
+Deno.test("file: takes the place of the tombstone of an earlier attempt", async () => {
+  const folder = Deno.makeTempDirSync();
+  Deno.writeTextFileSync(`${folder}/done`, "old".repeat(1000));
+  await run(`--hook=file:${folder}/done`, "sh", "-c", "exit 3");
+  assertEquals(JSON.parse(Deno.readTextFileSync(`${folder}/done`)).exitCode, 3);
+  assertEquals(names(folder), ["done"]);
+  Deno.removeSync(folder, { recursive: true });
+});
+
+Deno.test("file: says why it cannot create the file, and leaves nothing behind", async () => {
+  const folder = Deno.makeTempDirSync();
+  Deno.mkdirSync(`${folder}/is-a-folder/full`, { recursive: true });
+  Deno.writeTextFileSync(`${folder}/is-a-file`, "");
+  const rows = [
+    [`${folder}/none/done`, "no such file or folder"],
+    [`${folder}/is-a-folder`, "is a folder"],
+    [`${folder}/is-a-file/done`, "a part of its path is no folder"],
+    ["/proc/done", "no such file or folder"],
+  ] as const;
+  for (const [path, reason] of rows) {
+    const { code, stderr } = await run("--strict", `--hook=file:${path}`, "true");
+    assertEquals(code, 125);
+    assertStringIncludes(stderr, `NOT stopped`);
+    assertStringIncludes(stderr, `cannot be created: ${reason} at ${path}. Mount a volume there`);
+  }
+  assertEquals(names(folder).toSorted(), ["is-a-file", "is-a-folder"]);
+  Deno.removeSync(folder, { recursive: true });
+  assertStringIncludes((await run("--hook=file:", "true")).stderr, "expected the path of a file");
+});

@@ -1,0 +1,192 @@
+/** `signal:` with real processes, each with a name that no other process of the machine has. */
+
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
+import { type Need, testWith } from "../support/needs.ts";
+import { BINARY, runWrapper, startWrapper } from "../support/wrapper.ts";
+
+const UNIQUE = `${Deno.pid}`;
+
+interface Program {
+  /** Its base name. */
+  readonly name: string;
+  readonly path: string;
+  [Symbol.dispose](): void;
+}
+
+/** A copy of `sleep` under a name of its own, or a script with that name. */
+function program(name: string, script?: string): Program {
+  const folder = Deno.makeTempDirSync();
+  const path = `${folder}/${name}`;
+  if (script === undefined) Deno.copyFileSync("/bin/sleep", path);
+  else Deno.writeTextFileSync(path, `#!/bin/sh\n${script}\n`);
+  Deno.chmodSync(path, 0o755);
+  return { name, path, [Symbol.dispose]: () => Deno.removeSync(folder, { recursive: true }) };
+}
+
+interface Started {
+  readonly pid: number;
+  readonly status: Promise<Deno.CommandStatus>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** Starts a program and waits until it is itself, and no longer the copy of this process. */
+async function start(path: string, args: readonly string[] = ["1000"]): Promise<Started> {
+  const child = new Deno.Command(path, { args: [...args], stdout: "piped" }).spawn();
+  if (path.endsWith("sleep") || args[0] === "1000") {
+    const name = path.split("/").at(-1) ?? "";
+    while (!Deno.readTextFileSync(`/proc/${child.pid}/cmdline`).includes(name)) {
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    await child.stdout.cancel();
+  } else {
+    // A script says when it is ready.
+    const reader = child.stdout.getReader();
+    await reader.read();
+    await reader.cancel();
+  }
+  return {
+    pid: child.pid,
+    status: child.status,
+    [Symbol.asyncDispose]: async () => {
+      try {
+        child.kill("SIGKILL");
+      } catch {
+        // It is over, as it should be.
+      }
+      await child.status;
+    },
+  };
+}
+
+const run = (...args: readonly string[]) => runWrapper("binary", { args });
+
+Deno.test("signal: ends every process of that name, also of a long one", async () => {
+  for (const name of [`s${UNIQUE}`, `a-sidecar-with-a-long-name-${UNIQUE}`]) {
+    using sidecar = program(name);
+    await using first = await start(sidecar.path);
+    await using second = await start(sidecar.path);
+    const { code, stderr } = await run(`--hook=signal:${name}`, "sh", "-c", "exit 4");
+    assertEquals(code, 4, stderr);
+    assertEquals((await first.status).signal, "SIGTERM");
+    assertEquals((await second.status).signal, "SIGTERM");
+    assertMatch(stderr, /told to quit \(SIGTERM; processes \d+, \d+ gone\)/);
+  }
+});
+
+Deno.test("signal: finds a script by its own name, and sends the signal that is named", async () => {
+  for (const name of [`x${UNIQUE}`, `a-script-with-a-long-name-${UNIQUE}`]) {
+    using sidecar = program(
+      name,
+      "trap 'exit 7' USR1; trap '' TERM; echo up; while :; do sleep 0.05; done",
+    );
+    await using started = await start(sidecar.path, []);
+    const { stderr } = await run(`--hook=signal:${name}:USR1`, "true");
+    assertEquals((await started.status).code, 7, stderr);
+    assertStringIncludes(stderr, `${name}: told to quit (SIGUSR1; process ${started.pid} gone)`);
+  }
+});
+
+Deno.test("signal: another program whose name is cut to the same is left alone", async () => {
+  using other = program(`the-same-fifteen-letters-${UNIQUE}-other`);
+  await using started = await start(other.path);
+  const { stderr } = await run(`--hook=signal:the-same-fifteen-letters-${UNIQUE}-mine`, "true");
+  assertStringIncludes(stderr, "no such process");
+  assertStringIncludes(stderr, "shareProcessNamespace: true");
+  assertEquals(Deno.readTextFileSync(`/proc/${started.pid}/stat`).split(") ")[1]?.[0], "S");
+});
+
+Deno.test("signal: a process that does not heed it is a failure at the deadline", async () => {
+  using sidecar = program(
+    `d${UNIQUE}`,
+    "trap '' TERM; echo up; while :; do sleep 0.05; done",
+  );
+  await using started = await start(sidecar.path, []);
+  const args = ["--strict", `--hook=signal:${sidecar.name}`, "--shutdown-timeout=700ms", "true"];
+  const { code, stderr, durationMs } = await run(...args);
+  assertEquals(code, 125);
+  assertMatch(
+    stderr,
+    new RegExp(
+      `NOT stopped.*process ${started.pid} still there [67]\\d\\dms after SIGTERM at signal:${sidecar.name}:SIGTERM`,
+    ),
+  );
+  assert(durationMs >= 700 && durationMs < 700 + 5000, `took ${durationMs} ms`);
+});
+
+Deno.test("signal: a zombie counts as gone", async () => {
+  using sidecar = program(`z${UNIQUE}`);
+  // The sidecar's parent never waits for it.
+  const script = `"$0" 1000 & echo up; exec sleep 1000`;
+  await using parent = await start("/bin/sh", ["-c", script, sidecar.path]);
+  const { stderr } = await run(`--hook=signal:${sidecar.name}`, "true");
+  assertMatch(stderr, /told to quit \(SIGTERM; process \d+ gone\)/);
+  assert(parent.pid > 0);
+});
+
+Deno.test("signal: COMMAND of the same name is neither the sidecar nor signaled", async () => {
+  using command = program(`c${UNIQUE}`);
+  const { code, stderr } = await run(
+    "--log-level=debug",
+    `--hook=signal:${command.name}`,
+    command.path,
+    "0.3",
+  );
+  assertEquals(code, 0, stderr);
+  assertStringIncludes(stderr, "no such process");
+  assert(!stderr.includes("seen at"), stderr);
+});
+
+Deno.test("signal: a process that comes within the startup window is ended", async () => {
+  using sidecar = program(`w${UNIQUE}`);
+  const wrapper = startWrapper("binary", {
+    args: [`--hook=signal:${sidecar.name}`, "--startup-window=60s", "true"],
+  });
+  await wrapper.waitFor("not there yet");
+  await using started = await start(sidecar.path);
+  const { code, stderr } = await wrapper.ended;
+  assertEquals([code, (await started.status).signal], [0, "SIGTERM"], stderr);
+});
+
+Deno.test("signal: a signal that is none is a clear error", async () => {
+  const rows = [
+    ["signal:nginx:SIGQUITE", "expected a signal's name: SIGABRT, "],
+    ["signal:nginx:9", "expected a signal's name: SIGABRT, "],
+    ["signal:", "expected signal:NAME[:SIGNAL]"],
+    ["signal:a:TERM:x", "expected signal:NAME[:SIGNAL]"],
+    ["signal:/usr/sbin/nginx", "expected one without blanks or /"],
+  ] as const;
+  for (const [target, expected] of rows) {
+    const { code, stderr } = await run("--hook=none", `--hook=${target}`, "true");
+    assertEquals(code, 125);
+    assertStringIncludes(stderr, `--hook ${JSON.stringify(target)}`);
+    assertStringIncludes(stderr, expected);
+  }
+});
+
+const ROOT: Need<true> = {
+  what: "root, to be a user who may not signal another's process",
+  find: () => Deno.uid() === 0 ? true : undefined,
+};
+
+testWith(ROOT, "signal: a process of another user is a failure that says what to do", async () => {
+  using sidecar = program(`o${UNIQUE}`);
+  await using started = await start(sidecar.path);
+  // The binary must be where everyone may read it.
+  const folder = Deno.makeTempDirSync();
+  Deno.chmodSync(folder, 0o755);
+  Deno.copyFileSync(BINARY, `${folder}/wrapper`);
+  Deno.chmodSync(`${folder}/wrapper`, 0o755);
+  try {
+    const { code, stderr } = await new Deno.Command(`${folder}/wrapper`, {
+      args: [`--hook=signal:${sidecar.name}`, "--shutdown-timeout=5s", "true"],
+      cwd: "/",
+      uid: 65534,
+    }).output();
+    const text = new TextDecoder().decode(stderr);
+    assertEquals(code, 0, text);
+    assertStringIncludes(text, `not permitted to signal process ${started.pid}`);
+    assertStringIncludes(text, "as the sidecar's user");
+  } finally {
+    Deno.removeSync(folder, { recursive: true });
+  }
+});
