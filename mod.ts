@@ -31,7 +31,7 @@ export {
 export { istio } from "./hooks/istio.ts";
 export { kuma } from "./hooks/kuma.ts";
 export { linkerd } from "./hooks/linkerd.ts";
-export { parseHook, PRESETS } from "./hooks/registry.ts";
+export { DEFAULT_TARGETS, parseHook, PRESETS } from "./hooks/registry.ts";
 export { signalHook, type SignalHookOptions } from "./hooks/signal.ts";
 export { vaultAgent } from "./hooks/vault_agent.ts";
 export { StartError } from "./src/command.ts";

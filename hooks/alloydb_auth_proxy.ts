@@ -9,7 +9,7 @@ import { httpPreset } from "./http.ts";
  *
  * @example
  * ```ts
- * import { alloydbAuthProxy } from "./alloydb_auth_proxy.ts";
+ * import { alloydbAuthProxy } from "@k8s-job/wrapper";
  * import { assertEquals } from "@std/assert";
  *
  * assertEquals(alloydbAuthProxy().address, "http://localhost:9091/quitquitquit");

@@ -20,8 +20,7 @@ import { getPage } from "./http.ts";
  *
  * @example
  * ```ts
- * import { auto } from "./auto.ts";
- * import { PRESETS } from "./registry.ts";
+ * import { auto, PRESETS } from "@k8s-job/wrapper";
  * import { assert } from "@std/assert";
  *
  * const names = auto(PRESETS).candidates?.map(({ name }) => name) ?? [];

@@ -14,7 +14,7 @@ import { isNotFoundOfGo } from "./recognize.ts";
  *
  * @example
  * ```ts
- * import { cloudSqlProxy } from "./cloud_sql_proxy.ts";
+ * import { cloudSqlProxy } from "@k8s-job/wrapper";
  * import { assertEquals } from "@std/assert";
  *
  * assertEquals(cloudSqlProxy().address, "http://localhost:9091/quitquitquit");

@@ -15,7 +15,7 @@ import { isNotFoundOfGo, isOfKuma, nodeOfEnvoy } from "./recognize.ts";
  *
  * @example
  * ```ts
- * import { consulDataplane } from "./consul_dataplane.ts";
+ * import { consulDataplane } from "@k8s-job/wrapper";
  * import { assertEquals } from "@std/assert";
  *
  * assertEquals(consulDataplane().address, "http://localhost:20600/graceful_shutdown");

@@ -3,7 +3,17 @@ import { environmentVariable } from "../src/platform.ts";
 import { type HttpPreset, presetHook } from "./http.ts";
 import { jsonOf } from "./recognize.ts";
 
-/** What {@linkcode dapr} takes. */
+/**
+ * What {@linkcode dapr} takes.
+ *
+ * @example
+ * ```ts
+ * import { dapr, type DaprOptions } from "@k8s-job/wrapper";
+ *
+ * const options: DaprOptions = { apiToken: "sesame", baseUrl: "http://localhost:3501" };
+ * console.log(dapr(options).address);
+ * ```
+ */
 export interface DaprOptions extends PresetOptions {
   /**
    * The token that Dapr's sidecar asks for.
@@ -26,7 +36,7 @@ export interface DaprOptions extends PresetOptions {
  *
  * @example
  * ```ts
- * import { dapr } from "./dapr.ts";
+ * import { dapr } from "@k8s-job/wrapper";
  * import { assertEquals } from "@std/assert";
  *
  * const hook = dapr({ baseUrl: "http://localhost:3501", apiToken: "sesame" });

@@ -13,7 +13,7 @@ import { isOfKuma, nodeOfEnvoy } from "./recognize.ts";
  *
  * @example
  * ```ts
- * import { envoy } from "./envoy.ts";
+ * import { envoy } from "@k8s-job/wrapper";
  * import { assertEquals } from "@std/assert";
  *
  * const hook = envoy({ baseUrl: "http://127.0.0.1:9999" });

@@ -28,7 +28,17 @@ import {
   UnreachableError,
 } from "./endpoint.ts";
 
-/** One request. */
+/**
+ * One request.
+ *
+ * @example
+ * ```ts
+ * import { httpHook, type HttpRequest } from "@k8s-job/wrapper";
+ *
+ * const stop: HttpRequest = { method: "PUT", url: "http+unix://%2Frun%2Fagent.sock/quit" };
+ * console.log(httpHook({ name: "agent", stop }).address);
+ * ```
+ */
 export interface HttpRequest {
   /**
    * The method.
@@ -40,7 +50,24 @@ export interface HttpRequest {
   readonly url: string;
 }
 
-/** What {@linkcode httpHook} needs. */
+/**
+ * What {@linkcode httpHook} needs.
+ *
+ * @example
+ * ```ts
+ * import { httpHook, type HttpHookOptions } from "@k8s-job/wrapper";
+ *
+ * const agent: HttpHookOptions = {
+ *   name: "agent",
+ *   stop: { url: "http://localhost:7777/quit" },
+ *   ready: { url: "http://localhost:7777/status" },
+ *   isReady: (status, body) => status === 200 && body.includes("serving"),
+ *   headers: { authorization: "Bearer sesame" },
+ *   hint: ({ status }) => status === 401 ? "Give the job the agent's token" : undefined,
+ * };
+ * console.log(httpHook(agent).name);
+ * ```
+ */
 export interface HttpHookOptions {
   /** What the operator calls the sidecar. */
   readonly name: string;
@@ -72,7 +99,20 @@ export interface HttpHookOptions {
   readonly hint?: (failure: StopFailure) => string | undefined;
 }
 
-/** How a stop request failed, for a hint. */
+/**
+ * How a stop request failed, for a hint.
+ *
+ * @example
+ * ```ts
+ * import type { StopFailure } from "@k8s-job/wrapper";
+ *
+ * function hint({ state, status }: StopFailure): string | undefined {
+ *   if (state === "absent") return "Start the agent with --admin-port";
+ *   return status === 404 ? "The agent is older than 1.2" : undefined;
+ * }
+ * console.log(hint({ state: "failed", status: 404, headers: new Headers() }));
+ * ```
+ */
 export interface StopFailure {
   /** `absent`: nobody listens at its address; `failed`: somebody does, and did not take it. */
   readonly state: "absent" | "failed";
@@ -99,7 +139,7 @@ const LONGEST_DELAY_MS = 2000;
  *
  * @example
  * ```ts
- * import { httpHook } from "./http.ts";
+ * import { httpHook } from "@k8s-job/wrapper";
  * import { assertEquals } from "@std/assert";
  *
  * const hook = httpHook({
@@ -381,7 +421,23 @@ async function readText(response: Response): Promise<string> {
   return text;
 }
 
-/** A preset: an HTTP sidecar's well-known addresses. */
+/**
+ * A preset: an HTTP sidecar's well-known addresses.
+ *
+ * @example
+ * ```ts
+ * import { httpPreset, type HttpPreset } from "@k8s-job/wrapper";
+ *
+ * const preset: HttpPreset = {
+ *   name: "agent",
+ *   summary: "our own metrics agent",
+ *   baseUrl: "http://localhost:7777",
+ *   stop: { path: "/quit" },
+ *   ready: { path: "/ready", baseUrl: "http://localhost:7778" },
+ * };
+ * console.log(httpPreset(preset)().address);
+ * ```
+ */
 export interface HttpPreset {
   /** The NAME in `--hook NAME`. */
   readonly name: string;
@@ -408,7 +464,17 @@ export interface HttpPreset {
   readonly recognize?: Recognize;
 }
 
-/** Where a preset's readiness is. */
+/**
+ * Where a preset's readiness is.
+ *
+ * @example
+ * ```ts
+ * import type { ReadyPath } from "@k8s-job/wrapper";
+ *
+ * const ready: ReadyPath = { path: "/ready", baseUrl: "http://localhost:7778" };
+ * console.log(ready.path);
+ * ```
+ */
 export interface ReadyPath {
   /** The path. */
   readonly path: string;
@@ -422,7 +488,7 @@ export interface ReadyPath {
  *
  * @example
  * ```ts
- * import { httpPreset } from "./http.ts";
+ * import { httpPreset } from "@k8s-job/wrapper";
  * import { assertEquals } from "@std/assert";
  *
  * const mine = httpPreset({

@@ -14,7 +14,7 @@ import { jsonOf, nodeOfEnvoy } from "./recognize.ts";
  *
  * @example
  * ```ts
- * import { istio } from "./istio.ts";
+ * import { istio } from "@k8s-job/wrapper";
  * import { assertEquals } from "@std/assert";
  *
  * assertEquals(istio().address, "http://localhost:15020/quitquitquit");

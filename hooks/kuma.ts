@@ -40,7 +40,7 @@ const PRESET: HttpPreset = {
  *
  * @example
  * ```ts
- * import { kuma } from "./kuma.ts";
+ * import { kuma } from "@k8s-job/wrapper";
  * import { assertEquals } from "@std/assert";
  *
  * assertEquals(kuma().address, "http://localhost:9901/quitquitquit");

@@ -19,7 +19,7 @@ const SWITCH = "LINKERD2_PROXY_SHUTDOWN_ENDPOINT_ENABLED";
  *
  * @example
  * ```ts
- * import { linkerd } from "./linkerd.ts";
+ * import { linkerd } from "@k8s-job/wrapper";
  * import { assertEquals } from "@std/assert";
  *
  * assertEquals(linkerd().address, "http://localhost:4191/shutdown");

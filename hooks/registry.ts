@@ -19,7 +19,16 @@ import { linkerd } from "./linkerd.ts";
 import { parseSignalHook } from "./signal.ts";
 import { vaultAgent } from "./vault_agent.ts";
 
-/** All built-in presets: one line each. */
+/**
+ * All built-in presets: one line each.
+ *
+ * @example
+ * ```ts
+ * import { PRESETS } from "@k8s-job/wrapper";
+ *
+ * for (const { hookName, summary } of PRESETS) console.log(`${hookName}: ${summary}`);
+ * ```
+ */
 export const PRESETS: readonly NamedHook[] = [
   istio,
   envoy,
@@ -32,7 +41,16 @@ export const PRESETS: readonly NamedHook[] = [
   dapr,
 ];
 
-/** What runs when the operator names no hook. */
+/**
+ * What runs when the operator names no hook.
+ *
+ * @example
+ * ```ts
+ * import { DEFAULT_TARGETS, parseHook } from "@k8s-job/wrapper";
+ *
+ * console.log(DEFAULT_TARGETS.map((target) => parseHook(target)?.address));
+ * ```
+ */
 export const DEFAULT_TARGETS: readonly string[] = ["istio"];
 
 /** The forms of a TARGET that are no preset's name, for `--help`. */
@@ -55,7 +73,7 @@ export const TARGET_FORMS: readonly (readonly [form: string, summary: string])[]
  *
  * @example
  * ```ts
- * import { parseHook } from "./registry.ts";
+ * import { parseHook } from "@k8s-job/wrapper";
  * import { assertEquals } from "@std/assert";
  *
  * assertEquals(parseHook("GET http://localhost:1234/quit")?.address, "http://localhost:1234/quit");

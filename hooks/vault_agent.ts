@@ -21,7 +21,7 @@ const HEADERS = { "x-vault-request": "true" };
  *
  * @example
  * ```ts
- * import { vaultAgent } from "./vault_agent.ts";
+ * import { vaultAgent } from "@k8s-job/wrapper";
  * import { assertEquals } from "@std/assert";
  *
  * assertEquals(vaultAgent().address, "http://localhost:8200/agent/v1/quit");

@@ -52,8 +52,8 @@ function checkOption(name: string, value: unknown): void {
     if (typeof value !== "function") fail(TypeError, "a function that takes log entries");
   } else if (name === "terminationLog") {
     if (typeof value !== "string") fail(TypeError, "a path");
-  } else if (name === "hooks") {
-    checkHooks(value);
+  } else if (name === "hooks" || name === "waitFor") {
+    checkHooks(value, name);
   }
 }
 
@@ -62,17 +62,20 @@ function checkOption(name: string, value: unknown): void {
  *
  * @throws {TypeError} that names the first that is none
  */
-export function checkHooks(hooks: unknown): asserts hooks is readonly Hook[] {
-  if (!Array.isArray(hooks)) throw new TypeError(`hooks: expected an array, got ${show(hooks)}`);
+export function checkHooks(
+  hooks: unknown,
+  name = "hooks",
+): asserts hooks is readonly Hook[] {
+  if (!Array.isArray(hooks)) throw new TypeError(`${name}: expected an array, got ${show(hooks)}`);
   hooks.forEach((hook: unknown, index) => {
     if (typeof hook === "function") {
       throw new TypeError(
-        `hooks[${index}]: expected a hook, got a function that makes one: call it`,
+        `${name}[${index}]: expected a hook, got a function that makes one: call it`,
       );
     }
     const isHook = typeof hook === "object" && hook !== null && "name" in hook && "look" in hook &&
       "stop" in hook && typeof hook.look === "function" && typeof hook.stop === "function";
-    if (!isHook) throw new TypeError(`hooks[${index}]: expected a hook, got ${show(hook)}`);
+    if (!isHook) throw new TypeError(`${name}[${index}]: expected a hook, got ${show(hook)}`);
   });
 }
 

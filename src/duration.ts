@@ -6,7 +6,17 @@
 
 const UNITS_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
 
-/** The longest duration, in milliseconds: the most that one timer of the runtime can wait. */
+/**
+ * The longest duration, in milliseconds: the most that one timer of the runtime can wait.
+ *
+ * @example
+ * ```ts
+ * import { formatDuration, LONGEST_MS } from "@k8s-job/wrapper";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(formatDuration(LONGEST_MS), "596h31m23.6s");
+ * ```
+ */
 export const LONGEST_MS = 2_147_483_647;
 
 /**
@@ -18,7 +28,7 @@ export const LONGEST_MS = 2_147_483_647;
  *
  * @example
  * ```ts
- * import { parseDuration } from "./duration.ts";
+ * import { parseDuration } from "@k8s-job/wrapper";
  * import { assertEquals } from "@std/assert";
  *
  * assertEquals(parseDuration("1m30s"), 90_000);
@@ -49,7 +59,7 @@ function sumOfUnits(text: string): number | undefined {
  *
  * @example
  * ```ts
- * import { formatDuration } from "./duration.ts";
+ * import { formatDuration } from "@k8s-job/wrapper";
  * import { assertEquals } from "@std/assert";
  *
  * assertEquals(formatDuration(90_000), "1m30s");

@@ -4,7 +4,17 @@
  * @module
  */
 
-/** What one look at a sidecar found. */
+/**
+ * What one look at a sidecar found.
+ *
+ * @example
+ * ```ts
+ * import type { Look } from "@k8s-job/wrapper";
+ *
+ * const found: Look = { state: "present", answer: "503 Service Unavailable" };
+ * console.log(found.state);
+ * ```
+ */
 export interface Look {
   /**
    * - `ready`: it answers, and says that it is ready
@@ -16,7 +26,21 @@ export interface Look {
   readonly answer: string;
 }
 
-/** What came of telling a sidecar to quit. */
+/**
+ * What came of telling a sidecar to quit.
+ *
+ * @example
+ * ```ts
+ * import type { Stop } from "@k8s-job/wrapper";
+ *
+ * const stop: Stop = {
+ *   state: "failed",
+ *   answer: "answered 403 Forbidden",
+ *   hint: "Give the job the agent's token",
+ * };
+ * console.log(stop.state);
+ * ```
+ */
 export interface Stop {
   /**
    * - `stopped`: it took the request
@@ -31,7 +55,17 @@ export interface Stop {
   readonly hint?: string;
 }
 
-/** The job as far as it is known while hooks run. */
+/**
+ * The job as far as it is known while hooks run.
+ *
+ * @example
+ * ```ts
+ * import { type JobSummary, quit } from "@k8s-job/wrapper";
+ *
+ * const job: JobSummary = { command: "nightly-report", exitCode: 0, durationMs: performance.now() };
+ * await quit([], {}, job);
+ * ```
+ */
 export interface JobSummary {
   /** COMMAND's words, the first only: arguments may hold secrets. */
   readonly command: string;
@@ -45,7 +79,22 @@ export interface JobSummary {
   readonly pid?: number;
 }
 
-/** What a hook is given each time that it is called. */
+/**
+ * What a hook is given each time that it is called.
+ *
+ * @example
+ * ```ts
+ * import type { HookContext, Stop } from "@k8s-job/wrapper";
+ *
+ * async function stop({ job, signal, debug }: HookContext): Promise<Stop> {
+ *   debug(`the job ended with ${job?.exitCode}`);
+ *   signal.throwIfAborted();
+ *   await Promise.resolve();
+ *   return { state: "stopped", answer: "done" };
+ * }
+ * console.log(stop.name);
+ * ```
+ */
 export interface HookContext {
   /** Aborted when the hook shall give up: its deadline is over, or the user does not want to wait. */
   readonly signal: AbortSignal;
@@ -75,7 +124,7 @@ export interface HookContext {
  *
  * @example
  * ```ts
- * import type { Hook } from "./hook.ts";
+ * import type { Hook } from "@k8s-job/wrapper";
  *
  * const lockFile: Hook = {
  *   name: "lock-file",
@@ -112,7 +161,17 @@ export interface Hook {
   readonly candidates?: readonly Hook[];
 }
 
-/** What a harmless GET brought. */
+/**
+ * What a harmless GET brought.
+ *
+ * @example
+ * ```ts
+ * import type { Page } from "@k8s-job/wrapper";
+ *
+ * const isEnvoy = ({ headers }: Page) => headers.get("server") === "envoy";
+ * console.log(isEnvoy({ status: 200, headers: new Headers({ server: "envoy" }), text: "LIVE" }));
+ * ```
+ */
 export interface Page {
   /** The status. */
   readonly status: number;
@@ -127,6 +186,16 @@ export interface Page {
  *
  * @returns undefined if nobody listens there
  * @throws if somebody listens and does not answer as a web server in time
+ *
+ * @example
+ * ```ts
+ * import type { Get } from "@k8s-job/wrapper";
+ *
+ * async function version(get: Get): Promise<string | undefined> {
+ *   return (await get("http://localhost:7777/version"))?.text;
+ * }
+ * console.log(version.name);
+ * ```
  */
 export type Get = (
   url: string,
@@ -136,16 +205,47 @@ export type Get = (
 /**
  * Says from harmless pages whether a sidecar is there: it, and not something else on its port. Only
  * then is it told to quit by a hook that looks for whatever is there. Throwing means no.
+ *
+ * @example
+ * ```ts
+ * import type { Recognize } from "@k8s-job/wrapper";
+ *
+ * const recognize: Recognize = async (get) => {
+ *   const page = await get("http://localhost:7777/version");
+ *   return page?.text.startsWith("agent ") ?? false;
+ * };
+ * console.log(recognize.name);
+ * ```
  */
 export type Recognize = (get: Get) => Promise<boolean>;
 
-/** What a preset's function takes. */
+/**
+ * What a preset's function takes.
+ *
+ * @example
+ * ```ts
+ * import { istio, type PresetOptions } from "@k8s-job/wrapper";
+ *
+ * const elsewhere: PresetOptions = { baseUrl: "http://127.0.0.1:16020" };
+ * console.log(istio(elsewhere).address);
+ * ```
+ */
 export interface PresetOptions {
   /** The origin that the preset's paths are on: `http://127.0.0.1:16020`. */
-  readonly baseUrl?: string;
+  readonly baseUrl?: string | undefined;
 }
 
-/** A hook that can be asked for by name: `--hook NAME` or `--hook NAME=BASE_URL`. */
+/**
+ * A hook that can be asked for by name: `--hook NAME` or `--hook NAME=BASE_URL`.
+ *
+ * @example
+ * ```ts
+ * import { envoy, istio, type NamedHook } from "@k8s-job/wrapper";
+ *
+ * const meshes: readonly NamedHook[] = [istio, envoy];
+ * console.log(meshes.map(({ hookName }) => hookName).join(", "));
+ * ```
+ */
 export interface NamedHook<Options extends PresetOptions = PresetOptions> {
   /** Makes the hook. */
   (options?: Options): Hook;
@@ -168,7 +268,7 @@ export interface NamedHook<Options extends PresetOptions = PresetOptions> {
  *
  * @example
  * ```ts
- * import { nameHook } from "./hook.ts";
+ * import { nameHook } from "@k8s-job/wrapper";
  * import { assertEquals } from "@std/assert";
  *
  * const mine = nameHook("mine", "my own sidecar", () => ({

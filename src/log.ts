@@ -5,16 +5,38 @@
  */
 
 import { type EventName, type Fields, type LogLevel, MESSAGES, messageText } from "./messages.ts";
+import { writeText } from "./platform.ts";
 
 export type { LogLevel } from "./messages.ts";
 
 /** The levels from the most to the least important. */
 export const LOG_LEVELS: readonly LogLevel[] = ["error", "warn", "info", "debug"];
 
-/** How a line is written. */
+/**
+ * How a line is written.
+ *
+ * @example
+ * ```ts
+ * import { createLogger, type LogFormat } from "@k8s-job/wrapper";
+ *
+ * const format: LogFormat = "json";
+ * createLogger({ format })({ level: "info", event: "hello", msg: "hello", fields: {} });
+ * ```
+ */
 export type LogFormat = "text" | "json";
 
-/** Something that happened. */
+/**
+ * Something that happened.
+ *
+ * @example
+ * ```ts
+ * import { type LogEntry, run } from "@k8s-job/wrapper";
+ *
+ * const entries: LogEntry[] = [];
+ * await run(["true"], { log: (entry) => entries.push(entry) });
+ * console.log(entries.map(({ level, msg }) => `${level}: ${msg}`));
+ * ```
+ */
 export interface LogEntry {
   /** How important it is. */
   readonly level: LogLevel;
@@ -26,49 +48,107 @@ export interface LogEntry {
   readonly fields: Readonly<Record<string, string | number>>;
 }
 
-/** Takes what happens. */
+/**
+ * Takes what happens.
+ *
+ * @example
+ * ```ts
+ * import { type Logger, run } from "@k8s-job/wrapper";
+ *
+ * const log: Logger = ({ level, msg, fields }) => console.log(level, msg, fields);
+ * await run(["true"], { log });
+ * ```
+ */
 export type Logger = (entry: LogEntry) => void;
 
-/** What {@linkcode createLogger} needs. */
+/**
+ * What {@linkcode createLogger} needs.
+ *
+ * @example
+ * ```ts
+ * import { createLogger, type LoggerOptions } from "@k8s-job/wrapper";
+ *
+ * const options: LoggerOptions = { level: "warn", format: "json" };
+ * const log = createLogger(options);
+ * log({ level: "info", event: "hello", msg: "not written", fields: {} });
+ * ```
+ */
 export interface LoggerOptions {
-  /** The least important level that is still written. */
-  readonly level: LogLevel;
-  /** Text lines start with `wrapper: `; JSON lines have `time`, `level`, `event`, `msg` and fields. */
-  readonly format: LogFormat;
-  /** Takes one line, with its line feed. */
-  readonly write: (line: string) => void;
+  /**
+   * The least important level that is still written.
+   *
+   * @default "info"
+   */
+  readonly level?: LogLevel;
+  /**
+   * Text lines start with `wrapper: `; JSON lines have `time`, `level`, `event`, `msg` and fields.
+   *
+   * @default "text"
+   */
+  readonly format?: LogFormat;
+  /**
+   * Takes one line, with its line feed.
+   *
+   * @default writes it to stderr
+   */
+  readonly write?: (line: string) => void;
 }
 
 /**
  * Makes a logger that writes lines.
  *
- * @example
+ * @example To stderr
  * ```ts
- * import { createLogger } from "./log.ts";
+ * import { createLogger, run } from "@k8s-job/wrapper";
+ *
+ * await run(["true"], { log: createLogger({ level: "debug" }) });
+ * ```
+ *
+ * @example To wherever the caller likes
+ * ```ts
+ * import { createLogger } from "@k8s-job/wrapper";
  * import { assertEquals } from "@std/assert";
  *
  * const lines: string[] = [];
- * const log = createLogger({ level: "info", format: "text", write: (line) => lines.push(line) });
+ * const log = createLogger({ write: (line) => lines.push(line) });
  * log({ level: "info", event: "hook-stopped", msg: "istio: told to quit", fields: {} });
  * log({ level: "debug", event: "hook-note", msg: "not for everyone", fields: {} });
  * assertEquals(lines, ["wrapper: istio: told to quit\n"]);
  * ```
  */
-export function createLogger(options: LoggerOptions): Logger {
-  const least = LOG_LEVELS.indexOf(options.level);
+export function createLogger(options: LoggerOptions = {}): Logger {
+  const { level: least = "info", format = "text", write = writeToStderr } = options;
   return ({ level, event, msg, fields }) => {
-    if (LOG_LEVELS.indexOf(level) > least) return;
-    if (options.format === "json") {
+    if (LOG_LEVELS.indexOf(level) > LOG_LEVELS.indexOf(least)) return;
+    if (format === "json") {
       const time = new Date().toISOString();
-      options.write(JSON.stringify({ time, level, event, msg, ...fields }) + "\n");
+      write(JSON.stringify({ time, level, event, msg, ...fields }) + "\n");
     } else {
       const mark = level === "error" || level === "warn" ? `${level}: ` : "";
-      options.write(`wrapper: ${mark}${msg}\n`);
+      write(`wrapper: ${mark}${msg}\n`);
     }
   };
 }
 
-/** A logger that says nothing: the default of the library. */
+/** A log line that cannot be written is lost, and nothing else. */
+function writeToStderr(line: string): void {
+  try {
+    writeText("stderr", line);
+  } catch {
+    // The reader of stderr is gone, or the disk behind it is full: the hooks matter more.
+  }
+}
+
+/**
+ * A logger that says nothing: the default of the library.
+ *
+ * @example
+ * ```ts
+ * import { run, silentLogger } from "@k8s-job/wrapper";
+ *
+ * await run(["true"], { log: silentLogger });
+ * ```
+ */
 export const silentLogger: Logger = () => {};
 
 /** Logs one of the known messages with its fields. */

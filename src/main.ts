@@ -17,7 +17,24 @@ import { explain, type Invocation, readInvocation } from "./settings.ts";
 import { writeTerminationLog } from "./termination_log.ts";
 import { BUILD, VERSION } from "./version.ts";
 
-/** What {@linkcode main} can be given beside argv. */
+/**
+ * What {@linkcode main} can be given beside argv.
+ *
+ * @example
+ * ```ts
+ * import { httpPreset, main, type MainOptions } from "@k8s-job/wrapper";
+ *
+ * const mine = httpPreset({
+ *   name: "mine",
+ *   summary: "our own metrics agent",
+ *   baseUrl: "http://localhost:7777",
+ *   stop: { path: "/quit" },
+ * });
+ * const options: MainOptions = { hooks: [mine] };
+ * const exitCode = await main(["--hook=mine", "--log-level=error", "true"], options);
+ * console.log(exitCode);
+ * ```
+ */
 export interface MainOptions {
   /** Hooks of one's own, to be asked for by name; one of a built-in name takes its place. */
   readonly hooks?: readonly NamedHook[];
@@ -35,7 +52,7 @@ const WRAPPER_FAILED = 125;
  *
  * @example
  * ```ts
- * import { main } from "./main.ts";
+ * import { main } from "@k8s-job/wrapper";
  * import { assertEquals } from "@std/assert";
  *
  * assertEquals(await main(["--hook", "none", "--log-level", "error", "sh", "-c", "exit 3"]), 3);
@@ -53,7 +70,6 @@ export async function main(args: readonly string[], options: MainOptions = {}): 
   const logger = createLogger({
     level: invocation.settings.logLevel,
     format: invocation.settings.logFormat,
-    write: writeLogLine,
   });
   const log = reportTo(logger);
   if (invocation.actionArgument !== undefined) {
@@ -151,13 +167,4 @@ function versionText(): string {
 function print(text: string): number {
   writeText("stdout", text);
   return 0;
-}
-
-/** A log line that cannot be written is lost, and nothing else. */
-function writeLogLine(line: string): void {
-  try {
-    writeText("stderr", line);
-  } catch {
-    // The reader of stderr is gone, or the disk behind it is full: the hooks matter more.
-  }
 }

@@ -7,7 +7,17 @@
 
 import { formatDuration } from "./duration.ts";
 
-/** How important a line is. */
+/**
+ * How important a line is.
+ *
+ * @example
+ * ```ts
+ * import { createLogger, type LogLevel, run } from "@k8s-job/wrapper";
+ *
+ * const level: LogLevel = "warn";
+ * await run(["true"], { log: createLogger({ level }) });
+ * ```
+ */
 export type LogLevel = "error" | "warn" | "info" | "debug";
 
 /** One kind of log line. */

@@ -13,13 +13,53 @@ import { asksToEnd, catchSignals, exitCodeOf, noSignals, type Signals } from "./
 import { writeTerminationLog } from "./termination_log.ts";
 import { type NotReadyError, waitForAll } from "./wait.ts";
 
-/** When hooks run: after every end of COMMAND, only after exit code 0, or only after another. */
+/**
+ * When hooks run: after every end of COMMAND, only after exit code 0, or only after another.
+ *
+ * @example
+ * ```ts
+ * import { run, type RunHooksOn } from "@k8s-job/wrapper";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const on: RunHooksOn = "failure";
+ * assertEquals((await run(["true"], { on })).hooks, []);
+ * ```
+ */
 export type RunHooksOn = "always" | "success" | "failure";
 
-/** What follows when the sidecars are not ready in time: fail with 125, or start COMMAND anyway. */
+/**
+ * What follows when the sidecars are not ready in time: fail with 125, or start COMMAND anyway.
+ *
+ * @example
+ * ```ts
+ * import { envoy, type OnWaitTimeout, run } from "@k8s-job/wrapper";
+ * import { assertEquals } from "@std/assert";
+ *
+ * // Nobody listens on this port here.
+ * const hooks = [envoy({ baseUrl: "http://127.0.0.1:9" })];
+ * const onWaitTimeout: OnWaitTimeout = "start";
+ * const { exitCode } = await run(["true"], { hooks, waitMs: 100, onWaitTimeout });
+ * assertEquals(exitCode, 0);
+ * ```
+ */
 export type OnWaitTimeout = "fail" | "start";
 
-/** How a command is run. Every field has a default. */
+/**
+ * How a command is run. Every field has a default.
+ *
+ * @example
+ * ```ts
+ * import { istio, run, type RunOptions } from "@k8s-job/wrapper";
+ *
+ * const options: RunOptions = {
+ *   hooks: [istio()],
+ *   timeoutMs: 60 * 60_000,
+ *   killAfterMs: 10_000,
+ *   strict: true,
+ * };
+ * console.log((await run(["true"], options)).exitCode);
+ * ```
+ */
 export interface RunOptions extends HookOptions {
   /**
    * What to stop when COMMAND is over.
@@ -96,7 +136,17 @@ export interface RunOptions extends HookOptions {
   readonly signal?: AbortSignal;
 }
 
-/** How hooks are run without a command. Every field has a default. */
+/**
+ * How hooks are run without a command. Every field has a default.
+ *
+ * @example
+ * ```ts
+ * import { istio, quit, type QuitOptions } from "@k8s-job/wrapper";
+ *
+ * const options: QuitOptions = { shutdownTimeoutMs: 10_000, signal: AbortSignal.timeout(20_000) };
+ * console.log(await quit([istio()], options));
+ * ```
+ */
 export interface QuitOptions extends HookOptions {
   /**
    * Whether a first SIGTERM or SIGINT leaves this process alive until the hooks are done; a second
@@ -109,7 +159,17 @@ export interface QuitOptions extends HookOptions {
   readonly signal?: AbortSignal;
 }
 
-/** What came of a job. */
+/**
+ * What came of a job.
+ *
+ * @example
+ * ```ts
+ * import { run, type RunResult } from "@k8s-job/wrapper";
+ *
+ * const { exitCode, signal, timedOut, hooks, error }: RunResult = await run(["true"]);
+ * console.log(exitCode, signal, timedOut, hooks.length, error?.message);
+ * ```
+ */
 export interface RunResult extends JobSummary {
   /** Whether COMMAND's time limit ended it. */
   readonly timedOut: boolean;

@@ -10,7 +10,18 @@ import type { Hook, HookContext, JobSummary, Look, Stop } from "./hook.ts";
 import type { Logger, Report } from "./log.ts";
 import { environmentVariable } from "./platform.ts";
 
-/** How hooks are run. Every field has a default. */
+/**
+ * How hooks are run. Every field has a default.
+ *
+ * @example
+ * ```ts
+ * import { type HookOptions, istio, quit, run } from "@k8s-job/wrapper";
+ *
+ * const limits: HookOptions = { requestTimeoutMs: 2000, shutdownTimeoutMs: 10_000, retries: 3 };
+ * await run(["true"], { ...limits, hooks: [istio()] });
+ * await quit([istio()], limits);
+ * ```
+ */
 export interface HookOptions {
   /**
    * How long after this process's own start a sidecar that has never answered is still expected, in
@@ -45,7 +56,17 @@ export interface HookOptions {
   readonly log?: Logger;
 }
 
-/** How a hook ended. */
+/**
+ * How a hook ended.
+ *
+ * @example
+ * ```ts
+ * import { type HookOutcome, istio, quit } from "@k8s-job/wrapper";
+ *
+ * const outcomes: readonly HookOutcome[] = await quit([istio()]);
+ * for (const { hook, outcome, answer } of outcomes) console.log(`${hook}: ${outcome} (${answer})`);
+ * ```
+ */
 export interface HookOutcome {
   /** The hook's name. */
   readonly hook: string;

@@ -4,7 +4,17 @@
  * @module
  */
 
-/** The version, as in `deno.json`. */
+/**
+ * The version, as in `deno.json`.
+ *
+ * @example
+ * ```ts
+ * import { VERSION } from "@k8s-job/wrapper";
+ * import { assertMatch } from "@std/assert";
+ *
+ * assertMatch(VERSION, /^\d+\.\d+\.\d+/);
+ * ```
+ */
 export const VERSION = "0.1.0";
 
 /**

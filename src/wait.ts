@@ -10,7 +10,17 @@ import type { Hook } from "./hook.ts";
 import { type Logger, type Report, reportTo, silentLogger } from "./log.ts";
 import { type Sidecar, sleep, trackAll } from "./sidecar.ts";
 
-/** A sidecar that was not ready in time. */
+/**
+ * A sidecar that was not ready in time.
+ *
+ * @example
+ * ```ts
+ * import type { LateSidecar } from "@k8s-job/wrapper";
+ *
+ * const late: LateSidecar = { hook: "istio", answer: "connection refused" };
+ * console.log(`${late.hook} is late: ${late.answer}`);
+ * ```
+ */
 export interface LateSidecar {
   /** The hook's name. */
   readonly hook: string;
@@ -52,7 +62,17 @@ export class NotReadyError extends Error {
   }
 }
 
-/** How sidecars are waited for. Every field has a default. */
+/**
+ * How sidecars are waited for. Every field has a default.
+ *
+ * @example
+ * ```ts
+ * import { type WaitOptions, waitUntilReady } from "@k8s-job/wrapper";
+ *
+ * const options: WaitOptions = { timeoutMs: 30_000, signal: AbortSignal.timeout(60_000) };
+ * await waitUntilReady([], options);
+ * ```
+ */
 export interface WaitOptions {
   /**
    * How long to wait at most, in milliseconds.

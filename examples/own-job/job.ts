@@ -1,0 +1,14 @@
+/** A job that needs no wrapper: it waits for its sidecar, works, and tells the sidecar to quit. */
+
+import { createLogger, istio, quit, waitUntilReady } from "@k8s-job/wrapper";
+
+const log = createLogger();
+const sidecars = [istio({ baseUrl: Deno.env.get("ISTIO_URL") })];
+
+try {
+  await waitUntilReady(sidecars, { timeoutMs: 60_000, log });
+  await Deno.writeTextFile(Deno.args[0] ?? "report.txt", `made at ${new Date().toISOString()}\n`);
+} finally {
+  // Whatever the work came to: a sidecar that lives on keeps the pod from ending.
+  await quit(sidecars, { log });
+}

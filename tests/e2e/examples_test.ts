@@ -1,0 +1,100 @@
+/** The examples, as a user would have them: in a folder of their own, elsewhere on the disk. */
+
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
+import { freePort, startSidecar } from "../support/sidecar.ts";
+
+const ROOT = new URL("../../", import.meta.url).pathname;
+const MY_WRAPPER = `${ROOT}examples/custom-hook/my_wrapper.ts`;
+const JOB = `${ROOT}examples/own-job/job.ts`;
+
+interface Output {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+async function execute(file: string, args: readonly string[], cwd = ROOT, env = {}) {
+  const options = { args: [...args], cwd, env: { NO_COLOR: "1", ...env } };
+  const { code, stdout, stderr } = await new Deno.Command(file, options).output();
+  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+  return { code, stdout: text(stdout), stderr: text(stderr) };
+}
+
+/** Does with a wrapper of one's own what its user does. */
+async function tryMyWrapper(wrapper: (args: readonly string[]) => Promise<Output>) {
+  await using sidecar = startSidecar();
+  const help = await wrapper(["--help"]);
+  assertEquals([help.code, help.stderr], [0, ""]);
+  assertMatch(help.stdout, /^ {2}mine +our own metrics agent$/m);
+  assertMatch(help.stdout, /^ {2}istio +/m);
+
+  const job = await wrapper([`--hook=mine=${sidecar.origin}`, "sh", "-c", "echo done; exit 3"]);
+  assertEquals([job.code, job.stdout], [3, "done\n"], job.stderr);
+  assertEquals(sidecar.posts().map(({ method, path }) => `${method} ${path}`), ["POST /quit"]);
+  assertStringIncludes(job.stderr, "wrapper: mine: told to quit (200 OK)");
+
+  const wrong = await wrapper(["--hook=mina", "--hook=none", "true"]);
+  assertEquals(wrong.code, 125);
+  assertMatch(wrong.stderr, /--hook "mina": expected istio, .*\bmine\b/);
+
+  const config = await wrapper(["--hook=mine", "--print-config", "true"]);
+  assertEquals(JSON.parse(config.stdout)["hook"], { value: ["mine"], from: "--hook" });
+}
+
+Deno.test("a wrapper with a hook of one's own takes ten lines and compiles to a binary", async () => {
+  const lines = Deno.readTextFileSync(MY_WRAPPER).trimEnd().split("\n");
+  assert(lines.length <= 10, `${lines.length} lines`);
+  const folder = Deno.makeTempDirSync();
+  try {
+    const binary = `${folder}/my_wrapper`;
+    const args = ["task", "compile", "--entry", MY_WRAPPER, "--output", binary];
+    const compiled = await execute(Deno.execPath(), args);
+    assertEquals(compiled.code, 0, compiled.stderr);
+    await tryMyWrapper((args) => execute(binary, args));
+  } finally {
+    Deno.removeSync(folder, { recursive: true });
+  }
+});
+
+Deno.test("an empty folder elsewhere that links the library by its path runs both examples", async () => {
+  const folder = Deno.makeTempDirSync();
+  try {
+    const config = {
+      links: [ROOT],
+      imports: { "@k8s-job/wrapper": "jsr:@k8s-job/wrapper@^0.1.0" },
+    };
+    Deno.writeTextFileSync(`${folder}/deno.json`, JSON.stringify(config));
+    Deno.copyFileSync(MY_WRAPPER, `${folder}/my_wrapper.ts`);
+    Deno.copyFileSync(JOB, `${folder}/job.ts`);
+    const deno = (args: readonly string[], env = {}) =>
+      execute(Deno.execPath(), ["run", "--quiet", "--no-prompt", ...args], folder, env);
+
+    await tryMyWrapper((args) => deno(["--allow-all", "my_wrapper.ts", ...args]));
+
+    await using sidecar = startSidecar();
+    const permissions = ["--allow-net", "--allow-env", "--allow-write=."];
+    const job = await deno([...permissions, "job.ts"], { ISTIO_URL: sidecar.origin });
+    assertEquals([job.code, job.stdout], [0, ""], job.stderr);
+    assertMatch(Deno.readTextFileSync(`${folder}/report.txt`), /^made at /);
+    assertEquals(sidecar.posts().map(({ path }) => path), ["/quitquitquit"]);
+    assertStringIncludes(job.stderr, "wrapper: istio ready after");
+
+    // The work that fails: the sidecar is told to quit all the same, and the error comes through.
+    const failing = await deno(["--allow-net", "--allow-env", "job.ts"], {
+      ISTIO_URL: sidecar.origin,
+    });
+    assertEquals(failing.code, 1);
+    assertStringIncludes(failing.stderr, "NotCapable");
+    assertEquals(sidecar.posts().length, 2);
+  } finally {
+    Deno.removeSync(folder, { recursive: true });
+  }
+});
+
+Deno.test("without permission to read the environment the library does its work", async () => {
+  const script = `${ROOT}tests/support/quit_nobody.ts`;
+  const port = freePort();
+  const args = ["run", "--quiet", "--no-prompt", "--allow-net", script, String(port)];
+  const { code, stdout, stderr } = await execute(Deno.execPath(), args);
+  assertEquals([code, stdout], [0, "no-sidecar\n"], stderr);
+});
