@@ -8,7 +8,17 @@ import type { Hook, JobSummary, Stop } from "../src/hook.ts";
 import { fileErrorReason } from "../src/file_error.ts";
 import { processId, removeFile, renameFile, writeTextFile } from "../src/platform.ts";
 
-/** What {@linkcode fileHook} needs. */
+/**
+ * What {@linkcode fileHook} needs.
+ *
+ * @example
+ * ```ts
+ * import { fileHook, type FileHookOptions } from "@k8s-job/wrapper";
+ *
+ * const tombstone: FileHookOptions = { path: "/shared/job-is-over" };
+ * console.log(fileHook(tombstone).address);
+ * ```
+ */
 export interface FileHookOptions {
   /** The file's path. */
   readonly path: string;

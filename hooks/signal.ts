@@ -11,7 +11,17 @@ import type { SignalName } from "../src/platform_types.ts";
 import { findProcesses, type Process, runs } from "../src/processes.ts";
 import { sleep } from "../src/sidecar.ts";
 
-/** What {@linkcode signalHook} needs. */
+/**
+ * What {@linkcode signalHook} needs.
+ *
+ * @example
+ * ```ts
+ * import { signalHook, type SignalHookOptions } from "@k8s-job/wrapper";
+ *
+ * const nginx: SignalHookOptions = { process: "nginx", signal: "SIGQUIT" };
+ * console.log(signalHook(nginx).name);
+ * ```
+ */
 export interface SignalHookOptions {
   /** The base name of the sidecar's executable, as `ps` shows it. */
   readonly process: string;

@@ -31,7 +31,17 @@ export interface HttpClient {
   fetch(request: Request): Promise<Response>;
 }
 
-/** A signal that can be caught. */
+/**
+ * A signal that can be caught.
+ *
+ * @example
+ * ```ts
+ * import type { CatchableSignal } from "@k8s-job/wrapper";
+ *
+ * const reload: CatchableSignal = "SIGHUP";
+ * console.log(reload);
+ * ```
+ */
 export type CatchableSignal =
   | "SIGABRT"
   | "SIGALRM"
@@ -60,5 +70,15 @@ export type CatchableSignal =
   | "SIGXCPU"
   | "SIGXFSZ";
 
-/** Every signal that can be sent by name. */
+/**
+ * Every signal that can be sent by name.
+ *
+ * @example
+ * ```ts
+ * import { signalHook, type SignalName } from "@k8s-job/wrapper";
+ *
+ * const signal: SignalName = "SIGQUIT";
+ * console.log(signalHook({ process: "nginx", signal }).address);
+ * ```
+ */
 export type SignalName = CatchableSignal | "SIGKILL" | "SIGSTOP" | "SIGILL" | "SIGFPE" | "SIGSEGV";
