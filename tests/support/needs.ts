@@ -3,8 +3,6 @@
  * where everything is installed, it fails instead.
  */
 
-// deno-lint-ignore-file no-console
-
 /** Something that a test needs. */
 export interface Need<Found> {
   /** What it is, for the line that says that it is missing, and how to get it. */
@@ -17,19 +15,24 @@ export interface Need<Found> {
 export function testWith<Found>(
   need: Need<Found>,
   name: string,
-  body: (found: Found) => Promise<void> | void,
+  body: (found: Found, context: Deno.TestContext) => Promise<void> | void,
 ): void {
   const found = need.find();
   if (found !== undefined) {
-    Deno.test(name, () => body(found));
+    Deno.test(name, (context) => body(found, context));
   } else if (Deno.env.get("CI")) {
     Deno.test(name, () => {
       throw new Error(`needs ${need.what}; nothing is skipped in CI`);
     });
   } else {
-    console.log(`skipped: ${name}: needs ${need.what}`);
-    Deno.test({ name, ignore: true, fn: () => {} });
+    // The name is the one line that `deno test --quiet` shows.
+    Deno.test({ name: skipped(name, need), ignore: true, fn: () => {} });
   }
+}
+
+/** The name of a test that is skipped for what the machine lacks. */
+function skipped(name: string, need: Need<unknown>): string {
+  return `${name} (SKIPPED: needs ${need.what})`;
 }
 
 /** The path of a program: from a variable, or on PATH. */
