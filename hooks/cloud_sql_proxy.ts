@@ -1,4 +1,4 @@
-import type { NamedHook } from "../src/hook.ts";
+import type { NamedHook, Page } from "../src/hook.ts";
 import { type HttpPreset, httpPreset } from "./http.ts";
 import { isNotFoundOfGo } from "./recognize.ts";
 
@@ -25,21 +25,23 @@ export const cloudSqlProxy: NamedHook = httpPreset({
   summary: "Google's Cloud SQL Auth Proxy; needs its --quitquitquit",
   ...googleProxy(),
   async recognize(get) {
-    const pages = await Promise.all(
-      ["/liveness", "/readiness", "/startup"].map((path) => get(`http://localhost:9090${path}`)),
-    );
-    const isHealth = pages.every((page) =>
-      page !== undefined && !page.headers.has("server") &&
-      page.headers.get("content-type") === "text/plain; charset=utf-8" &&
-      (page.status === 200 ? page.text === "ok" : page.status === 503 && NOT_OK.test(page.text))
-    );
+    for (const path of ["/liveness", "/readiness", "/startup"]) {
+      const page = await get(`http://localhost:9090${path}`);
+      if (page === undefined || !isHealthPage(page)) return false;
+    }
     // The admin server is another one, on a port that may be another program's.
-    const admin = isHealth ? await get("http://localhost:9091/") : undefined;
-    return isHealth && (admin === undefined || isNotFoundOfGo(admin));
+    const admin = await get("http://localhost:9091/");
+    return admin === undefined || isNotFoundOfGo(admin);
   },
 });
 
-/** What its servers for health checks answer with 503. */
+/** Whether this is an answer of the server for health checks. */
+function isHealthPage({ status, headers, text }: Page): boolean {
+  return headers.get("content-type") === "text/plain; charset=utf-8" && !headers.has("server") &&
+    (status === 200 ? text === "ok" : status === 503 && NOT_OK.test(text));
+}
+
+/** What that server answers with 503. */
 const NOT_OK = /^(error|proxy is not started|proxy has stopped|max connections reached .*)\n?$/;
 
 /** What Google's database proxies have in common: they share this code. */
@@ -51,7 +53,7 @@ export function googleProxy(): Omit<HttpPreset, "name" | "summary"> {
     // The admin server has no page there and says so, whatever else is switched on.
     warm: { path: "/" },
     hint({ state, status }) {
-      if (state === "absent") return "Start the proxy with --quitquitquit";
+      if (state !== "failed") return "Start the proxy with --quitquitquit";
       return status === 404 ? "The proxy was started with --debug: add --quitquitquit" : undefined;
     },
   };

@@ -40,7 +40,7 @@ export const consulDataplane: NamedHook = httpPreset({
     return graceful === undefined || isNotFoundOfGo(graceful);
   },
   hint({ state, status }) {
-    if (state === "absent") {
+    if (state !== "failed") {
       return "Outside Helm's charts its port is 20300: --hook consul-dataplane=http://localhost:20300";
     }
     return status === 404

@@ -114,8 +114,12 @@ export interface HttpHookOptions {
  * ```
  */
 export interface StopFailure {
-  /** `absent`: nobody listens at its address; `failed`: somebody does, and did not take it. */
-  readonly state: "absent" | "failed";
+  /**
+   * - `absent`: nobody listens at its address
+   * - `refused`: nobody listens there, though the sidecar says elsewhere that it is ready
+   * - `failed`: somebody listens there, and did not take it
+   */
+  readonly state: "absent" | "refused" | "failed";
   /** The status of the last answer; 0 if there was none. */
   readonly status: number;
   /** The headers of the last answer. */
@@ -185,7 +189,8 @@ export function httpHook(options: HttpHookOptions): Hook {
       await sleep(retryDelayMs(attempt), context.signal);
       if (attempt <= context.retries && !context.signal.aborted) continue;
       const answer = `${stopped.answer}, but it is there and ready`;
-      return { ...stopped, state: "failed", answer };
+      const hint = options.hint?.({ state: "refused", status: 0, headers: new Headers() });
+      return { state: "failed", answer, ...(hint === undefined ? {} : { hint }) };
     }
   }
 

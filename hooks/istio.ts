@@ -51,6 +51,9 @@ export const istio: NamedHook = httpPreset({
     return jsonOf(names) !== undefined || (names?.status === 404 && names.text.trim() === "{}");
   },
   hint({ state, status, headers }) {
+    if (state === "refused") {
+      return "Its status port was moved (status.sidecar.istio.io/port): --hook istio=http://localhost:PORT";
+    }
     if (state === "absent") return "If the pod has another sidecar, --hook auto looks for it";
     if (status === 403) return "pilot-agent takes this from the pod's own loopback only";
     if (status !== 404 && status !== 405) return undefined;

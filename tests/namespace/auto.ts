@@ -244,6 +244,17 @@ Deno.test("a Cloud SQL proxy without --quitquitquit is not taken for one that ha
   }
 });
 
+Deno.test("Istio whose status port was moved is not taken for one that has stopped", async () => {
+  await using _istio = startStandIns(withReply(ISTIO, 15020, "", undefined));
+  for (const hook of ["auto", "istio"]) {
+    const args = [`--hook=${hook}`, "--retries=1", "--wait=60s", "sh", "-c", "exit 3"];
+    const { code, stderr } = await runWrapper("binary", { args });
+    assertEquals(code, 3);
+    assertStringIncludes(stderr, "istio: NOT stopped, the pod may not end");
+    assertStringIncludes(stderr, "status.sidecar.istio.io/port");
+  }
+});
+
 Deno.test("a sidecar that is found but refuses gets its preset's advice", async () => {
   const off = withReply(LINKERD, 4191, "POST /shutdown", {
     status: 404,
