@@ -20,6 +20,7 @@ export { dapr, type DaprOptions } from "./hooks/dapr.ts";
 export { envoy } from "./hooks/envoy.ts";
 export { fileHook, type FileHookOptions } from "./hooks/file.ts";
 export {
+  getPage,
   httpHook,
   type HttpHookOptions,
   type HttpPreset,

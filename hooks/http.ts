@@ -261,10 +261,26 @@ async function look(
 }
 
 /**
- * Gets a page, once, to find out who answers there.
+ * Gets a page, once, straight from its address: what a hook of one's own may need beside
+ * {@linkcode httpHook}.
  *
+ * @param url `http://`, `https://` or `http+unix://%2Fpath%2Fto.sock/`
+ * @param context what the hook was given
+ * @param headers headers of the request
  * @returns undefined if nobody listens there
  * @throws what went wrong, if somebody listens and does not answer as a web server in time
+ *
+ * @example
+ * ```ts
+ * import { getPage, type HookContext, type Look } from "@k8s-job/wrapper";
+ *
+ * async function look(context: HookContext): Promise<Look> {
+ *   const page = await getPage("http://localhost:7777/status", context);
+ *   if (page === undefined) return { state: "absent", answer: "connection refused" };
+ *   return { state: page.text === "serving" ? "ready" : "present", answer: page.text };
+ * }
+ * console.log(look.name);
+ * ```
  */
 export async function getPage(
   url: string,

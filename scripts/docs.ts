@@ -81,10 +81,45 @@ export function fieldNames(text: string): readonly string[] {
   return [...text.matchAll(/\{(\w+)\}/g)].map(([, name = ""]) => name);
 }
 
+/** What each file does: the first sentence of its own description. */
+export function fileTable(): string {
+  const paths = ["src", "hooks"].flatMap((folder) =>
+    [...Deno.readDirSync(new URL(folder, ROOT))].map(({ name }) => `${folder}/${name}`).sort()
+  );
+  const described = ["cli.ts", "mod.ts", ...paths].map((path) => {
+    const text = Deno.readTextFileSync(new URL(path, ROOT));
+    const [, comment = ""] = /^\/\*\*\n((?: \*.*\n)*?) \* @module/.exec(text) ?? [];
+    const [sentence = ""] = comment.replaceAll(/^ \* ?/gm, "").split(/\n\n|(?<=\.)\s/);
+    return { path, sentence: sentence.replaceAll("\n", " ").trim() };
+  });
+  const presets = described.filter(({ path, sentence }) =>
+    path.startsWith("hooks/") && sentence === ""
+  );
+  const names = presets.map(({ path }) => `\`${path.slice("hooks/".length)}\``).join(", ");
+  return markdownTable([
+    ["file", "what it does"],
+    ...described.filter(({ sentence }) => sentence !== "")
+      .map(({ path, sentence }) => [`\`${path}\``, sentence]),
+    ["`hooks/` besides", `One sidecar each: ${names}`],
+  ]);
+}
+
+/** An example's file as a block of code. It is a program of its own, which its own test runs. */
+function program(path: string): string {
+  return `\`\`\`ts ignore\n${Deno.readTextFileSync(new URL(path, ROOT)).trimEnd()}\n\`\`\``;
+}
+
 /** Every part that follows from the code: the page, the marker around it, and its text. */
 export const PARTS: readonly { page: string; marker: string; text: () => string }[] = [
   { page: "README.md", marker: "options", text: optionTable },
   { page: "docs/messages.md", marker: "messages", text: messageList },
+  {
+    page: "docs/writing-a-hook.md",
+    marker: "my_wrapper.ts",
+    text: () => program("examples/custom-hook/my_wrapper.ts"),
+  },
+  { page: "docs/architecture.md", marker: "files", text: fileTable },
+  { page: "docs/library.md", marker: "job.ts", text: () => program("examples/own-job/job.ts") },
 ];
 
 /** A page with the part between its markers replaced. */

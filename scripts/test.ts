@@ -38,6 +38,8 @@ const { code, lastLines } = await deno(
   "--doc",
   ...filter,
   "mod.ts",
+  "README.md",
+  "docs",
   "src",
   "hooks",
   "tests",

@@ -120,7 +120,8 @@ export interface HookContext {
  * One sidecar: how to see whether it is there, and how to make it quit.
  *
  * Presence, the startup window and log lines are the caller's business. A hook only says what it
- * saw. What it throws counts as a failure with that error's message.
+ * saw. A refused connection that it throws counts as `absent`, and any other error as a failure with
+ * that error's message.
  *
  * @example
  * ```ts

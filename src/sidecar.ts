@@ -8,7 +8,7 @@ import { formatDuration } from "./duration.ts";
 import { keepTrackOfGroup } from "./group.ts";
 import type { Hook, HookContext, JobSummary, Look, Stop } from "./hook.ts";
 import type { Logger, Report } from "./log.ts";
-import { environmentVariable } from "./platform.ts";
+import { environmentVariable, errorCode } from "./platform.ts";
 
 /**
  * How hooks are run. Every field has a default.
@@ -268,6 +268,7 @@ function keepTrack(hook: Hook, limits: SidecarLimits, log: Report): Sidecar {
           .then((): Stop => ({ state: "failed", answer: late })),
       ]);
     } catch (error) {
+      if (isRefused(error)) return { state: "absent", answer: "connection refused" };
       return { state: "failed", answer: error instanceof Error ? error.message : String(error) };
     } finally {
       clearTimeout(timer);
@@ -275,6 +276,13 @@ function keepTrack(hook: Hook, limits: SidecarLimits, log: Report): Sidecar {
   }
 
   return { name: hook.name, isSeen: () => seen.has(hook), look, lookOut, stop };
+}
+
+/** Whether nobody listened, for hooks that make connections of their own. */
+function isRefused(error: unknown): boolean {
+  // `fetch` on Node says only "fetch failed", and gives the reason as the cause.
+  return errorCode(error) === "ECONNREFUSED" ||
+    (error instanceof Error && errorCode(error.cause) === "ECONNREFUSED");
 }
 
 function asAbsent(error: unknown): Look {

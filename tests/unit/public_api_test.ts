@@ -83,3 +83,20 @@ Deno.test("mod.ts exports a function for every preset", () => {
     assertEquals(preset().name, preset.hookName);
   }
 });
+
+Deno.test("src/ knows no sidecar, and hooks/ knows nothing of the command line", () => {
+  const from = (path: string) => clauses(read(path), "import").map(([, module]) => module);
+  const speakers = ["src/main.ts", "src/help.ts"];
+  const src = sources("src").filter((path) => !speakers.includes(path));
+  assertEquals(src.filter((path) => from(path).some((module) => module.includes("/hooks/"))), []);
+  const commandLine = /\/(main|help|settings|options)\.ts$/;
+  const hooks = sources("hooks").filter((path) => from(path).some((one) => commandLine.test(one)));
+  assertEquals(hooks, []);
+});
+
+Deno.test("what only Deno can do stands in platform.ts", () => {
+  const code = (path: string) => read(path).replaceAll(/\/\*[^]*?\*\/|\/\/.*$/gm, "");
+  const speakers = ["mod.ts", ...sources("src"), ...sources("hooks")]
+    .filter((path) => /\bDeno\./.test(code(path)));
+  assertEquals(speakers, ["src/platform.ts"]);
+});
