@@ -4,6 +4,8 @@
  * @module
  */
 
+// @ts-types="../types/std_cli_parse_args.d.ts"
+import { parseArgs } from "@std/cli/parse-args";
 // @ts-types="../types/std_text_levenshtein_distance.d.ts"
 import { levenshteinDistance } from "@std/text/levenshtein-distance";
 import {
@@ -69,13 +71,17 @@ const OPTION_LIST: readonly Option<unknown>[] = Object.values(OPTIONS);
  * ```
  */
 export function readInvocation(args: readonly string[], environment: Environment): Invocation {
-  const { given, command, problems } = readOptions(args);
+  const { optionWords, command, problems } = cutAtCommand(args);
+  const names = [...OPTION_LIST, ...ACTIONS].map(({ name }) => name);
+  const parsed = parseArgs(optionWords, { string: names, collect: names });
   const scuttle = readScuttle(environment);
 
   function typedValues(key: keyof Settings): readonly Typed[] {
     const { name, variable } = OPTIONS[key];
-    const words = given.get(name);
-    if (words !== undefined) return words.map((text) => ({ text, origin: `--${name}` }));
+    const words = parsed[name];
+    if (isGiven(words)) {
+      return words.map((word) => ({ text: String(word), origin: `--${name}` }));
+    }
     const value = environment(variable)?.trim();
     if (value) {
       const texts = key === "hook" ? splitTargets(value) : [value];
@@ -121,9 +127,9 @@ export function readInvocation(args: readonly string[], environment: Environment
     logFormat: setting("logFormat"),
   };
 
-  const asked = ACTIONS.find(({ name }) => given.has(name));
+  const asked = ACTIONS.find(({ name }) => isGiven(parsed[name]));
   const action = asked?.name;
-  const actionArgument = asked?.argument === undefined ? undefined : given.get(asked.name)?.at(-1);
+  const actionArgument = asked?.argument === undefined ? undefined : lastWord(parsed[asked.name]);
   if (actionArgument === "") problems.push(`--${action}: expected a ${asked?.argument}`);
   if (actionArgument !== undefined && command.length > 0) {
     problems.push(explain(`--${action}`, actionArgument, "runs no COMMAND, and one is given"));
@@ -154,15 +160,25 @@ function strangeVariables(environment: Environment): readonly string[] {
     : [];
 }
 
+function isGiven(words: unknown): words is readonly unknown[] {
+  return Array.isArray(words) && words.length > 0;
+}
+
+function lastWord(words: unknown): string | undefined {
+  return isGiven(words) ? String(words.at(-1)) : undefined;
+}
+
 /** One sentence that names what was wrong, its value, and what was expected. */
 export function explain(origin: string, value: string, expected: string): string {
   return `${origin} ${JSON.stringify(redact(value))}: ${expected}`;
 }
 
-/** Reads argv up to COMMAND, whose words are not for parsing: each option's values, in order. */
-function readOptions(args: readonly string[]) {
-  const given = new Map<string, string[]>();
-  const give = (name: string, text: string) => given.set(name, [...given.get(name) ?? [], text]);
+/**
+ * Cuts argv at COMMAND, before any parser sees it: COMMAND's words are not for parsing. Each option
+ * comes out as one word, `--name=value`, so that no value can be taken for an option.
+ */
+function cutAtCommand(args: readonly string[]) {
+  const optionWords: string[] = [];
   const problems: string[] = [];
   let index = 0;
   for (; index < args.length; index++) {
@@ -190,17 +206,17 @@ function readOptions(args: readonly string[]) {
     if (value !== undefined) {
       const wanted = placeholder !== "" || action === undefined;
       if (!wanted) problems.push(explain(name, value, "takes no value"));
-      give(named.name, wanted ? value : "");
+      optionWords.push(`${name}=${wanted ? value : ""}`);
     } else if (placeholder === "") {
-      give(named.name, action === undefined ? "true" : "");
+      optionWords.push(`${name}=${action === undefined ? "true" : ""}`);
     } else if (index + 1 < args.length) {
-      give(named.name, args[++index] ?? "");
+      optionWords.push(`${name}=${args[++index]}`);
     } else {
       const expected = option?.kind.expected ?? `a ${placeholder}`;
       problems.push(`${name}: its value is missing: expected ${expected}`);
     }
   }
-  return { given, problems, command: args.slice(index) };
+  return { optionWords, problems, command: args.slice(index) };
 }
 
 /** The known option that a misspelt one is likely to mean. */
