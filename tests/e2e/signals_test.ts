@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import { C_COMPILER, compileFixture } from "../support/fixtures.ts";
-import { testWith } from "../support/needs.ts";
+import { findProgram, type Need, testWith } from "../support/needs.ts";
 import { freePort, startSidecar } from "../support/sidecar.ts";
 import { BINARY, runWrapper, startProgram, startWrapper } from "../support/wrapper.ts";
 
@@ -34,6 +34,12 @@ const FORWARDED: readonly (readonly [Deno.Signal, number])[] = [
   ["SIGSYS", 31],
   ["SIGTERM", 15],
 ];
+
+/** A parent that does what a shell does not. */
+const PYTHON: Need<string> = {
+  what: "Python 3 (apt-get install python3)",
+  find: () => findProgram("python3"),
+};
 
 /** Starts the wrapper, away from any terminal, around a program that records its signals. */
 async function startRecorder(options: readonly string[] = []) {
@@ -210,12 +216,16 @@ Deno.test("128 + N for each signal that ends COMMAND", async () => {
   }
 });
 
-Deno.test("COMMAND's exit code comes back where the wrapper's parent ignores SIGCHLD", async () => {
-  const script = "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); " +
-    "os.execv(sys.argv[1], sys.argv[1:])";
-  const words = ["python3", "-c", script, BINARY, "--hook=none", "sh", "-c", "exit 3"];
-  assertEquals((await startProgram(words).ended).code, 3);
-});
+testWith(
+  PYTHON,
+  "COMMAND's exit code comes back where the wrapper's parent ignores SIGCHLD",
+  async (python) => {
+    const script = "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); " +
+      "os.execv(sys.argv[1], sys.argv[1:])";
+    const words = [python, "-c", script, BINARY, "--hook=none", "sh", "-c", "exit 3"];
+    assertEquals((await startProgram(words).ended).code, 3);
+  },
+);
 
 Deno.test("COMMAND has the world that it would have without the wrapper", async () => {
   const script = [
