@@ -96,6 +96,8 @@ let busIsReleased = false;
 /** Whether SIGBUS can be caught, and not only once. */
 function canCatchBus(caught: number): boolean {
   if (busIsReleased || (caught & bit("SIGBUS")) === 0) return true;
+  // Someone in this process listens to signals already, and perhaps to this one: hands off.
+  if ((caught & bit("SIGTERM")) !== 0) return false;
   releaseBusSignal();
   // In a worker it comes later than the call. A listener would then take it for a real one.
   busIsReleased = ((readDispositions()?.caught ?? 0) & bit("SIGBUS")) === 0;
