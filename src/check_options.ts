@@ -44,7 +44,7 @@ function checkOption(name: string, value: unknown): void {
   } else if (name === "retries") {
     if (typeof value !== "number") return fail(TypeError, "a number");
     if (!Number.isSafeInteger(value) || value < 0) fail(RangeError, "a whole number from 0");
-  } else if (["strict", "processGroup", "forwardSignals", "catchSignals"].includes(name)) {
+  } else if (["strict", "processGroup", "reap", "forwardSignals", "catchSignals"].includes(name)) {
     if (typeof value !== "boolean") fail(TypeError, "a boolean");
   } else if (name === "signal") {
     if (!(value instanceof AbortSignal)) fail(TypeError, "an AbortSignal");

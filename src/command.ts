@@ -1,11 +1,21 @@
 /**
- * COMMAND: its start, the signals and time limits while it runs, and its end.
+ * COMMAND: its start, the signals and time limits while it runs, its end and its group's.
  *
  * @module
  */
 
 import type { Report } from "./log.ts";
-import { type Child, errorCode, type Exit, kill, type SignalName, spawn } from "./platform.ts";
+import {
+  type CatchableSignal,
+  type Child,
+  errorCode,
+  type Exit,
+  kill,
+  type SignalName,
+  spawn,
+} from "./platform.ts";
+import { countGroup, readProcess } from "./process_state.ts";
+import { hasTerminal, isFromTerminal, isShellJob, stopSelf, stopWith } from "./terminal.ts";
 
 /**
  * COMMAND could not be started; the message says why in a few words.
@@ -42,7 +52,7 @@ export class StartError extends Error {
   }
 }
 
-/** The limits within which COMMAND runs. */
+/** How COMMAND runs. */
 export interface CommandOptions {
   /** The longest run, in milliseconds; 0 is without a limit. */
   readonly timeoutMs: number;
@@ -50,6 +60,8 @@ export interface CommandOptions {
   readonly killAfterMs: number;
   /** Whether it leads a session of its own, and signals go to its whole process group. */
   readonly processGroup: boolean;
+  /** Whether this process is there for COMMAND only, and so stops with it on a terminal. */
+  readonly jobControl: boolean;
 }
 
 /** COMMAND, running. */
@@ -58,8 +70,12 @@ export interface RunningCommand {
   readonly pid: number;
   /** How it ended, and whether the time limit ended it; never rejects. */
   readonly end: Promise<Exit & { readonly timedOut: boolean }>;
-  /** Passes a signal on. */
+  /** Sends a signal. */
   send(signal: SignalName): void;
+  /** Passes on a signal that the wrapper got, unless COMMAND has it already from the terminal. */
+  pass(signal: CatchableSignal): void;
+  /** Once COMMAND is over: ends what is left of its process group, if it had one of its own. */
+  endGroup(): Promise<void>;
 }
 
 const REASONS: Readonly<Record<string, readonly [reason: string, exitCode: number]>> = {
@@ -106,9 +122,11 @@ async function spawnOrExplain(
 
 function superviseCommand(child: Child, options: CommandOptions, log: Report): RunningCommand {
   const target = options.processGroup ? -child.pid : child.pid;
+  const sharesTerminal = options.jobControl && !options.processGroup && hasTerminal();
   const timers = new Set<ReturnType<typeof setTimeout>>();
   let timedOut = false;
   let killing = false;
+  let stoppedWithCommand = false;
 
   function after(ms: number, action: () => void) {
     if (ms > 0) timers.add(setTimeout(action, ms));
@@ -120,27 +138,109 @@ function superviseCommand(child: Child, options: CommandOptions, log: Report): R
     killing = true;
     after(options.killAfterMs, () => {
       log("command-killed", { signal, limitMs: options.killAfterMs });
-      kill(target, "SIGKILL");
+      trySend("SIGKILL");
     });
+  }
+
+  function trySend(signal: SignalName) {
+    try {
+      kill(target, signal);
+    } catch (error) {
+      // COMMAND may have become another user, or root.
+      log("signal-refused", { signal, reason: error instanceof Error ? error.message : "" });
+    }
   }
 
   function send(signal: SignalName) {
     log("signal-forwarded", { signal });
-    kill(target, signal);
+    trySend(signal);
     startKillClock(signal);
   }
+
+  function pass(signal: CatchableSignal) {
+    if (sharesTerminal && isFromTerminal(signal)) {
+      log("signal-from-terminal", { signal });
+      startKillClock(signal);
+    } else if (signal === "SIGCONT" && stoppedWithCommand) {
+      // The shell's `fg` and `bg` let the whole group go on; a `kill -CONT` only the wrapper.
+      stoppedWithCommand = false;
+      if (readProcess(child.pid)?.state === "T") send(signal);
+    } else if (signal === "SIGTSTP" && options.processGroup && options.jobControl && isShellJob()) {
+      // COMMAND's session has no terminal, where SIGTSTP would not stop anything.
+      send("SIGSTOP");
+      stopSelf();
+    } else {
+      send(signal);
+    }
+  }
+
+  const unfollow = sharesTerminal
+    ? stopWith(child.pid, () => {
+      log("command-stopped", {});
+      stoppedWithCommand = true;
+    })
+    : () => {};
 
   after(options.timeoutMs, () => {
     timedOut = true;
     log("command-timeout", { limitMs: options.timeoutMs });
     send("SIGTERM");
     // A stopped process gets SIGTERM only once it goes on.
-    kill(target, "SIGCONT");
+    trySend("SIGCONT");
   });
 
   const end = child.exit.then((exit) => {
     for (const timer of timers) clearTimeout(timer);
+    unfollow();
     return { ...exit, timedOut };
   });
-  return { pid: child.pid, end, send };
+
+  async function endGroup() {
+    if (!options.processGroup) return;
+    await endProcessGroup(child.pid, options.killAfterMs || DEFAULT_GROUP_GRACE_MS, log);
+  }
+
+  return { pid: child.pid, end, send, pass, endGroup };
+}
+
+/** How long what is left of COMMAND's process group has after SIGTERM, without `--kill-after`. */
+const DEFAULT_GROUP_GRACE_MS = 5000;
+
+/** SIGKILL cannot be refused, but a process can hang in the kernel, on a dead network disk for one. */
+const KILL_GRACE_MS = 2000;
+
+/** Ends the processes of a group: SIGTERM, and SIGKILL for those that do not heed it in time. */
+async function endProcessGroup(group: number, graceMs: number, log: Report): Promise<void> {
+  // A stopped process gets SIGTERM only once it goes on. This tells too whether anyone is left.
+  if (!signalGroup(group, "SIGCONT")) return;
+  const left = countGroup(group);
+  if (left === 0) return;
+  log("group-ending", { count: left ?? "some" });
+  signalGroup(group, "SIGTERM");
+  if (await groupIsGone(group, graceMs)) return;
+  log("group-killed", { limitMs: graceMs });
+  signalGroup(group, "SIGKILL");
+  await groupIsGone(group, KILL_GRACE_MS);
+}
+
+/** Nobody tells when a process ends that is not one's own child; so this has to ask. */
+async function groupIsGone(group: number, limitMs: number): Promise<boolean> {
+  const endMs = performance.now() + limitMs;
+  for (let pauseMs = 1;; pauseMs = Math.min(pauseMs * 2, 50)) {
+    const left = countGroup(group) ?? (signalGroup(group, "SIGCONT") ? 1 : 0);
+    if (left === 0) return true;
+    const remainingMs = endMs - performance.now();
+    if (remainingMs <= 0) return false;
+    await new Promise((resolve) => setTimeout(resolve, Math.min(pauseMs, remainingMs)));
+  }
+}
+
+/** @returns whether anyone of the group is there */
+function signalGroup(group: number, signal: SignalName): boolean {
+  try {
+    return kill(-group, signal);
+  } catch {
+    // They are there, and all of them belong to another user now.
+    return true;
+  }
 }

@@ -5,7 +5,8 @@
  */
 
 import { type EventName, type Fields, type LogLevel, MESSAGES, messageText } from "./messages.ts";
-import { writeText } from "./platform.ts";
+import { errorCode, writeText } from "./platform.ts";
+import { noteBrokenPipe } from "./signals.ts";
 
 export type { LogLevel } from "./messages.ts";
 
@@ -134,8 +135,9 @@ export function createLogger(options: LoggerOptions = {}): Logger {
 function writeToStderr(line: string): void {
   try {
     writeText("stderr", line);
-  } catch {
+  } catch (error) {
     // The reader of stderr is gone, or the disk behind it is full: the hooks matter more.
+    if (errorCode(error) === "EPIPE") noteBrokenPipe();
   }
 }
 

@@ -11,7 +11,14 @@ import { configText, helpText } from "./help.ts";
 import type { Hook, NamedHook } from "./hook.ts";
 import { install } from "./install.ts";
 import { createLogger, type Logger, type Report, reportTo } from "./log.ts";
-import { environmentVariable, runtimeName, writeText } from "./platform.ts";
+import {
+  addUncaughtErrorListener,
+  environmentVariable,
+  errorCode,
+  runtimeName,
+  writeText,
+} from "./platform.ts";
+import { redact } from "./redact.ts";
 import { quit, run, type RunOptions } from "./run.ts";
 import { explain, type Invocation, readInvocation } from "./settings.ts";
 import { writeTerminationLog } from "./termination_log.ts";
@@ -100,7 +107,39 @@ export async function main(args: readonly string[], options: MainOptions = {}): 
     }
     return WRAPPER_FAILED;
   }
-  return (await run(invocation.command, runOptions)).exitCode;
+  return await runToTheEnd(invocation.command, runOptions, log);
+}
+
+/** Whatever goes wrong in the wrapper itself, COMMAND runs to its end and the hooks run. */
+async function runToTheEnd(
+  command: readonly string[],
+  options: RunOptions,
+  log: Report,
+): Promise<number> {
+  let failed = false;
+  function fail(error: unknown) {
+    failed = true;
+    log("internal-error", { reason: describe(error) });
+  }
+  const stopListening = addUncaughtErrorListener(fail);
+  try {
+    const { exitCode } = await run(command, options);
+    return failed ? WRAPPER_FAILED : exitCode;
+  } catch (error) {
+    fail(error);
+    const job = { command: command[0] ?? "", exitCode: WRAPPER_FAILED, durationMs: 0 };
+    await quit(options.hooks ?? [], { ...options, catchSignals: true }, job);
+    return WRAPPER_FAILED;
+  } finally {
+    stopListening();
+  }
+}
+
+/** An error with the place where it was thrown, on one line. */
+function describe(error: unknown): string {
+  if (!(error instanceof Error)) return redact(String(error));
+  const place = /\n\s+(at .*)/.exec(error.stack ?? "")?.[1];
+  return redact(`${error.name}: ${error.message}${place === undefined ? "" : ` ${place}`}`);
 }
 
 /** The hooks whose TARGETs can be read; the default one if none can. */
@@ -147,6 +186,7 @@ function toRunOptions({ settings }: Invocation, hooks: readonly Hook[], log: Log
     timeoutMs: settings.timeout,
     killAfterMs: settings.killAfter,
     processGroup: settings.processGroup,
+    reap: settings.reap,
     terminationLog: settings.terminationLog,
   };
 }
@@ -165,6 +205,11 @@ function versionText(): string {
 }
 
 function print(text: string): number {
-  writeText("stdout", text);
+  try {
+    writeText("stdout", text);
+  } catch (error) {
+    // Whoever has read enough, as `head` does, need not hear of it.
+    if (errorCode(error) !== "EPIPE") throw error;
+  }
   return 0;
 }

@@ -87,6 +87,46 @@ export const MESSAGES = {
     text: "{signal} passed on to the command",
     meaning: "The wrapper got this signal, and COMMAND has it now.",
   },
+  "signal-from-terminal": {
+    level: "debug",
+    text: "{signal} not passed on: the terminal has given it to the command too",
+    meaning:
+      "On a terminal a key such as Ctrl-C reaches COMMAND and the wrapper at once, and must not come twice.",
+  },
+  "signal-refused": {
+    level: "warn",
+    text: "{signal} cannot be sent to the command: {reason}",
+    meaning:
+      "COMMAND runs as another user than the wrapper, after a set-user-ID program for one, and the system does not allow it. COMMAND does not hear of a shutdown and will be killed with its container.",
+  },
+  "command-stopped": {
+    level: "debug",
+    text: "command stopped; stopping with it",
+    meaning: "Ctrl-Z on a terminal. The shell's fg or bg lets both go on.",
+  },
+  "group-ending": {
+    level: "info",
+    text: "command left {count} processes in its group: sending SIGTERM (--process-group)",
+    meaning: "COMMAND is over but something that it started is not. It is told to end.",
+  },
+  "group-killed": {
+    level: "warn",
+    text: "processes of the command's group still run after {limitMs}: sending SIGKILL",
+    meaning:
+      "What COMMAND left behind did not heed SIGTERM within --kill-after, or 5 s, and is ended the hard way.",
+  },
+  "orphan-reaped": {
+    level: "debug",
+    text: "process {pid}, whose parent had ended, is over",
+    meaning:
+      "As PID 1, or with --reap, the wrapper takes the status of orphans, so that no zombie stays.",
+  },
+  "reap-unavailable": {
+    level: "warn",
+    text: "cannot reap orphans: {reason}",
+    meaning:
+      "The system's C library or kernel does not allow it. Processes that COMMAND leaves behind stay as zombies until the container ends; nothing else is lost. With --reap=false the line goes.",
+  },
   "wait-started": {
     level: "info",
     text: "waiting up to {limitMs} for {hooks} to be ready",
@@ -205,7 +245,8 @@ export const MESSAGES = {
   "internal-error": {
     level: "error",
     text: "error in the wrapper itself: {reason}",
-    meaning: "This should not happen. The hooks run and the exit code is 125. Please report it.",
+    meaning:
+      "This should not happen. COMMAND, if it runs, goes on to its end, the hooks run, and the exit code is 125. Please report it.",
   },
 } as const satisfies Record<string, Message>;
 

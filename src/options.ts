@@ -7,6 +7,7 @@
 
 import { formatDuration, LONGEST_MS, parseDuration } from "./duration.ts";
 import { LOG_LEVELS, type LogFormat, type LogLevel } from "./log.ts";
+import { processId } from "./platform.ts";
 import type { OnWaitTimeout, RunHooksOn } from "./run.ts";
 import { defaultStartupWindowMs } from "./sidecar.ts";
 
@@ -38,6 +39,8 @@ export interface Settings {
   readonly killAfter: number;
   /** Whether COMMAND leads a session of its own. */
   readonly processGroup: boolean;
+  /** Whether orphans are reaped. */
+  readonly reap: boolean;
   /** Where the summary of the job is written; an empty string is nowhere. */
   readonly terminationLog: string;
   /** The least important level that is logged. */
@@ -213,6 +216,14 @@ export const OPTIONS: { readonly [Key in keyof Settings]: Option<Settings[Key]> 
     kind: boolean,
     defaultValue: () => false,
     help: "COMMAND leads a session of its own, and signals go to its whole group",
+  },
+  reap: {
+    name: "reap",
+    variable: "WRAPPER_REAP",
+    kind: boolean,
+    defaultValue: () => processId() === 1,
+    defaultText: "true as PID 1, else false",
+    help: "take the status of orphans, so that no zombie stays",
   },
   terminationLog: {
     name: "termination-log",

@@ -13,6 +13,7 @@ import tty from "node:tty";
 import type {
   CatchableSignal,
   Child,
+  ChildWaiter,
   Exit,
   HttpClient,
   SignalName,
@@ -23,6 +24,7 @@ import { openSocketHttpClient } from "./socket_http.ts";
 export type {
   CatchableSignal,
   Child,
+  ChildWaiter,
   Exit,
   HttpClient,
   SignalName,
@@ -124,6 +126,9 @@ export function addSignalListener(signal: CatchableSignal, listener: () => void)
   process.on(signal, listener);
 }
 
+/** Makes SIGBUS one that can be caught more than once: on Node it is. */
+export function releaseBusSignal(): void {}
+
 /** Undoes {@linkcode addSignalListener}. */
 export function removeSignalListener(signal: CatchableSignal, listener: () => void): void {
   process.removeListener(signal, listener);
@@ -141,6 +146,27 @@ export function kill(pid: number, signal: SignalName): boolean {
     if (errorCode(error) === "ESRCH") return false;
     throw error;
   }
+}
+
+/**
+ * Opens the system's calls that wait for children.
+ *
+ * @throws an error: Node has none of them.
+ */
+export function openChildWaiter(): ChildWaiter {
+  throw new Error("Node cannot wait for processes that it did not start");
+}
+
+/**
+ * Calls `listener` for an error that nobody caught, instead of the end of the process.
+ *
+ * @returns a function that ends it.
+ */
+export function addUncaughtErrorListener(listener: (error: unknown) => void): () => void {
+  process.on("uncaughtException", listener);
+  return () => {
+    process.removeListener("uncaughtException", listener);
+  };
 }
 
 /** An HTTP client for one address. */

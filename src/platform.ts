@@ -8,6 +8,7 @@
 import type {
   CatchableSignal,
   Child,
+  ChildWaiter,
   Exit,
   HttpClient,
   SignalName,
@@ -18,6 +19,7 @@ import { isClosedToFetch, openSocketHttpClient } from "./socket_http.ts";
 export type {
   CatchableSignal,
   Child,
+  ChildWaiter,
   Exit,
   HttpClient,
   SignalName,
@@ -145,6 +147,17 @@ export function addSignalListener(signal: CatchableSignal, listener: () => void)
   Deno.addSignalListener(signal, listener);
 }
 
+/**
+ * Makes SIGBUS one that can be caught more than once: to be called once, before anyone listens to it.
+ *
+ * Rust's own handler, which tells of overflowed stacks, would be called beside ours, and at its first
+ * call puts the default action in place of both: the second SIGBUS would end the process. Called
+ * alone, it does just that, and nothing else.
+ */
+export function releaseBusSignal(): void {
+  Deno.kill(Deno.pid, "SIGBUS");
+}
+
 /** Undoes {@linkcode addSignalListener}. */
 export function removeSignalListener(signal: CatchableSignal, listener: () => void): void {
   Deno.removeSignalListener(signal, listener);
@@ -163,6 +176,63 @@ export function kill(pid: number, signal: SignalName): boolean {
     if (error instanceof Deno.errors.NotFound || errorCode(error) === "ESRCH") return false;
     throw error;
   }
+}
+
+/**
+ * Opens the system's calls that wait for children; Deno has none that wait for any other than those
+ * that it started.
+ *
+ * @throws an error that says why they cannot be had.
+ */
+export function openChildWaiter(): ChildWaiter {
+  const { symbols } = Deno.dlopen("libc.so.6", {
+    prctl: { parameters: ["i32", "usize", "usize", "usize", "usize"], result: "i32" },
+    waitid: { parameters: ["i32", "i32", "buffer", "i32"], result: "i32" },
+  });
+  // The kernel's numbers, the same on every architecture that Deno runs on.
+  const [P_ALL, P_PID, WNOHANG, WEXITED, WNOWAIT] = [0, 1, 1, 4, 0x01000000];
+  const PR_SET_CHILD_SUBREAPER = 36;
+  const SI_PID_OFFSET = 16;
+  const info = new DataView(new ArrayBuffer(128));
+  return {
+    adoptOrphans() {
+      if (symbols.prctl(PR_SET_CHILD_SUBREAPER, 1n, 0n, 0n, 0n) !== 0) {
+        throw new Error("the kernel gives no orphans to this process");
+      }
+    },
+    firstEnded() {
+      info.setInt32(SI_PID_OFFSET, 0, true);
+      if (symbols.waitid(P_ALL, 0, info.buffer, WEXITED | WNOHANG | WNOWAIT) !== 0) {
+        return undefined;
+      }
+      return info.getInt32(SI_PID_OFFSET, true) || undefined;
+    },
+    take(pid) {
+      symbols.waitid(P_PID, pid, info.buffer, WEXITED | WNOHANG);
+    },
+  };
+}
+
+/**
+ * Calls `listener` for an error that nobody caught, instead of the end of the process.
+ *
+ * @returns a function that ends it.
+ */
+export function addUncaughtErrorListener(listener: (error: unknown) => void): () => void {
+  const onError = (event: ErrorEvent) => {
+    event.preventDefault();
+    listener(event.error);
+  };
+  const onRejection = (event: PromiseRejectionEvent) => {
+    event.preventDefault();
+    listener(event.reason);
+  };
+  addEventListener("error", onError);
+  addEventListener("unhandledrejection", onRejection);
+  return () => {
+    removeEventListener("error", onError);
+    removeEventListener("unhandledrejection", onRejection);
+  };
 }
 
 /** An HTTP client for one address. */

@@ -20,6 +20,16 @@ export interface Child {
   readonly exit: Promise<Exit>;
 }
 
+/** The system's calls that wait for children, as far as reaping needs them. */
+export interface ChildWaiter {
+  /** Makes orphans among this process's descendants its own children. */
+  adoptOrphans(): void;
+  /** A child that has ended and was not waited for; its status stays. */
+  firstEnded(): number | undefined;
+  /** Takes the status of a child that has ended. */
+  take(pid: number): void;
+}
+
 /** Where a connection goes: a host and port, or the path of a Unix socket. */
 export type SocketAddress =
   | { readonly hostname: string; readonly port: number }

@@ -9,7 +9,9 @@ import { startCommand, StartError } from "./command.ts";
 import type { Hook, JobSummary } from "./hook.ts";
 import { type Report, reportTo, silentLogger } from "./log.ts";
 import { type HookOptions, type HookOutcome, type Sidecar, trackAll } from "./sidecar.ts";
+import { reapOrphans } from "./reap.ts";
 import { asksToEnd, catchSignals, exitCodeOf, noSignals, type Signals } from "./signals.ts";
+import { heedStop } from "./terminal.ts";
 import { writeTerminationLog } from "./termination_log.ts";
 import { type NotReadyError, waitForAll } from "./wait.ts";
 
@@ -109,6 +111,13 @@ export interface RunOptions extends HookOptions {
    * @default false
    */
   readonly processGroup?: boolean;
+  /**
+   * Whether the status of orphans is taken, so that no zombie stays: for PID 1, or for a process that
+   * wants the orphans among its descendants. Not for one that starts other commands itself.
+   *
+   * @default false
+   */
+  readonly reap?: boolean;
   /**
    * Whether a hook that fails makes 125 of COMMAND's exit code 0.
    *
@@ -233,6 +242,7 @@ export async function run(
   checkOptions(options);
   const log = reportTo(options.log ?? silentLogger);
   const signals = options.forwardSignals ? catchSignals() : noSignals;
+  const over = new AbortController();
   const hooks = options.hooks ?? [];
   const sidecars = trackAll(hooks, options, log);
   const awaited = options.waitFor?.flatMap((hook) =>
@@ -240,7 +250,7 @@ export async function run(
   );
   try {
     const ended = await waitForSidecars(awaited ?? sidecars, command, options, signals, log) ??
-      await runCommand(sidecars, command, options, signals, log);
+      await runCommand(sidecars, command, options, signals, over.signal, log);
     const outcomes = hooksWanted(ended.exitCode, options.on ?? "always", log)
       ? await stopSidecars(sidecars, ended, signals, log)
       : [];
@@ -249,6 +259,7 @@ export async function run(
     if (options.terminationLog) writeTerminationLog(options.terminationLog, result, log);
     return result;
   } finally {
+    over.abort();
     signals.release();
   }
 }
@@ -325,6 +336,7 @@ async function waitForSidecars(
     stopped.abort();
   };
   signals.listen((signal) => {
+    if (heedStop(signal)) return true;
     // What does not ask to end is for COMMAND, once it runs.
     if (!asksToEnd(signal)) return false;
     interrupt(exitCodeOf(signal), signal);
@@ -352,6 +364,7 @@ async function runCommand(
   command: readonly string[],
   options: RunOptions,
   signals: Signals,
+  over: AbortSignal,
   log: Report,
 ): Promise<CommandResult> {
   const startMs = performance.now();
@@ -362,21 +375,26 @@ async function runCommand(
       timeoutMs: options.timeoutMs ?? 0,
       killAfterMs: options.killAfterMs ?? 0,
       processGroup: options.processGroup ?? false,
+      jobControl: options.forwardSignals ?? false,
     }, log);
-    signals.listen((signal) => {
-      running.send(signal);
+    signals.listen((signal, held) => {
+      // What came before COMMAND was there, it cannot have from anyone else.
+      if (held) running.send(signal);
+      else running.pass(signal);
       return true;
     });
     if (options.signal?.aborted) running.send("SIGTERM");
     options.signal?.addEventListener("abort", () => running.send("SIGTERM"), {
       signal: lookOut.signal,
     });
+    if (options.reap) reapOrphans(running, over, log);
     for (const sidecar of sidecars) sidecar.lookOut(lookOut.signal, running.pid);
 
     const { code, signal, timedOut } = await running.end;
     const exitCode = timedOut ? TIMED_OUT : code;
     const durationMs = performance.now() - startMs;
     log("command-ended", { code: exitCode, durationMs });
+    await running.endGroup();
     const { pid } = running;
     return { command: name, exitCode, durationMs, timedOut, pid, ...(signal && { signal }) };
   } catch (error) {
@@ -410,6 +428,7 @@ async function stopSidecars(
   const over = abort ? AbortSignal.any([abort, givenUp.signal]) : givenUp.signal;
   const stopping = sidecars.map((sidecar) => sidecar.stop(job, over));
   signals.listen((signal) => {
+    if (heedStop(signal)) return true;
     if (signal !== "SIGTERM" && signal !== "SIGINT") return true;
     const again = signals.endRequests > 1;
     log(again ? "hooks-interrupted" : "hooks-signal", { signal });

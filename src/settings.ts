@@ -123,6 +123,7 @@ export function readInvocation(args: readonly string[], environment: Environment
     killAfter: setting("killAfter"),
     processGroup: setting("processGroup"),
     terminationLog: setting("terminationLog"),
+    reap: setting("reap"),
     logLevel: setting("logLevel"),
     logFormat: setting("logFormat"),
   };

@@ -8,13 +8,19 @@ import {
   addSignalListener,
   CATCHABLE_SIGNALS,
   type CatchableSignal,
+  releaseBusSignal,
   removeSignalListener,
 } from "./platform.ts";
+import { readDispositions } from "./process_state.ts";
+import { hasTerminal } from "./terminal.ts";
 
 export type { CatchableSignal } from "./platform.ts";
 
-/** Takes a signal; one that it returns false for is kept for the next listener. */
-export type SignalListener = (signal: CatchableSignal) => boolean;
+/**
+ * Takes a signal; one that it returns false for is kept for the next listener. `held` tells whether
+ * it came before this listener did.
+ */
+export type SignalListener = (signal: CatchableSignal, held: boolean) => boolean;
 
 /** The signals that this process gets, from the moment that they are caught. */
 export interface Signals {
@@ -37,10 +43,11 @@ export function catchSignals(): Signals {
   let listener: SignalListener | undefined;
   let endRequests = 0;
 
-  const removals = CATCHABLE_SIGNALS.filter((signal) => signal !== "SIGCHLD").map((signal) => {
+  const removals = signalsToCatch().map((signal) => {
     const take = () => {
+      if (signal === "SIGCHLD" || (signal === "SIGPIPE" && isOwnBrokenPipe())) return;
       if (signal === "SIGTERM" || signal === "SIGINT") endRequests++;
-      if (listener === undefined || listener(signal) === false) held.push(signal);
+      if (listener === undefined || listener(signal, false) === false) held.push(signal);
     };
     addSignalListener(signal, take);
     return () => removeSignalListener(signal, take);
@@ -52,7 +59,7 @@ export function catchSignals(): Signals {
     },
     listen(next) {
       listener = next;
-      held = held.filter((signal) => next(signal) === false);
+      held = held.filter((signal) => next(signal, true) === false);
     },
     hold() {
       listener = undefined;
@@ -63,6 +70,40 @@ export function catchSignals(): Signals {
   };
 }
 
+function signalsToCatch(): readonly CatchableSignal[] {
+  const onTerminal = hasTerminal();
+  const { ignored, caught } = readDispositions() ?? { ignored: 0, caught: 0 };
+  return CATCHABLE_SIGNALS.filter((signal) => {
+    switch (signal) {
+      // It tells of the wrapper's own children. But whoever ignores it, as the wrapper's parent may
+      // have made it do, gets no exit codes of its children; a listener ends that.
+      case "SIGCHLD":
+        return (ignored & bit("SIGCHLD")) !== 0;
+      case "SIGBUS":
+        return canCatchBus(caught);
+      // A terminal can be told to stop whoever writes to it from the background (`stty tostop`). If
+      // the wrapper caught that, its log line would be written, and caught, for ever.
+      case "SIGTTOU":
+        return !onTerminal;
+      default:
+        return true;
+    }
+  });
+}
+
+let busIsReleased = false;
+
+/** Whether SIGBUS can be caught, and not only once. */
+function canCatchBus(caught: number): boolean {
+  if (busIsReleased || (caught & bit("SIGBUS")) === 0) return true;
+  // Someone in this process listens to signals already, and perhaps to this one: hands off.
+  if ((caught & bit("SIGTERM")) !== 0) return false;
+  releaseBusSignal();
+  // In a worker it comes later than the call. A listener would then take it for a real one.
+  busIsReleased = ((readDispositions()?.caught ?? 0) & bit("SIGBUS")) === 0;
+  return busIsReleased;
+}
+
 /** For a caller that keeps its signals to itself. */
 export const noSignals: Signals = {
   endRequests: 0,
@@ -71,19 +112,62 @@ export const noSignals: Signals = {
   release: () => {},
 };
 
-const SIGNAL_NUMBERS: Readonly<Record<string, number>> = {
+let ownBrokenPipes = 0;
+
+/**
+ * To be called when the wrapper's own write failed with EPIPE: once SIGPIPE is caught, the kernel
+ * sends it for that too, and that one is not for COMMAND.
+ */
+export function noteBrokenPipe(): void {
+  ownBrokenPipes++;
+}
+
+function isOwnBrokenPipe(): boolean {
+  if (ownBrokenPipes === 0) return false;
+  ownBrokenPipes--;
+  return true;
+}
+
+/** Linux' numbers, the same on x86-64 and on 64-bit ARM. */
+const SIGNAL_NUMBERS: Readonly<Record<CatchableSignal, number>> = {
   SIGHUP: 1,
   SIGINT: 2,
   SIGQUIT: 3,
+  SIGTRAP: 5,
+  SIGABRT: 6,
+  SIGBUS: 7,
+  SIGUSR1: 10,
+  SIGUSR2: 12,
+  SIGPIPE: 13,
+  SIGALRM: 14,
   SIGTERM: 15,
+  SIGSTKFLT: 16,
+  SIGCHLD: 17,
+  SIGCONT: 18,
+  SIGTSTP: 20,
+  SIGTTIN: 21,
+  SIGTTOU: 22,
+  SIGURG: 23,
+  SIGXCPU: 24,
+  SIGXFSZ: 25,
+  SIGVTALRM: 26,
+  SIGPROF: 27,
+  SIGWINCH: 28,
+  SIGIO: 29,
+  SIGPWR: 30,
+  SIGSYS: 31,
 };
 
-/** The exit code that stands for the end by one of the signals that end a wait. */
+function bit(signal: CatchableSignal): number {
+  return 1 << (SIGNAL_NUMBERS[signal] - 1);
+}
+
+/** The exit code that stands for the end by a signal. */
 export function exitCodeOf(signal: CatchableSignal): number {
-  return 128 + (SIGNAL_NUMBERS[signal] ?? 0);
+  return 128 + SIGNAL_NUMBERS[signal];
 }
 
 /** Whether a signal asks a program to end. */
 export function asksToEnd(signal: CatchableSignal): boolean {
-  return signal in SIGNAL_NUMBERS;
+  return ["SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM"].includes(signal);
 }

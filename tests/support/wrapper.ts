@@ -14,6 +14,8 @@ export interface Start {
   readonly cwd?: string;
   /** What stdin is; nothing by default. */
   readonly stdin?: "null" | "piped" | "inherit";
+  /** Whether it has a session of its own, and so never the test's terminal. */
+  readonly detached?: boolean;
 }
 
 /** What a wrapper that ended has left. */
@@ -25,13 +27,17 @@ export interface Ended {
   readonly durationMs: number;
 }
 
-/** A wrapper that runs. */
-export interface Running {
+/** A wrapper that runs; at the end of an `await using` block it does no more. */
+export interface Running extends AsyncDisposable {
   readonly pid: number;
   readonly child: Deno.ChildProcess;
   kill(signal: Deno.Signal): void;
-  /** Waits until stdout or stderr has this text. */
-  waitFor(text: string): Promise<void>;
+  /** Waits until stdout or stderr has this text, so many times. */
+  waitFor(text: string, times?: number): Promise<void>;
+  /** What stdout and stderr have up to now. */
+  readonly output: { readonly stdout: string; readonly stderr: string };
+  /** Writes to stdin, if it is piped. */
+  type(text: string): Promise<void>;
   /** Waits for its end. */
   ended: Promise<Ended>;
 }
@@ -51,10 +57,16 @@ export function wrapperWords(which: Which): readonly string[] {
 
 /** Starts a wrapper. */
 export function startWrapper(which: Which, start: Start): Running {
-  const [file = "", ...words] = wrapperWords(which);
+  return startProgram([...wrapperWords(which), ...start.args], start);
+}
+
+/** Starts any program in the same way. */
+export function startProgram(words: readonly string[], start: Omit<Start, "args"> = {}): Running {
+  const [file = "", ...args] = words;
   const startMs = performance.now();
   const child = new Deno.Command(file, {
-    args: [...words, ...start.args],
+    args,
+    detached: start.detached ?? false,
     env: { ...cleanEnvironment(), ...start.env },
     clearEnv: true,
     stdin: start.stdin ?? "null",
@@ -75,16 +87,23 @@ export function startWrapper(which: Which, start: Start): Running {
     ([{ code }]) => ({ code, ...output, durationMs: performance.now() - startMs }),
   );
 
-  function waitFor(text: string): Promise<void> {
+  const count = (where: string, text: string) => where.split(text).length - 1;
+
+  function waitFor(text: string, times = 1): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const check = () => {
-      if (!output.stdout.includes(text) && !output.stderr.includes(text)) return;
+      if (count(output.stdout, text) < times && count(output.stderr, text) < times) return;
       waiting.delete(check);
       resolve();
     };
     waiting.add(check);
     check();
-    ended.then(() => reject(new Error(`ended without ${JSON.stringify(text)}: ${output.stderr}`)));
+    ended.then(() => {
+      const { stdout, stderr } = output;
+      reject(
+        new Error(`ended without ${JSON.stringify(text)}: ${JSON.stringify({ stdout, stderr })}`),
+      );
+    });
     return promise;
   }
 
@@ -93,7 +112,21 @@ export function startWrapper(which: Which, start: Start): Running {
     child,
     kill: (signal) => Deno.kill(child.pid, signal),
     waitFor,
+    output,
+    async type(text) {
+      const writer = child.stdin.getWriter();
+      await writer.write(new TextEncoder().encode(text));
+      writer.releaseLock();
+    },
     ended,
+    async [Symbol.asyncDispose]() {
+      try {
+        child.kill("SIGKILL");
+      } catch {
+        // It has ended already.
+      }
+      await child.status;
+    },
   };
 }
 

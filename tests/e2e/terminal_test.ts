@@ -1,0 +1,224 @@
+/** The compiled binary on a real pseudo-terminal, under a real shell. */
+
+import { assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
+import { C_COMPILER, compileFixture } from "../support/fixtures.ts";
+import { findProgram, type Need, testWith } from "../support/needs.ts";
+import { startSidecar } from "../support/sidecar.ts";
+import { BINARY, startProgram } from "../support/wrapper.ts";
+
+const [CTRL_C, CTRL_D, CTRL_Z, ESCAPE] = ["\x03", "\x04", "\x1a", "\x1b"];
+
+/** Starts a program on a terminal of its own. */
+function onTerminal(...words: string[]) {
+  return startProgram([compileFixture("pty"), ...words], {
+    stdin: "piped",
+    detached: true,
+    // The shells' own settings of the machine are none of the test's business.
+    env: { PS1: "shell> ", PS2: "", ENV: "", TERM: "xterm", WRAPPER: `${BINARY} --hook=none` },
+  });
+}
+
+/** The shell on whose terminal the wrapper is a job. */
+const SHELL = ["bash", "--norc", "--noprofile", "--noediting", "-i"];
+
+/** A full-screen program, beside what every test on a terminal needs. */
+function needsProgram(name: string, debianPackage: string): Need<string> {
+  return {
+    what: `${name} and a C compiler (apt-get install ${debianPackage} gcc libc6-dev)`,
+    find: () => C_COMPILER.find() && findProgram(name),
+  };
+}
+
+/** The state of a process, `T` when it is stopped. */
+function stateOf(pid: number): string {
+  const stat = Deno.readTextFileSync(`/proc/${pid}/stat`);
+  return stat.slice(stat.lastIndexOf(")") + 2)[0] ?? "";
+}
+
+const recorded = (stdout: string) =>
+  [...stdout.matchAll(/got (\d+)/g)].map((match) => Number(match[1]));
+
+for (
+  const [title, options] of [
+    ["Ctrl-C and a new window size reach COMMAND once each", []],
+    ["the same with --process-group, where only the wrapper gets them", ["--process-group"]],
+  ] as const
+) {
+  testWith(C_COMPILER, title, async () => {
+    const recorder = compileFixture("record_signals");
+    await using terminal = onTerminal(BINARY, "--hook=none", ...options, recorder);
+    await terminal.waitFor("ready");
+    const sent: number[] = [];
+    for (const number of [2, 28, 2, 28, 2, 2, 28]) {
+      sent.push(number);
+      if (number === 2) await terminal.type(CTRL_C);
+      else terminal.kill("SIGUSR1");
+      const times = sent.filter((other) => other === number).length;
+      await terminal.waitFor(`got ${number}\r\n`, times);
+    }
+    // What is sent to the wrapper alone goes on; and whatever came twice has come before it.
+    const command = Number(/ready (\d+)/.exec(terminal.output.stdout)?.[1]);
+    const wrapper = Number(
+      /PPid:\s*(\d+)/.exec(Deno.readTextFileSync(`/proc/${command}/status`))?.[1],
+    );
+    Deno.kill(wrapper, "SIGHUP");
+    await terminal.waitFor("got 1\r\n");
+    Deno.kill(wrapper, "SIGTERM");
+    const { code, stdout } = await terminal.ended;
+    assertEquals(recorded(stdout), [...sent, 1, 15]);
+    assertEquals(code, 5);
+  });
+}
+
+testWith(C_COMPILER, "Ctrl-C ends COMMAND and not the wrapper, which runs the hooks", async () => {
+  await using sidecar = startSidecar();
+  const script = "echo up; sleep 60";
+  await using terminal = onTerminal(BINARY, `--hook=${sidecar.origin}/quit`, "sh", "-c", script);
+  await terminal.waitFor("up");
+  await terminal.type(CTRL_C);
+  const { code, stdout } = await terminal.ended;
+  assertEquals(code, 130);
+  assertStringIncludes(stdout, "told to quit (200 OK)");
+  assertEquals(sidecar.posts().length, 1);
+});
+
+for (const options of ["", "--process-group"]) {
+  testWith(
+    C_COMPILER,
+    `Ctrl-Z stops the wrapper and COMMAND, and fg lets both go on ${options}`,
+    async () => {
+      await using terminal = onTerminal(...SHELL);
+      await terminal.waitFor("shell> ");
+      // COMMAND writes to the terminal and waits for a file, and so needs no terminal of its own.
+      const folder = await Deno.makeTempDir();
+      const script = `echo up $PPID $$ .; until [ -e ${folder}/go ]; do sleep 0.1; done; exit 7`;
+      await terminal.type(`$WRAPPER ${options} sh -c '${script}'\n`);
+      for (const times of [1, 2]) {
+        await terminal.waitFor(" .\r\n");
+        const [, wrapper, command] = /up (\d+) (\d+) \./.exec(terminal.output.stdout) ?? [];
+        await terminal.type(CTRL_Z);
+        // The shell prints it when the wrapper has stopped, and then its prompt.
+        await terminal.waitFor("Stopped", 2 * times - 1);
+        await terminal.type(`jobs; echo "seen" ${times}\n`);
+        await terminal.waitFor(`seen ${times}\r\n`);
+        assertEquals([stateOf(Number(wrapper)), stateOf(Number(command))], ["T", "T"]);
+        await terminal.type("fg\n");
+        await terminal.waitFor("$WRAPPER", 2);
+        while (stateOf(Number(wrapper)) === "T" || stateOf(Number(command)) === "T") {
+          await new Promise((resolve) => setTimeout(resolve, 5));
+        }
+      }
+      await Deno.writeTextFile(`${folder}/go`, "");
+      await terminal.waitFor("exit code 7");
+      await terminal.type('echo "code" $?; exit\n');
+      assertStringIncludes((await terminal.ended).stdout, "code 7\r\n");
+      await Deno.remove(folder, { recursive: true });
+    },
+  );
+}
+
+testWith(C_COMPILER, "a job in the background that reads the terminal stops until fg", async () => {
+  await using terminal = onTerminal(...SHELL);
+  await terminal.waitFor("shell> ");
+  await terminal.type("$WRAPPER head -n 1 &\n");
+  await terminal.type('while ! jobs | grep -q Stopped; do sleep 0.05; done; echo "has" stopped\n');
+  await terminal.waitFor("has stopped\r\n");
+  await terminal.type("fg\n");
+  await terminal.type("one line\n");
+  await terminal.waitFor("exit code 0");
+  await terminal.type('echo "code" $?; exit\n');
+  const { stdout } = await terminal.ended;
+  assertStringIncludes(stdout, "code 0\r\n");
+  assertMatch(stdout, /one line\r\n(.*\r\n)?one line\r\n/);
+});
+
+testWith(
+  C_COMPILER,
+  "a line of the log in the background does not go round in circles",
+  async () => {
+    await using terminal = onTerminal(...SHELL);
+    await terminal.waitFor("shell> ");
+    // Whoever writes in the background is stopped; the wrapper writes when COMMAND is over.
+    await terminal.type("stty tostop; $WRAPPER true &\n");
+    await terminal.type(
+      'while ! jobs | grep -q Stopped; do sleep 0.05; done; echo "has" stopped\n',
+    );
+    await terminal.waitFor("has stopped\r\n");
+    await terminal.type("fg\n");
+    await terminal.waitFor("exit code 0");
+    await terminal.type('echo "code" $?; exit\n');
+    assertStringIncludes((await terminal.ended).stdout, "code 0\r\n");
+  },
+);
+
+testWith(
+  C_COMPILER,
+  "COMMAND has the terminal: a shell under the wrapper has job control",
+  async () => {
+    await using terminal = onTerminal(BINARY, "--hook=none", ...SHELL);
+    await terminal.waitFor("shell> ");
+    await terminal.type("sleep 60\n");
+    await terminal.waitFor("sleep 60");
+    await terminal.type(CTRL_Z);
+    await terminal.waitFor("Stopped");
+    await terminal.type("kill %1; fg; echo to the terminal >/dev/tty; exit 6\n");
+    await terminal.waitFor("to the terminal\r\n");
+    const { code, stdout } = await terminal.ended;
+    assertEquals(code, 6);
+    assertEquals(stdout.includes("no job control"), false);
+  },
+);
+
+testWith(needsProgram("vi", "vim-tiny"), "vi edits a file, with a stop in between", async () => {
+  const folder = await Deno.makeTempDir();
+  await using terminal = onTerminal(...SHELL);
+  await terminal.waitFor("shell> ");
+  await terminal.type(`$WRAPPER vi -u NONE ${folder}/file\n`);
+  await terminal.waitFor('file"');
+  await terminal.type(`ihello ${ESCAPE}`);
+  await terminal.waitFor("hello");
+  await terminal.type(CTRL_Z);
+  await terminal.waitFor("Stopped");
+  await terminal.type("fg\n");
+  await terminal.waitFor("hello", 2);
+  await terminal.type(`aworld${ESCAPE}:wq\r`);
+  await terminal.waitFor("exit code 0");
+  await terminal.type("exit\n");
+  await terminal.ended;
+  assertEquals(await Deno.readTextFile(`${folder}/file`), "hello world\n");
+  await Deno.remove(folder, { recursive: true });
+});
+
+testWith(needsProgram("less", "less"), "less shows a file, with a stop in between", async () => {
+  const file = await Deno.makeTempFile();
+  await Deno.writeTextFile(file, Array.from({ length: 200 }, (_, line) => `<${line}>\n`).join(""));
+  await using terminal = onTerminal(...SHELL);
+  await terminal.waitFor("shell> ");
+  await terminal.type(`$WRAPPER less ${file}\n`);
+  await terminal.waitFor("<22>");
+  await terminal.type(CTRL_Z);
+  await terminal.waitFor("Stopped");
+  await terminal.type("fg\n");
+  await terminal.waitFor("<22>", 2);
+  await terminal.type("G");
+  await terminal.waitFor("<199>");
+  await terminal.type("q");
+  await terminal.waitFor("exit code 0");
+  await terminal.type('echo "code" $?; exit\n');
+  assertStringIncludes((await terminal.ended).stdout, "code 0\r\n");
+  await Deno.remove(file);
+});
+
+testWith(needsProgram("top", "procps"), "top runs, and goes with q", async () => {
+  await using terminal = onTerminal(BINARY, "--hook=none", "top", "-d", "1");
+  await terminal.waitFor("PID");
+  await terminal.type("q");
+  assertEquals((await terminal.ended).code, 0);
+});
+
+testWith(C_COMPILER, "end of file on the terminal reaches COMMAND", async () => {
+  await using terminal = onTerminal(BINARY, "--hook=none", "sh", "-c", "echo up; cat; exit 8");
+  await terminal.waitFor("up");
+  await terminal.type(`some text\n${CTRL_D}`);
+  assertEquals((await terminal.ended).code, 8);
+});

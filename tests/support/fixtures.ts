@@ -1,0 +1,31 @@
+/** Small programs in C that a test runs as COMMAND, or beside it. */
+
+import { findProgram, type Need } from "./needs.ts";
+
+const SOURCES = new URL("../fixtures/", import.meta.url).pathname;
+const PROGRAMS = new URL("../../.cache/fixtures/", import.meta.url).pathname;
+
+/** A C compiler. */
+export const C_COMPILER: Need<string> = {
+  what: "a C compiler (apt-get install gcc libc6-dev)",
+  find: () => findProgram("cc"),
+};
+
+const compiled = new Map<string, string>();
+
+/** Compiles `tests/fixtures/NAME.c` and returns the program's path. */
+export function compileFixture(name: string): string {
+  const known = compiled.get(name);
+  if (known !== undefined) return known;
+  Deno.mkdirSync(PROGRAMS, { recursive: true });
+  // Several test files may compile the same program at the same time.
+  const draft = `${PROGRAMS}${name}-${crypto.randomUUID()}`;
+  const { success, stderr } = new Deno.Command("cc", {
+    args: ["-O1", "-Wall", "-Wextra", "-Werror", "-o", draft, `${SOURCES}${name}.c`],
+  }).outputSync();
+  if (!success) throw new Error(`cc: ${new TextDecoder().decode(stderr)}`);
+  const path = `${PROGRAMS}${name}`;
+  Deno.renameSync(draft, path);
+  compiled.set(name, path);
+  return path;
+}
