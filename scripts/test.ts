@@ -1,6 +1,6 @@
 /**
- * Every test: compiles the binary, then runs unit, integration and end-to-end tests, and the
- * examples in the documentation.
+ * Every test but those in containers: compiles the binary, then runs unit, integration and
+ * end-to-end tests, and the examples in the documentation.
  *
  *     deno task test [FILTER]
  *
@@ -36,6 +36,8 @@ const { code, lastLines } = await deno(
   "--parallel",
   "--allow-all",
   "--doc",
+  // They need podman and take minutes: `deno task test:containers`.
+  "--ignore=tests/containers",
   ...filter,
   "mod.ts",
   "README.md",
