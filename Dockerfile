@@ -34,7 +34,7 @@ RUN deno run --frozen --allow-all scripts/portable.ts --target "$(cat /target)" 
 FROM scratch AS portable
 ARG VERSION=dev
 ARG REVISION=unknown
-ARG SOURCE=https://github.com/k8s-job/wrapper
+ARG SOURCE=""
 LABEL org.opencontainers.image.title="wrapper, portable" \
       org.opencontainers.image.description="Runs a Kubernetes Job's command and tells the pod's sidecars to quit when it is over: a folder for any image" \
       org.opencontainers.image.licenses="MIT" \
@@ -48,7 +48,7 @@ ENTRYPOINT ["/wrapper/wrapper"]
 FROM base AS wrapper
 ARG VERSION=dev
 ARG REVISION=unknown
-ARG SOURCE=https://github.com/k8s-job/wrapper
+ARG SOURCE=""
 LABEL org.opencontainers.image.title="wrapper" \
       org.opencontainers.image.description="Runs a Kubernetes Job's command and tells the pod's sidecars to quit when it is over" \
       org.opencontainers.image.licenses="MIT" \

@@ -16,9 +16,6 @@ import {
   startPod,
 } from "./support.ts";
 
-let images: Promise<void> | undefined;
-const imagesMade = () => images ??= makeImages();
-
 /** Kubernetes sets this in every container; the wrapper then expects sidecars that are late. */
 const IN_KUBERNETES = "--env=KUBERNETES_SERVICE_HOST=10.0.0.1";
 
@@ -46,7 +43,7 @@ for (const { title, jobImage } of BASES) {
     NEEDS,
     `${title}: a pod with Envoy and pilot-agent ends after exit 0`,
     async ([, envoy]) => {
-      await imagesMade();
+      await makeImages();
       await using pod = await startPod();
       await startEnvoy(pod, envoy);
       await startPilotAgent(pod);
@@ -67,7 +64,7 @@ for (const { title, jobImage } of BASES) {
     NEEDS,
     `${title}: a pod with Envoy ends after exit 3, with that code`,
     async ([, envoy]) => {
-      await imagesMade();
+      await makeImages();
       await using pod = await startPod();
       await startEnvoy(pod, envoy);
       await start(pod, { WRAPPER_HOOKS: "envoy" }, "exit", "3");
@@ -78,7 +75,7 @@ for (const { title, jobImage } of BASES) {
   );
 
   testWith(PODMAN, `${title}: at SIGTERM to the pod COMMAND ends, then the sidecar`, async () => {
-    await imagesMade();
+    await makeImages();
     await using pod = await startPod();
     await startPilotAgent(pod);
     await start(pod, { WRAPPER_LOG_LEVEL: "debug" }, "wait", "5");
@@ -94,7 +91,7 @@ for (const { title, jobImage } of BASES) {
   });
 
   testWith(PODMAN, `${title}: a sidecar that comes 3 s late is stopped too`, async () => {
-    await imagesMade();
+    await makeImages();
     await using pod = await startPod();
     await startPilotAgent(pod, { lateMs: 3000 });
     await start(pod, {}, "exit", "0");

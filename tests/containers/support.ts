@@ -111,6 +111,13 @@ export const BASES: readonly Base[] = [
   base("Alpine", "portable", "docker.io/library/alpine:latest", "job-musl"),
 ];
 
+/** The image of COMMAND under the wrapper on a base image. */
+export function imageOn(title: string): string {
+  const found = BASES.find((candidate) => candidate.title === title);
+  if (found === undefined) throw new Error(`no base image ${title}`);
+  return found.jobImage;
+}
+
 /** Where the wrapper is in an image that is made with a target. */
 export const PROGRAM = { wrapper: "/wrapper", portable: "/wrapper/wrapper" } as const;
 
@@ -141,8 +148,15 @@ export async function buildTarget(
   ]);
 }
 
+let made: Promise<void> | undefined;
+
+/** Makes every image, once a process. */
+export function makeImages(): Promise<void> {
+  return made ??= makeImagesNow();
+}
+
 /** Makes every image. What is there and up to date stays, so that a second call is quick. */
-export async function makeImages(): Promise<void> {
+async function makeImagesNow(): Promise<void> {
   Deno.mkdirSync(CACHE, { recursive: true });
   await must(`${HERE}base_images.sh`, []);
   await makeBuilder();
@@ -257,10 +271,7 @@ export interface Pod extends AsyncDisposable {
 export async function startPod(...options: readonly string[]): Promise<Pod> {
   const name = `wrapper-test-${crypto.randomUUID().slice(0, 8)}`;
   await must("podman", ["pod", "create", "--network=none", ...options, "--name", name]);
-  const log = async (container: string) => {
-    const { stdout, stderr } = await podman("logs", `${name}-${container}`);
-    return stdout + stderr;
-  };
+  const log = (container: string) => containerLog(`${name}-${container}`);
   return {
     name,
     log,
@@ -280,13 +291,45 @@ export async function startPod(...options: readonly string[]): Promise<Pod> {
     async stop() {
       await must("podman", ["pod", "stop", "--time=60", name]);
     },
-    async exitCode(container) {
-      const { code, stdout } = await podman("wait", `${name}-${container}`);
-      if (code === 0) return Number(stdout.trim());
-      throw new Error(`${container} does not end: ${await log(container)}`);
-    },
+    exitCode: (container) => containerEnd(`${name}-${container}`),
     async [Symbol.asyncDispose]() {
       await podman("pod", "rm", "--force", "--time=0", name);
     },
   };
+}
+
+/** Runs a pod as a manifest has it, with the other documents that it needs. */
+export async function playPod(
+  spec: object,
+  others: readonly object[],
+): Promise<Pick<Pod, "exitCode" | "log"> & AsyncDisposable> {
+  const name = `wrapper-test-${crypto.randomUUID().slice(0, 8)}`;
+  // A volume of a manifest becomes one of the machine, and must not meet that of another run.
+  const text = JSON.stringify(spec).replaceAll('"name":"wrapper"', `"name":"${name}-volume"`);
+  const pod = { apiVersion: "v1", kind: "Pod", metadata: { name }, spec: JSON.parse(text) };
+  const file = `${CACHE}/${name}.yaml`;
+  const documents = [...others, pod].map((document) => JSON.stringify(document));
+  Deno.writeTextFileSync(file, documents.join("\n---\n") + "\n");
+  await must("podman", ["kube", "play", "--quiet", "--network=none", "--build=false", file]);
+  return {
+    log: (container) => containerLog(`${name}-${container}`),
+    exitCode: (container) => containerEnd(`${name}-${container}`),
+    async [Symbol.asyncDispose]() {
+      await podman("pod", "rm", "--force", "--time=0", name);
+      await podman("kube", "down", file);
+      await podman("volume", "rm", "--force", `${name}-volume`);
+      Deno.removeSync(file);
+    },
+  };
+}
+
+async function containerLog(container: string): Promise<string> {
+  const { stdout, stderr } = await podman("logs", container);
+  return stdout + stderr;
+}
+
+async function containerEnd(container: string): Promise<number> {
+  const { code, stdout } = await podman("wait", container);
+  if (code === 0) return Number(stdout.trim());
+  throw new Error(`${container} does not end: ${await containerLog(container)}`);
 }

@@ -17,6 +17,7 @@ export interface Container {
 export interface PodSpec {
   readonly initContainers?: readonly Container[];
   readonly containers: readonly Container[];
+  readonly volumes?: readonly { readonly name: string }[];
 }
 
 interface Template {
