@@ -40,6 +40,8 @@ for (const file of FILES) {
         ...container,
         image: imageOn(isInstalled ? "BusyBox" : "Debian slim"),
         command: [program, "/job", "exit", "3"],
+        // Kubernetes sets this in every container.
+        env: [...container.env ?? [], { name: "KUBERNETES_SERVICE_HOST", value: "10.0.0.1" }],
       };
     });
     const hasEnvoy = containersOf(spec).some(({ name }) => name === "envoy");

@@ -3,7 +3,7 @@
  * hard settings. The images are built from the Dockerfile.
  */
 
-import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
+import { assertEquals, assertStringIncludes } from "../support/assert.ts";
 import { both, ENVOY, testWith } from "../support/needs.ts";
 import {
   BASES,
