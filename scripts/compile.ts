@@ -29,7 +29,7 @@ const CACHE = new URL("../.cache/", import.meta.url).pathname;
  * A runtime for tests, where the real one cannot be downloaded: the npm package holds a program that
  * `deno compile` made, and its runtime is the file up to the end of its ELF section headers.
  */
-const TEST_RUNTIME = {
+export const TEST_RUNTIME = {
   npmPackage: "@stdy/cli-linux-x64@0.22.2",
   integrity:
     "sha512-kp5QdG26EC8gEzVXI0YgzmiiFHz7DFCNRLNfAWa2rDPHr/jUBnfkP8AlbTPmv0YNQpnKn1wzSWHFw88fn/OTog==",
@@ -40,28 +40,46 @@ const TEST_RUNTIME = {
   target: "x86_64-unknown-linux-gnu",
 };
 
-interface Plan {
+/** What is compiled. */
+export interface Plan {
+  /** The program's first module. */
   readonly entry: string;
+  /** The binary. */
   readonly output: string;
+  /** For which machine, if not for this one: `aarch64-unknown-linux-gnu`. */
   readonly target: string | undefined;
+  /** Makes another runtime of a runtime, to build on that; it takes and returns a file's path. */
+  readonly patchRuntime?: (runtime: string) => Promise<string>;
 }
 
 /** Something that the person who compiles has to know, without a stack trace. */
-class CompileError extends Error {
+export class CompileError extends Error {
   override readonly name = "CompileError";
 }
 
-async function compile(plan: Plan): Promise<void> {
+/**
+ * Makes a binary. The same sources, Deno and runtime give the same bytes.
+ *
+ * @throws {CompileError} that says what is in the way
+ */
+export async function compile(plan: Plan): Promise<void> {
   const folder = Deno.makeTempDirSync({ prefix: "wrapper-compile-" });
+  const patch = plan.patchRuntime ?? ((runtime) => Promise.resolve(runtime));
   try {
     const own = Deno.env.get("DENORT_BIN");
     if (own !== undefined) {
       const bundle = await bundleTo(folder, plan.entry, `built on ${own.split("/").at(-1)}`);
-      return await denoCompile([Deno.execPath()], bundle, plan, {});
+      return await denoCompile([Deno.execPath()], bundle, plan, { DENORT_BIN: await patch(own) });
     }
     const released = await bundleTo(folder, plan.entry, "released");
     const problem = await tryDownload(released, plan);
-    if (problem === undefined) return;
+    if (problem === undefined) {
+      if (plan.patchRuntime === undefined) return;
+      const runtime = await patch(
+        await downloadedRuntime(plan.target ?? Deno.build.target, folder),
+      );
+      return await denoCompile([Deno.execPath()], released, plan, { DENORT_BIN: runtime });
+    }
 
     console.error(`Deno's runtime for the binary cannot be downloaded: ${problem}`);
     if (plan.target !== undefined && plan.target !== TEST_RUNTIME.target) {
@@ -76,7 +94,7 @@ async function compile(plan: Plan): Promise<void> {
     const build = "FOR TESTS ONLY: not built on a runtime from Deno's own releases";
     const bundle = await bundleTo(folder, plan.entry, build);
     const deno = ["npx", "--yes", `deno@${TEST_RUNTIME.denoVersion}`];
-    await denoCompile(deno, bundle, plan, { DENORT_BIN: await testRuntime() });
+    await denoCompile(deno, bundle, plan, { DENORT_BIN: await patch(await testRuntime()) });
   } finally {
     Deno.removeSync(folder, { recursive: true });
   }
@@ -96,8 +114,12 @@ async function bundleTo(parent: string, entry: string, build: string): Promise<s
   const bundle = ["bundle", "--quiet", "--code-splitting", "--outdir"];
   await runOrFail(Deno.execPath(), [...bundle, `${folder}/readable`, entry], {});
   mark(`${folder}/readable`, build);
-  const minified = [`${folder}/minified`, "--minify", `${folder}/readable/${name}`];
-  await runOrFail(Deno.execPath(), [...bundle, ...minified], {});
+  // Paths become part of the files' names and dates part of the binary: neither may be by chance.
+  const minified = ["../minified", "--minify", `./${name}`];
+  await runOrFail(Deno.execPath(), [...bundle, ...minified], {}, `${folder}/readable`);
+  for (const { name: file } of Deno.readDirSync(`${folder}/minified`)) {
+    Deno.utimeSync(`${folder}/minified/${file}`, 0, 0);
+  }
   return `${folder}/minified/${name}`;
 }
 
@@ -158,7 +180,38 @@ async function tryDownload(bundle: string, plan: Plan): Promise<string | undefin
   return download[0];
 }
 
-async function testRuntime(): Promise<string> {
+/** The runtime that `deno compile` has just downloaded: it keeps it as an archive of one file. */
+async function downloadedRuntime(target: string, folder: string): Promise<string> {
+  const { stdout } = await new Deno.Command(Deno.execPath(), { args: ["info", "--json"] }).output();
+  const { denoDir } = JSON.parse(new TextDecoder().decode(stdout));
+  const archive = `${denoDir}/dl/release/v${Deno.version.deno}/denort-${target}.zip`;
+  const runtime = `${folder}/denort`;
+  Deno.writeFileSync(runtime, await unzipOnly(Deno.readFileSync(archive)), { mode: 0o755 });
+  return runtime;
+}
+
+/** The one file in a zip archive, by its entry in the archive's directory. */
+async function unzipOnly(zip: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
+  const view = new DataView(zip.buffer, zip.byteOffset, zip.byteLength);
+  // The directory's end has no comment, so that it is the last 22 bytes.
+  const directoryOffset = view.getUint32(zip.length - 6, true);
+  const sizeBytes = view.getUint32(directoryOffset + 20, true);
+  const headerOffset = view.getUint32(directoryOffset + 42, true);
+  const nameBytes = view.getUint16(headerOffset + 26, true);
+  const extraBytes = view.getUint16(headerOffset + 28, true);
+  const start = headerOffset + 30 + nameBytes + extraBytes;
+  const stored = new Blob([zip.subarray(start, start + sizeBytes)]).stream();
+  const isDeflated = view.getUint16(directoryOffset + 10, true) === 8;
+  const whole = isDeflated ? stored.pipeThrough(new DecompressionStream("deflate-raw")) : stored;
+  return new Uint8Array(await new Response(whole).arrayBuffer());
+}
+
+/**
+ * The runtime for tests, from npm or from where it was kept.
+ *
+ * @throws {CompileError} if it is not the one that is expected
+ */
+export async function testRuntime(): Promise<string> {
   const path = `${CACHE}denort-${TEST_RUNTIME.denoVersion}-${TEST_RUNTIME.target}`;
   if (await hasSum(path)) return path;
   Deno.mkdirSync(CACHE, { recursive: true });

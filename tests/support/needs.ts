@@ -35,6 +35,21 @@ function skipped(name: string, need: Need<unknown>): string {
   return `${name} (SKIPPED: needs ${need.what})`;
 }
 
+/** Two needs at once. */
+export function both<First, Second>(
+  first: Need<First>,
+  second: Need<Second>,
+): Need<readonly [First, Second]> {
+  return {
+    what: `${first.what}; ${second.what}`,
+    find: () => {
+      const one = first.find();
+      const two = second.find();
+      return one === undefined || two === undefined ? undefined : [one, two];
+    },
+  };
+}
+
 /** The path of a program: from a variable, or on PATH. */
 export function findProgram(name: string, variable?: string): string | undefined {
   const named = variable === undefined ? undefined : Deno.env.get(variable);

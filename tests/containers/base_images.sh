@@ -1,0 +1,196 @@
+#!/usr/bin/env bash
+# Stand-ins for the base images that people build on, for a machine that can reach a Debian mirror but no
+# image registry. Distroless images are made of Debian packages, so the same packages make the same file
+# system: each one is downloaded, unpacked and imported under the real image's name.
+#
+#   base_images.sh [--force] [NAME...]     all of them without a NAME; a tag that exists is left alone
+#   base_images.sh --list                  NAME and tag of each
+#
+# Needs Debian 12, root, apt-get with fresh lists, dpkg-deb, GNU tar and podman. Keeps packages in
+# $WRAPPER_CACHE (default: ~/.cache/wrapper), so that a second run downloads nothing.
+set -euo pipefail
+
+readonly NONROOT=65532
+readonly SYSTEM_PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+readonly CACHE=${WRAPPER_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/wrapper}/debian
+
+declare -rA TAGS=(
+  [static]=gcr.io/distroless/static-debian12:nonroot
+  [base]=gcr.io/distroless/base-debian12:nonroot
+  [cc]=gcr.io/distroless/cc-debian12:nonroot
+  [debian]=docker.io/library/debian:bookworm-slim
+  [busybox]=docker.io/library/busybox:latest
+  [musl]=docker.io/library/alpine:latest
+)
+readonly ORDER=(static base cc debian busybox musl)
+
+readonly STATIC_PACKAGES=(base-files netbase tzdata media-types ca-certificates)
+readonly BASE_PACKAGES=("${STATIC_PACKAGES[@]}" libc6 libssl3)
+readonly CC_PACKAGES=("${BASE_PACKAGES[@]}" gcc-12-base libgcc-s1 libstdc++6 libgomp1)
+readonly DEBIAN_PACKAGES=(
+  base-files base-passwd bash coreutils dash debianutils diffutils findutils gcc-12-base grep gzip hostname
+  libacl1 libattr1 libc-bin libc6 libgcc-s1 libgmp10 libpcre2-8-0 libselinux1 libstdc++6 libtinfo6 mawk
+  sed tar
+)
+
+fail() {
+  echo "base_images: $*" >&2
+  exit 1
+}
+
+# The packages' files in CACHE, downloaded where they are missing, one path a line.
+packages() {
+  local name missing=()
+  mkdir -p "$CACHE"
+  for name in "$@"; do
+    compgen -G "$CACHE/${name}_*.deb" >/dev/null || missing+=("$name")
+  done
+  if ((${#missing[@]})); then
+    (cd "$CACHE" && apt-get -qq -o APT::Sandbox::User=root download "${missing[@]}") >&2 ||
+      fail "cannot download ${missing[*]}: try apt-get update first"
+  fi
+  for name in "$@"; do
+    compgen -G "$CACHE/${name}_*.deb" | sort -V | tail -n 1
+  done
+}
+
+# unpack ROOT PACKAGE...: without documentation, and through the links of a merged /usr.
+unpack() {
+  local root=$1 files file
+  shift
+  files=$(packages "$@")
+  while read -r file; do
+    dpkg-deb --fsys-tarfile "$file" | tar --extract --directory "$root" --keep-directory-symlink \
+      --exclude './usr/share/doc/*' --exclude './usr/share/man/*' --exclude './usr/share/locale/*'
+  done <<<"$files"
+}
+
+# What a package's installation scripts would have made: accounts, the certificates' bundle, home folders.
+accounts() {
+  local root=$1
+  mkdir -p "$root"/{etc,root,tmp,home/nonroot}
+  chmod 0700 "$root/root" "$root/home/nonroot"
+  chmod 1777 "$root/tmp"
+  chown "$NONROOT:$NONROOT" "$root/home/nonroot"
+  printf '%s\n' \
+    'root:x:0:0:root:/root:/sbin/nologin' \
+    'nobody:x:65534:65534:nobody:/nonexistent:/sbin/nologin' \
+    "nonroot:x:$NONROOT:$NONROOT:nonroot:/home/nonroot:/sbin/nologin" >"$root/etc/passwd"
+  printf '%s\n' 'root:x:0:' 'nobody:x:65534:' 'tty:x:5:' 'staff:x:50:' "nonroot:x:$NONROOT:" \
+    >"$root/etc/group"
+  echo 'hosts: files dns' >"$root/etc/nsswitch.conf"
+}
+
+certificates() {
+  local root=$1
+  mkdir -p "$root/etc/ssl/certs"
+  cat "$root"/usr/share/ca-certificates/mozilla/*.crt >"$root/etc/ssl/certs/ca-certificates.crt"
+}
+
+merged_usr() {
+  local root=$1 name
+  for name in bin sbin lib lib64; do
+    mkdir -p "$root/usr/$name"
+    ln -s "usr/$name" "$root/$name"
+  done
+}
+
+busybox_applets() {
+  local root=$1 name
+  unpack "$root" busybox-static
+  mkdir -p "$root/bin"
+  # The package's own place differs between Debian releases.
+  if [[ -e $root/usr/bin/busybox ]]; then
+    mv "$root/usr/bin/busybox" "$root/bin/busybox"
+  fi
+  rm -rf "$root/usr"
+  mkdir -p "$root/usr/bin"
+  "$root/bin/busybox" --list | while read -r name; do
+    [[ $name == busybox ]] || ln "$root/bin/busybox" "$root/bin/$name"
+  done
+}
+
+# load TAG ROOT CHANGE...: the folder as an image of one layer, the same bytes for the same packages.
+load() {
+  local tag=$1 root=$2 change changes=(--change 'LABEL stand-in=debian')
+  shift 2
+  for change in "$@"; do
+    changes+=(--change "$change")
+  done
+  tar --create --directory "$root" --sort=name --mtime=@0 --numeric-owner . |
+    podman import --quiet "${changes[@]}" - "$tag" >/dev/null
+}
+
+build() {
+  local name=$1 root
+  local distroless=("USER $NONROOT" 'WORKDIR /home/nonroot' "ENV PATH=$SYSTEM_PATH"
+    'ENV SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt')
+  root=$(mktemp -d)
+  # shellcheck disable=SC2064 # the folder of this call
+  trap "rm -rf '$root'" RETURN
+  chmod 0755 "$root"
+  case $name in
+  static | base | cc)
+    local -n list=${name^^}_PACKAGES
+    unpack "$root" "${list[@]}"
+    accounts "$root"
+    certificates "$root"
+    load "${TAGS[$name]}" "$root" "${distroless[@]}"
+    ;;
+  debian)
+    merged_usr "$root"
+    unpack "$root" "${DEBIAN_PACKAGES[@]}"
+    ln -sf dash "$root/bin/sh"
+    ln -sf mawk "$root/usr/bin/awk"
+    mkdir -p "$root/tmp"
+    chmod 1777 "$root/tmp"
+    cp "$root/usr/share/base-passwd/passwd.master" "$root/etc/passwd"
+    cp "$root/usr/share/base-passwd/group.master" "$root/etc/group"
+    load "${TAGS[$name]}" "$root" "ENV PATH=$SYSTEM_PATH" 'CMD ["bash"]'
+    ;;
+  busybox)
+    busybox_applets "$root"
+    accounts "$root"
+    load "${TAGS[$name]}" "$root" "ENV PATH=$SYSTEM_PATH" 'CMD ["sh"]'
+    ;;
+  musl)
+    # Alpine's libc is musl. Its own programs are not in Debian: a static BusyBox takes their place, and
+    # Debian's musl brings the loader that a program built with musl-gcc asks for.
+    busybox_applets "$root"
+    unpack "$root" musl
+    ln -sf /lib/x86_64-linux-musl/libc.so "$root/lib/ld-musl-x86_64.so.1"
+    accounts "$root"
+    load "${TAGS[$name]}" "$root" "ENV PATH=$SYSTEM_PATH" 'CMD ["/bin/sh"]'
+    ;;
+  esac
+}
+
+main() {
+  local force=false name wanted=()
+  while (($#)); do
+    case $1 in
+    --force) force=true ;;
+    --list)
+      for name in "${ORDER[@]}"; do printf '%s\t%s\n' "$name" "${TAGS[$name]}"; done
+      return
+      ;;
+    -*) fail "unknown option $1" ;;
+    *)
+      [[ -v TAGS[$1] ]] || fail "no image '$1': one of ${ORDER[*]}"
+      wanted+=("$1")
+      ;;
+    esac
+    shift
+  done
+  ((${#wanted[@]})) || wanted=("${ORDER[@]}")
+  for name in "${wanted[@]}"; do
+    if [[ $force == false ]] && podman image exists "${TAGS[$name]}"; then
+      echo "${TAGS[$name]}: is there"
+    else
+      build "$name"
+      echo "${TAGS[$name]}: built"
+    fi
+  done
+}
+
+main "$@"
