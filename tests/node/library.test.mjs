@@ -1,7 +1,8 @@
 /** The library on Node: real processes, real signals, real servers. */
 
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
 import fs from "node:fs";
 import { createRequire } from "node:module";
 import os from "node:os";
@@ -9,7 +10,8 @@ import process from "node:process";
 import { test } from "node:test";
 import { BUNDLES, freePort, library, listen, startCli, startSidecar } from "./support.mjs";
 
-const { envoy, httpHook, NotReadyError, quit, run, StartError, waitUntilReady } = library;
+const { envoy, fileHook, httpHook, signalHook } = library;
+const { NotReadyError, quit, run, StartError, waitUntilReady } = library;
 
 function temporaryFolder(t) {
   const folder = fs.mkdtempSync(`${os.tmpdir()}/wrapper-node-`);
@@ -200,6 +202,51 @@ test("a Unix socket, a Host header, credentials, and no proxy", async (t) => {
   assert.ok(!direct.address.includes("hunter2"));
   const [{ headers }] = sidecar.posts();
   assert.deepEqual([headers.authorization, headers.host], [`Basic ${btoa("me:hunter2")}`, host]);
+});
+
+test("signalHook() tells a process by its name, and waits until it is gone", async (t) => {
+  const name = `node-test-${process.pid}`;
+  const program = `${temporaryFolder(t)}/${name}`;
+  fs.copyFileSync("/bin/sleep", program);
+  const sidecar = spawn(program, ["60"]);
+  const exited = once(sidecar, "exit");
+  await once(sidecar, "spawn");
+  const hook = signalHook({ process: name, signal: "SIGINT" });
+  const [stopped] = await quit([hook]);
+  assert.equal(stopped.outcome, "stopped");
+  assert.deepEqual(await exited, [null, "SIGINT"]);
+  const [gone] = await quit([hook]);
+  assert.equal(gone.outcome, "already-stopped");
+});
+
+test("fileHook() and terminationLog write what came of the job", async (t) => {
+  const folder = temporaryFolder(t);
+  const { hooks } = await run(["sh", "-c", "exit 3"], {
+    hooks: [fileHook({ path: `${folder}/done` })],
+    terminationLog: `${folder}/termination-log`,
+  });
+  assert.deepEqual(hooks.map(({ outcome }) => outcome), ["stopped"]);
+  assert.equal(JSON.parse(fs.readFileSync(`${folder}/done`, "utf8")).exitCode, 3);
+  const summary = JSON.parse(fs.readFileSync(`${folder}/termination-log`, "utf8"));
+  assert.deepEqual([summary.command, summary.exitCode], ["sh", 3]);
+  const [failed] = await quit([fileHook({ path: `${folder}/no/such/folder/done` })]);
+  assert.equal(failed.outcome, "failed");
+  assert.match(failed.answer, /no such file or folder/);
+});
+
+test("a hook of one's own that finds nobody need not say so itself", async () => {
+  const port = await freePort();
+  const fetcher = {
+    name: "fetcher",
+    address: "somewhere",
+    look: () => Promise.resolve({ state: "absent", answer: "not asked" }),
+    stop: async () => {
+      const { status } = await fetch(`http://127.0.0.1:${port}`, { method: "POST" });
+      return { state: "stopped", answer: String(status) };
+    },
+  };
+  const [none] = await quit([fetcher]);
+  assert.deepEqual([none.outcome, none.answer], ["no-sidecar", "connection refused"]);
 });
 
 test("wrong arguments are refused before anything starts", async () => {

@@ -222,6 +222,32 @@ Deno.test("quit() runs hooks alone and never throws for what a sidecar does", as
   assertEquals(outcomes[2]?.answer, "broken hook");
 });
 
+Deno.test("a hook of one's own that finds nobody need not say so itself", async () => {
+  const port = freePort();
+  const connecting: Hook = {
+    name: "connecting",
+    address: "somewhere",
+    look: () => Promise.resolve({ state: "absent", answer: "not asked" }),
+    stop: async () => {
+      using _connection = await Deno.connect({ port, hostname: "127.0.0.1" });
+      return { state: "stopped", answer: "connected" };
+    },
+  };
+  const fetching: Hook = {
+    ...connecting,
+    name: "fetching",
+    stop: async () => {
+      const { status } = await fetch(`http://127.0.0.1:${port}`, { method: "POST" });
+      return { state: "stopped", answer: String(status) };
+    },
+  };
+  const outcomes = await quit([connecting, fetching]);
+  assertEquals(outcomes.map(({ outcome, answer }) => [outcome, answer]), [
+    ["no-sidecar", "connection refused"],
+    ["no-sidecar", "connection refused"],
+  ]);
+});
+
 Deno.test("waitUntilReady() resolves when every sidecar is ready", async () => {
   let ready = false;
   const server = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen: () => {} }, () => {
