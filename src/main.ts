@@ -11,6 +11,7 @@ import { configText, helpText } from "./help.ts";
 import type { Hook, NamedHook } from "./hook.ts";
 import { install } from "./install.ts";
 import { createLogger, type Logger, type Report, reportTo } from "./log.ts";
+import { OPTIONS } from "./options.ts";
 import { environmentVariable, runtimeName, writeText } from "./platform.ts";
 import { quit, run, type RunOptions } from "./run.ts";
 import { explain, type Invocation, readInvocation } from "./settings.ts";
@@ -116,14 +117,22 @@ function readHooks(
   if (invocation.scuttle !== undefined) return { ...scuttleHooks(invocation.scuttle), problems };
   const hooks: Hook[] = [];
   const origin = invocation.origins.get("hook") ?? "default";
+  const targets = invocation.settings.hook;
   let read = 0;
-  for (const target of invocation.settings.hook) {
+  for (const [index, target] of targets.entries()) {
     try {
       const hook = parseHook(target, presets);
       if (hook !== undefined) hooks.push(hook);
       read++;
     } catch (error) {
-      problems.push(explain(origin, target, error instanceof Error ? error.message : ""));
+      const expected = error instanceof Error ? error.message : "";
+      // A blank or a comma in a password or a query splits the variable in the middle of a secret.
+      const hide = origin === OPTIONS.hook.variable && targets.some((text) => /[?#@]/.test(text));
+      problems.push(
+        hide
+          ? `${origin}, TARGET ${index + 1} of ${targets.length}: ${expected}`
+          : explain(origin, target, expected),
+      );
     }
   }
   if (read > 0) return { hooks, problems };
