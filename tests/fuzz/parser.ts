@@ -236,7 +236,7 @@ export function fuzzParser(seed: number, cases: number): number {
     try {
       fc.assert(property, { seed, numRuns });
     } catch (error) {
-      throw new Error(`${title}\n${error instanceof Error ? error.message : error}`);
+      throw new Error(title, { cause: error });
     }
   }
   return numRuns * PROPERTIES.length;

@@ -1,0 +1,57 @@
+/**
+ * Fuzzing: random input for everything that is parsed, and whole processes with random arguments,
+ * environments and answers of their sidecar.
+ *
+ *     deno task fuzz [--cases N] [--processes N] [--seed N]
+ *
+ * The seed is printed; the same seed tries the same cases.
+ *
+ * @module
+ */
+
+// deno-lint-ignore-file no-console
+
+// @ts-types="../../types/std_cli_parse_args.d.ts"
+import { parseArgs } from "@std/cli/parse-args";
+import { fuzzParser, secretsAreTried } from "./parser.ts";
+import { cleanUp, fuzzProcesses } from "./processes.ts";
+import { answers } from "./sidecar.ts";
+
+const ROOT = new URL("../../", import.meta.url).pathname;
+
+async function compile(): Promise<void> {
+  if (Deno.env.get("WRAPPER_TEST_BINARY") !== undefined) return;
+  const args = ["run", "--allow-all", "scripts/compile.ts"];
+  const { code } = await new Deno.Command(Deno.execPath(), { args, cwd: ROOT }).spawn().status;
+  if (code !== 0) throw new Error("the binary could not be compiled");
+}
+
+/** The counterexample, and what did not hold for it. */
+export function explain(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return error.message.replaceAll(/(.)\1{40,}/gs, "$1…") +
+    (error.cause === undefined ? "" : `\n${explain(error.cause)}`);
+}
+
+if (import.meta.main) {
+  const words = parseArgs(Deno.args, { string: ["cases", "processes", "seed"] });
+  const number = (name: string, otherwise: number) => Number(words[name] ?? otherwise);
+  const seed = number("seed", Math.floor(Math.random() * 2 ** 31));
+  console.log(`fuzz: seed ${seed}`);
+  if (!secretsAreTried(seed)) throw new Error("the input has no secrets to give away");
+  await compile();
+  const startMs = performance.now();
+  const elapsed = () => `${((performance.now() - startMs) / 1000).toFixed(1)} s`;
+  try {
+    const cases = fuzzParser(seed, number("cases", 26_000));
+    console.log(`fuzz: ${cases} cases at the parser hold (${elapsed()})`);
+    const processes = await fuzzProcesses(seed, number("processes", 540), answers);
+    console.log(`fuzz: ${processes} whole processes hold (${elapsed()})`);
+    console.log(`fuzz: seed ${seed}: ${cases} cases, ${processes} processes, 0 failures`);
+  } catch (error) {
+    console.error(`fuzz: seed ${seed} fails:\n${explain(error)}`);
+    Deno.exitCode = 1;
+  } finally {
+    cleanUp();
+  }
+}
