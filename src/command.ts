@@ -6,6 +6,7 @@
 
 import type { Report } from "./log.ts";
 import { type Child, errorCode, type Exit, kill, type SignalName, spawn } from "./platform.ts";
+import { redactPath } from "./redact.ts";
 
 /**
  * COMMAND could not be started; the message says why in a few words.
@@ -89,7 +90,7 @@ export async function startCommand(
   log: Report,
 ): Promise<RunningCommand> {
   const child = await spawnOrExplain(words, options);
-  log("command-started", { command: words[0] ?? "", pid: child.pid });
+  log("command-started", { command: redactPath(words[0] ?? ""), pid: child.pid });
   return superviseCommand(child, options, log);
 }
 

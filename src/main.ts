@@ -13,6 +13,7 @@ import { install } from "./install.ts";
 import { createLogger, type Logger, type Report, reportTo } from "./log.ts";
 import { OPTIONS } from "./options.ts";
 import { environmentVariable, runtimeName, writeText } from "./platform.ts";
+import { redactPath } from "./redact.ts";
 import { quit, run, type RunOptions } from "./run.ts";
 import { explain, type Invocation, readInvocation } from "./settings.ts";
 import { writeTerminationLog } from "./termination_log.ts";
@@ -89,7 +90,7 @@ export async function main(args: readonly string[], options: MainOptions = {}): 
   const runOptions = { ...toRunOptions(invocation, hooks, logger), ...(waitFor && { waitFor }) };
   if (problems.length > 0) {
     // A typo must not leave the pod hanging.
-    const command = invocation.command[0] ?? "";
+    const command = redactPath(invocation.command[0] ?? "");
     const job = { command, exitCode: WRAPPER_FAILED, durationMs: 0 };
     if (command !== "") {
       log("command-not-started", { command, reason: "the settings are wrong", code: job.exitCode });
@@ -164,7 +165,7 @@ function installOrExplain(path: string, log: Report): number {
   try {
     return print(`${install(path)}\n`);
   } catch (error) {
-    log("install-failed", { path, reason: fileErrorReason(error) });
+    log("install-failed", { path: redactPath(path), reason: fileErrorReason(error) });
     return WRAPPER_FAILED;
   }
 }

@@ -52,3 +52,20 @@ export function redactValue(value: string): string {
   const scheme = /^[a-z][\w+.-]*:\/{1,3}/i.exec(text)?.[0] ?? "";
   return before + scheme + text.slice(text.lastIndexOf("@") + 1);
 }
+
+/**
+ * COMMAND's name, or a file's, as it may be printed: a TARGET that stands there by mistake, because
+ * its `--hook` was forgotten, is hidden as one.
+ *
+ * @example
+ * ```ts
+ * import { redactPath } from "./redact.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(redactPath("http://me:pw@host/quit?token=x"), "http://host/quit");
+ * assertEquals(redactPath("/opt/app@1.2/job"), "/opt/app@1.2/job");
+ * ```
+ */
+export function redactPath(name: string): string {
+  return /^[^./].*(:|\/\/)/s.test(name) ? redactValue(name) : name;
+}

@@ -13,9 +13,9 @@
 
 // @ts-types="../../types/std_cli_parse_args.d.ts"
 import { parseArgs } from "@std/cli/parse-args";
+import { explain } from "./explain.ts";
 import { fuzzParser, secretsAreTried } from "./parser.ts";
-import { cleanUp, fuzzProcesses } from "./processes.ts";
-import { answers } from "./sidecar.ts";
+import { fuzzProcesses } from "./processes.ts";
 
 const ROOT = new URL("../../", import.meta.url).pathname;
 
@@ -24,13 +24,6 @@ async function compile(): Promise<void> {
   const args = ["run", "--allow-all", "scripts/compile.ts"];
   const { code } = await new Deno.Command(Deno.execPath(), { args, cwd: ROOT }).spawn().status;
   if (code !== 0) throw new Error("the binary could not be compiled");
-}
-
-/** The counterexample, and what did not hold for it. */
-export function explain(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  return error.message.replaceAll(/(.)\1{40,}/gs, "$1…") +
-    (error.cause === undefined ? "" : `\n${explain(error.cause)}`);
 }
 
 if (import.meta.main) {
@@ -45,13 +38,11 @@ if (import.meta.main) {
   try {
     const cases = fuzzParser(seed, number("cases", 26_000));
     console.log(`fuzz: ${cases} cases at the parser hold (${elapsed()})`);
-    const processes = await fuzzProcesses(seed, number("processes", 540), answers);
+    const processes = await fuzzProcesses(seed, number("processes", 540));
     console.log(`fuzz: ${processes} whole processes hold (${elapsed()})`);
     console.log(`fuzz: seed ${seed}: ${cases} cases, ${processes} processes, 0 failures`);
   } catch (error) {
     console.error(`fuzz: seed ${seed} fails:\n${explain(error)}`);
     Deno.exitCode = 1;
-  } finally {
-    cleanUp();
   }
 }

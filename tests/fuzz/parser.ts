@@ -56,12 +56,14 @@ const typedSetting = fc.oneof(
     fc.constantFrom<keyof Settings>(
       "wait",
       "startupWindow",
-      "requestTimeout",
-      "shutdownTimeout",
       "timeout",
       "killAfter",
     ),
     fc.nat({ max: LONGEST_MS }),
+  ),
+  fc.tuple(
+    fc.constantFrom<keyof Settings>("requestTimeout", "shutdownTimeout"),
+    fc.integer({ min: 1, max: LONGEST_MS }),
   ),
   fc.tuple(fc.constant<keyof Settings>("retries"), fc.nat({ max: 999_999 })),
   fc.tuple(fc.constantFrom<keyof Settings>("strict", "processGroup"), fc.boolean()),

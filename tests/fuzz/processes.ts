@@ -5,7 +5,7 @@ import { parseHook } from "../../hooks/registry.ts";
 import { readInvocation } from "../../src/settings.ts";
 import { assert, assertEquals } from "../support/assert.ts";
 import { BINARY } from "../support/wrapper.ts";
-import { type Answer, closeAll, type RawSidecar, startSidecar } from "./sidecar.ts";
+import { type Answer, answers, closeAll, type RawSidecar, startSidecar } from "./sidecar.ts";
 import { argumentList, environment, leaks, word } from "./values.ts";
 
 /** How COMMAND ends, and the exit code that stands for it. */
@@ -47,7 +47,7 @@ async function runBinary(
     args: [...args],
     env: { ...env, PATH: "/nonexistent" },
     clearEnv: true,
-    cwd: EMPTY_FOLDER,
+    cwd: emptyFolder,
     stdin: "null",
     stdout: "piped",
     stderr: "piped",
@@ -66,12 +66,8 @@ async function runBinary(
   return { code, stdout: decode(stdout), stderr: decode(stderr), durationMs };
 }
 
-const EMPTY_FOLDER = Deno.makeTempDirSync({ prefix: "wrapper-fuzz-" });
-
-/** Removes what the fuzzing has made. */
-export function cleanUp(): void {
-  Deno.removeSync(EMPTY_FOLDER);
-}
+/** The working directory of all processes; it is made and removed by {@linkcode fuzzProcesses}. */
+let emptyFolder = "";
 
 /** What holds for all that the wrapper ever writes to its log. */
 function checkLog(stderr: string): void {
@@ -102,31 +98,29 @@ interface Job {
   readonly stops: readonly Answer[];
 }
 
-/** Answers of each class are made in sidecar.ts; a job's chain ends with the first that is no retry. */
-function job(answers: (kind: Answer["kind"]) => fc.Arbitrary<Answer>): fc.Arbitrary<Job> {
-  return fc.record({
-    ending,
-    words: fc.array(word, { maxLength: 4 }),
-    variable: word,
-    preset: fc.boolean(),
-    wait: fc.nat({ max: 9 }).map((n) => n === 0),
-    debug: fc.boolean(),
-    json: fc.boolean(),
-    looks: fc.array(fc.oneof(answers("retry"), answers("final"), answers("done")), {
-      maxLength: 2,
-    }),
-    stops: fc.tuple(
-      fc.oneof(
-        { weight: 5, arbitrary: fc.constant([]) },
-        { weight: 3, arbitrary: fc.array(answers("retry"), { minLength: 1, maxLength: 2 }) },
-      ),
-      fc.oneof(
-        { weight: 3, arbitrary: answers("done") },
-        { weight: 1, arbitrary: answers("final") },
-      ),
-    ).map(([retries, last]) => [...retries, last]),
-  });
-}
+/** The answers to stop requests end with the first that is not for another try. */
+const job: fc.Arbitrary<Job> = fc.record({
+  ending,
+  words: fc.array(word, { maxLength: 4 }),
+  variable: word,
+  preset: fc.boolean(),
+  wait: fc.nat({ max: 9 }).map((n) => n === 0),
+  debug: fc.boolean(),
+  json: fc.boolean(),
+  looks: fc.array(fc.oneof(answers("retry"), answers("final"), answers("done")), {
+    maxLength: 2,
+  }),
+  stops: fc.tuple(
+    fc.oneof(
+      { weight: 5, arbitrary: fc.constant([]) },
+      { weight: 3, arbitrary: fc.array(answers("retry"), { minLength: 1, maxLength: 2 }) },
+    ),
+    fc.oneof(
+      { weight: 3, arbitrary: answers("done") },
+      { weight: 1, arbitrary: answers("final") },
+    ),
+  ).map(([retries, last]) => [...retries, last]),
+});
 
 async function checkJob(
   { ending, words, variable, preset, wait, debug, json, looks, stops }: Job,
@@ -175,11 +169,13 @@ interface Typo {
 
 const LONGEST_MS = 2000;
 
-/** Whether this process may run it: hooks lead to loopback alone, and nothing lasts for hours. */
+/** Whether this process may run it: hooks lead nowhere, files stay here, nothing lasts. */
 function isHarmless({ before, env }: Typo): boolean {
-  const { settings } = readInvocation([...before, "--", "c"], (name) => env[name]);
-  const { wait, startupWindow, timeout } = settings;
-  return wait <= LONGEST_MS && startupWindow <= LONGEST_MS && (timeout === 0 || timeout > 60_000) &&
+  const { settings, action } = readInvocation([...before, "--", "c"], (name) => env[name]);
+  const { wait, startupWindow, timeout, terminationLog } = settings;
+  const staysInFolder = /^(?!\/)(?!.*\.\.)/s.test(terminationLog) && action !== "install";
+  return staysInFolder && wait <= LONGEST_MS && startupWindow <= LONGEST_MS &&
+    (timeout === 0 || timeout > 60_000) &&
     settings.hook.every(isRefused);
 }
 
@@ -232,7 +228,6 @@ async function checkTypo({ before, env, ending }: Typo): Promise<void> {
 export async function fuzzProcesses(
   seed: number,
   processes: number,
-  answers: (kind: Answer["kind"]) => fc.Arbitrary<Answer>,
 ): Promise<number> {
   const lanes = 6;
   const numRuns = Math.ceil(processes / lanes);
@@ -241,8 +236,13 @@ export async function fuzzProcesses(
     const isTypo = index % 3 === 2;
     return isTypo
       ? fc.assert(fc.asyncProperty(typo, checkTypo), parameters)
-      : fc.assert(fc.asyncProperty(job(answers), checkJob), parameters);
+      : fc.assert(fc.asyncProperty(job, checkJob), parameters);
   };
-  await Promise.all(Array.from({ length: lanes }, (_, index) => lane(index)));
+  emptyFolder = Deno.makeTempDirSync({ prefix: "wrapper-fuzz-" });
+  try {
+    await Promise.all(Array.from({ length: lanes }, (_, index) => lane(index)));
+  } finally {
+    Deno.removeSync(emptyFolder, { recursive: true });
+  }
   return numRuns * lanes;
 }

@@ -175,7 +175,8 @@ function http(kind: Answer["kind"], statuses: readonly number[]): fc.Arbitrary<A
     version: strict ? fc.constant("HTTP/1.1") : fc.constantFrom("HTTP/1.1", "HTTP/1.1", "HTTP/1.0"),
     status: fc.constantFrom(...statuses),
     reason: reason.map((text) => strict ? text.replaceAll("\x1b", "") : text),
-    headers: fc.array(headerLine, { maxLength: 3 }),
+    // A hundred headers are too many for the runtime.
+    headers: fc.array(headerLine, { maxLength: strict ? 1 : 3 }),
     body: framed,
     places,
     pauseMs: fc.constantFrom(0, 0, 1, 20),
