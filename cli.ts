@@ -6,4 +6,8 @@
 
 import { main } from "./mod.ts";
 
+// A promise that nobody awaits, and that fails, would end this process and leave COMMAND without a
+// parent and the sidecars without a stop request.
+addEventListener("unhandledrejection", (event) => event.preventDefault());
+
 Deno.exit(await main(Deno.args));

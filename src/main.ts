@@ -13,7 +13,7 @@ import { install } from "./install.ts";
 import { createLogger, type Logger, type Report, reportTo } from "./log.ts";
 import { OPTIONS } from "./options.ts";
 import { environmentVariable, runtimeName, writeText } from "./platform.ts";
-import { redactPath } from "./redact.ts";
+import { redact, redactPath } from "./redact.ts";
 import { quit, run, type RunOptions } from "./run.ts";
 import { explain, type Invocation, readInvocation } from "./settings.ts";
 import { writeTerminationLog } from "./termination_log.ts";
@@ -61,6 +61,20 @@ const WRAPPER_FAILED = 125;
  * ```
  */
 export async function main(args: readonly string[], options: MainOptions = {}): Promise<number> {
+  try {
+    return await runCommandLine(args, options);
+  } catch (error) {
+    // This is a defect; the pod must not hang for it.
+    const log = createLogger({ level: "info", format: "text" });
+    const reason = error instanceof Error ? error.message : String(error);
+    reportTo(log)("internal-error", { reason: redact(reason) });
+    const hooks = DEFAULT_TARGETS.map((target) => parseHook(target, PRESETS));
+    await quit(hooks.filter((hook) => hook !== undefined), { log });
+    return WRAPPER_FAILED;
+  }
+}
+
+async function runCommandLine(args: readonly string[], options: MainOptions): Promise<number> {
   const own = options.hooks ?? [];
   const ownNames = new Set(own.map(({ hookName }) => hookName));
   const presets = [...PRESETS.filter(({ hookName }) => !ownNames.has(hookName)), ...own];
