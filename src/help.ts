@@ -7,7 +7,7 @@
 import { TARGET_FORMS } from "../hooks/registry.ts";
 import type { NamedHook } from "./hook.ts";
 import { ACTIONS, type Option, OPTIONS } from "./options.ts";
-import { redactValue } from "./redact.ts";
+import { redactPath, redactValue } from "./redact.ts";
 import type { Invocation } from "./settings.ts";
 
 /** The default of an option in words. */
@@ -61,7 +61,7 @@ export function configText({ settings, origins }: Invocation): string {
         ? value.map((item) => redactValue(String(item)))
         : typeof value === "boolean" || option.kind.placeholder === "N"
         ? value
-        : option.kind.format(value),
+        : redactPath(option.kind.format(value)),
       from,
     };
   }
