@@ -101,10 +101,19 @@ function withoutCredentials(from: URL, addresses: readonly SocketAddress[]): Tar
   const url = new URL(from);
   url.hash = "";
   if (url.username === "" && url.password === "") return { url, addresses };
-  const pair = `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`;
+  const pair = `${percentDecoded(url.username)}:${percentDecoded(url.password)}`;
   url.username = url.password = "";
-  const binary = String.fromCharCode(...new TextEncoder().encode(pair));
-  return { url, addresses, authorization: `Basic ${btoa(binary)}` };
+  const binary = Array.from(new TextEncoder().encode(pair), (byte) => String.fromCharCode(byte));
+  return { url, addresses, authorization: `Basic ${btoa(binary.join(""))}` };
+}
+
+/** A `%` that starts no escape, as in a password typed as it is, stands for itself. */
+function percentDecoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 /** Opens the way to the sockets of a target; nothing is connected yet. */

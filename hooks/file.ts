@@ -49,7 +49,10 @@ export interface FileHookOptions {
  */
 export function fileHook(options: FileHookOptions): Hook {
   const { path } = options;
-  if (!/[^/]$/.test(path)) throw new TypeError("expected the path of a file: file:/shared/done");
+  // What starts with two slashes is a URL, not a path.
+  if (!/^(?!\/\/).*[^/]$/s.test(path)) {
+    throw new TypeError("expected the path of a file: file:/shared/done");
+  }
   return {
     name: options.name ?? path.split("/").at(-1) ?? path,
     address: path,

@@ -17,7 +17,7 @@ import {
   type Recognize,
   type Stop,
 } from "../src/hook.ts";
-import { redact } from "../src/redact.ts";
+import { redact, redactValue } from "../src/redact.ts";
 import { sleep } from "../src/sidecar.ts";
 import {
   BrokenConnectionError,
@@ -196,8 +196,8 @@ export function httpHook(options: HttpHookOptions): Hook {
 
   return {
     name: options.name,
-    address: redact(options.stop.url),
-    ...(ready[0] === undefined ? {} : { readyAddress: redact(ready[0].url) }),
+    address: redactValue(options.stop.url),
+    ...(ready[0] === undefined ? {} : { readyAddress: redactValue(ready[0].url) }),
     look: (context) => lookAt(readyRequests, context),
     warm: (context) => lookAt([warmRequest ?? sameEndpoint], context),
     stop: stopWhatIsThere,

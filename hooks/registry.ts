@@ -105,7 +105,7 @@ export function parseHook(
   return preset(baseUrl === undefined ? {} : { baseUrl });
 }
 
-/** What a sidecar without a name is called in the log. */
+/** What a sidecar without a name is called in the log; nothing of its credentials. */
 export function hostOf(url: string): string {
-  return /:\/\/(?:[^/?#@]*@)?([^/?#]+)/.exec(url)?.[1] ?? url;
+  return URL.canParse(url) ? new URL(url).host : "";
 }

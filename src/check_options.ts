@@ -38,8 +38,10 @@ function checkOption(name: string, value: unknown): void {
     if (!choices.some((choice) => choice === value)) fail(RangeError, list);
   } else if (name.endsWith("Ms")) {
     if (typeof value !== "number") return fail(TypeError, "a number of milliseconds");
-    if (!(value >= 0 && value <= LONGEST_MS)) {
-      fail(RangeError, `milliseconds from 0 to ${LONGEST_MS}`);
+    // Within no time no sidecar can be told to quit.
+    const least = ["requestTimeoutMs", "shutdownTimeoutMs"].includes(name) ? 1 : 0;
+    if (!(value >= least && value <= LONGEST_MS)) {
+      fail(RangeError, `milliseconds from ${least} to ${LONGEST_MS}`);
     }
   } else if (name === "retries") {
     if (typeof value !== "number") return fail(TypeError, "a number");

@@ -15,6 +15,7 @@ import {
   spawn,
 } from "./platform.ts";
 import { countGroup, readProcess } from "./process_state.ts";
+import { redactPath } from "./redact.ts";
 import { hasTerminal, isFromTerminal, isShellJob, stopSelf, stopWith } from "./terminal.ts";
 
 /**
@@ -105,7 +106,7 @@ export async function startCommand(
   log: Report,
 ): Promise<RunningCommand> {
   const child = await spawnOrExplain(words, options);
-  log("command-started", { command: words[0] ?? "", pid: child.pid });
+  log("command-started", { command: redactPath(words[0] ?? ""), pid: child.pid });
   return superviseCommand(child, options, log);
 }
 

@@ -7,7 +7,7 @@
 import { TARGET_FORMS } from "../hooks/registry.ts";
 import type { NamedHook } from "./hook.ts";
 import { ACTIONS, type Option, OPTIONS } from "./options.ts";
-import { redact } from "./redact.ts";
+import { redactPath, redactValue } from "./redact.ts";
 import type { Invocation } from "./settings.ts";
 
 /** The default of an option in words. */
@@ -58,10 +58,10 @@ export function configText({ settings, origins }: Invocation): string {
   function add<Value>(option: Option<Value>, value: Value, from: string) {
     config[option.name] = {
       value: Array.isArray(value)
-        ? value.map((item) => redact(String(item)))
+        ? value.map((item) => redactValue(String(item)))
         : typeof value === "boolean" || option.kind.placeholder === "N"
         ? value
-        : option.kind.format(value),
+        : redactPath(option.kind.format(value)),
       from,
     };
   }

@@ -5,12 +5,13 @@
  */
 
 import { DEFAULT_TARGETS, parseHook, PRESETS } from "../hooks/registry.ts";
-import { fileErrorReason } from "./file_error.ts";
 import { scuttleHooks } from "../hooks/scuttle.ts";
+import { fileErrorReason } from "./file_error.ts";
 import { configText, helpText } from "./help.ts";
 import type { Hook, NamedHook } from "./hook.ts";
 import { install } from "./install.ts";
 import { createLogger, type Logger, type Report, reportTo } from "./log.ts";
+import { OPTIONS } from "./options.ts";
 import {
   addUncaughtErrorListener,
   environmentVariable,
@@ -18,7 +19,7 @@ import {
   runtimeName,
   writeText,
 } from "./platform.ts";
-import { redact } from "./redact.ts";
+import { redact, redactPath } from "./redact.ts";
 import { quit, run, type RunOptions } from "./run.ts";
 import { explain, type Invocation, readInvocation } from "./settings.ts";
 import { writeTerminationLog } from "./termination_log.ts";
@@ -66,6 +67,19 @@ const WRAPPER_FAILED = 125;
  * ```
  */
 export async function main(args: readonly string[], options: MainOptions = {}): Promise<number> {
+  try {
+    return await runCommandLine(args, options);
+  } catch (error) {
+    // This is a defect; the pod must not hang for it.
+    const log = createLogger({ level: "info", format: "text" });
+    reportTo(log)("internal-error", { reason: describe(error) });
+    const hooks = DEFAULT_TARGETS.map((target) => parseHook(target, PRESETS));
+    await quit(hooks.filter((hook) => hook !== undefined), { log });
+    return WRAPPER_FAILED;
+  }
+}
+
+async function runCommandLine(args: readonly string[], options: MainOptions): Promise<number> {
   const own = options.hooks ?? [];
   const ownNames = new Set(own.map(({ hookName }) => hookName));
   const presets = [...PRESETS.filter(({ hookName }) => !ownNames.has(hookName)), ...own];
@@ -95,7 +109,7 @@ export async function main(args: readonly string[], options: MainOptions = {}): 
   const runOptions = { ...toRunOptions(invocation, hooks, logger), ...(waitFor && { waitFor }) };
   if (problems.length > 0) {
     // A typo must not leave the pod hanging.
-    const command = invocation.command[0] ?? "";
+    const command = redactPath(invocation.command[0] ?? "");
     const job = { command, exitCode: WRAPPER_FAILED, durationMs: 0 };
     if (command !== "") {
       log("command-not-started", { command, reason: "the settings are wrong", code: job.exitCode });
@@ -155,14 +169,22 @@ function readHooks(
   if (invocation.scuttle !== undefined) return { ...scuttleHooks(invocation.scuttle), problems };
   const hooks: Hook[] = [];
   const origin = invocation.origins.get("hook") ?? "default";
+  const targets = invocation.settings.hook;
   let read = 0;
-  for (const target of invocation.settings.hook) {
+  for (const [index, target] of targets.entries()) {
     try {
       const hook = parseHook(target, presets);
       if (hook !== undefined) hooks.push(hook);
       read++;
     } catch (error) {
-      problems.push(explain(origin, target, error instanceof Error ? error.message : ""));
+      const expected = error instanceof Error ? error.message : "";
+      // A blank or a comma in a password or a query splits the variable in the middle of a secret.
+      const hide = origin === OPTIONS.hook.variable && targets.some((text) => /[?#@]/.test(text));
+      problems.push(
+        hide
+          ? `${origin}, TARGET ${index + 1} of ${targets.length}: ${expected}`
+          : explain(origin, target, expected),
+      );
     }
   }
   if (read > 0) return { hooks, problems };
@@ -195,7 +217,7 @@ function installOrExplain(path: string, log: Report): number {
   try {
     return print(`${install(path)}\n`);
   } catch (error) {
-    log("install-failed", { path, reason: fileErrorReason(error) });
+    log("install-failed", { path: redactPath(path), reason: fileErrorReason(error) });
     return WRAPPER_FAILED;
   }
 }

@@ -89,6 +89,13 @@ const duration: Kind<number> = {
   expected: `a duration such as 500ms, 30s, 1m30s, 2h or 0, at most ${formatDuration(LONGEST_MS)}`,
 };
 
+/** Within no time no sidecar can be told to quit: where 0 does not mean "off" it is a slip. */
+const someTime: Kind<number> = {
+  ...duration,
+  parse: (text) => parseDuration(text) || undefined,
+  expected: duration.expected.replace("2h or 0, at most", "2h, above 0 and at most"),
+};
+
 const boolean: Kind<boolean> = {
   placeholder: "",
   parse: (text) => ({ true: true, "1": true, false: false, "0": false })[text],
@@ -169,14 +176,14 @@ export const OPTIONS: { readonly [Key in keyof Settings]: Option<Settings[Key]> 
   requestTimeout: {
     name: "request-timeout",
     variable: "WRAPPER_REQUEST_TIMEOUT",
-    kind: duration,
+    kind: someTime,
     defaultValue: () => 5000,
     help: "one attempt at one request",
   },
   shutdownTimeout: {
     name: "shutdown-timeout",
     variable: "WRAPPER_SHUTDOWN_TIMEOUT",
-    kind: duration,
+    kind: someTime,
     defaultValue: () => 15_000,
     help: "the whole of a hook once its sidecar is there, retries included",
   },

@@ -61,7 +61,7 @@ export function environmentVariable(name: string): string | undefined {
     return Deno.env.get(name);
   } catch (error) {
     // Deno refuses to hand out a value that is not UTF-8. COMMAND inherits it all the same.
-    if (error instanceof TypeError) return undefined;
+    if (error instanceof TypeError || error instanceof Deno.errors.InvalidData) return undefined;
     // A job that uses the library need not have the permission.
     if (error instanceof Deno.errors.NotCapable) return undefined;
     throw error;

@@ -5,19 +5,67 @@
  */
 
 /**
- * Takes the credentials and the query out of every URL in a text.
+ * Takes the credentials and the query out of every URL in a text that the runtime has written: its
+ * URLs have no blanks.
  *
  * @example
  * ```ts
  * import { redact } from "./redact.ts";
  * import { assertEquals } from "@std/assert";
  *
- * assertEquals(redact("POST http://me:pw@host:1/quit?token=x"), "POST http://host:1/quit");
+ * assertEquals(redact("no answer from http://me:pw@host:1/quit?token=x yet"), "no answer from http://host:1/quit yet");
  * ```
  */
 export function redact(text: string): string {
   return text
-    // What a person mistypes need not parse as a URL, and must be hidden all the same.
     .replaceAll(/(:\/{1,2})[^\s/?#]*@/g, "$1")
     .replaceAll(/(:\/[^\s?#]*)[?#]\S*/g, "$1");
+}
+
+/**
+ * Takes the credentials and the query out of one value that a person has typed: a TARGET or a URL,
+ * or what was meant to be one. What is mistyped need not parse, and is hidden all the same.
+ *
+ * @example
+ * ```ts
+ * import { redactValue } from "./redact.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(redactValue("GET http://me:pw@host:1/quit?token=x y"), "GET http://host:1/quit");
+ * assertEquals(redactValue("htp//me:pw@host:1/quit?token=x"), "host:1/quit");
+ * ```
+ */
+export function redactValue(value: string): string {
+  const [, before = "", text = ""] = /^((?:[A-Z]+\s+)?(?:[\w-]+=(?=\w+[\w+]*:))?)(.*)$/s.exec(
+    // The query goes first, with any blank or further mark in it.
+    value.replace(/[?#].*$/s, ""),
+  ) ?? [];
+  if (!text.includes("@")) return before + text;
+  if (URL.canParse(text)) {
+    const url = new URL(text);
+    const path = url.pathname === "/" && !text.endsWith("/") ? "" : url.pathname;
+    // Two URLs in a row can parse as one, with the credentials of the second in the path.
+    const several = /@/.test(url.pathname) && (/[,=\s]/.test(text) || /:|\/\//.test(url.pathname));
+    const oneUrl = url.host !== "" && !several;
+    if (oneUrl) return `${before}${url.protocol}//${url.host}${path}`;
+  }
+  const scheme = /^[a-z][\w+.-]*:\/{1,3}/i.exec(text)?.[0] ?? "";
+  return before + scheme + text.slice(text.lastIndexOf("@") + 1);
+}
+
+/**
+ * COMMAND's name, or a file's, as it may be printed: a TARGET that stands there by mistake, because
+ * its `--hook` was forgotten, is hidden as one.
+ *
+ * @example
+ * ```ts
+ * import { redactPath } from "./redact.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(redactPath("http://me:pw@host/quit?token=x"), "http://host/quit");
+ * assertEquals(redactPath("/opt/app@1.2/job"), "/opt/app@1.2/job");
+ * ```
+ */
+export function redactPath(name: string): string {
+  return /^[^./].*(:|\/\/)/s.test(name) ? redactValue(name) : name;
 }

@@ -8,6 +8,7 @@ import { checkCommand, checkHooks, checkOptions } from "./check_options.ts";
 import { startCommand, StartError } from "./command.ts";
 import type { Hook, JobSummary } from "./hook.ts";
 import { type Report, reportTo, silentLogger } from "./log.ts";
+import { redactPath } from "./redact.ts";
 import { type HookOptions, type HookOutcome, type Sidecar, trackAll } from "./sidecar.ts";
 import { reapOrphans } from "./reap.ts";
 import { asksToEnd, catchSignals, exitCodeOf, noSignals, type Signals } from "./signals.ts";
@@ -316,7 +317,7 @@ async function waitForSidecars(
   log: Report,
 ): Promise<CommandResult | undefined> {
   const notStarted = (exitCode: number): CommandResult => ({
-    command: command[0] ?? "",
+    command: redactPath(command[0] ?? ""),
     exitCode,
     durationMs: 0,
     timedOut: false,
@@ -368,7 +369,7 @@ async function runCommand(
   log: Report,
 ): Promise<CommandResult> {
   const startMs = performance.now();
-  const name = command[0] ?? "";
+  const name = redactPath(command[0] ?? "");
   const lookOut = new AbortController();
   try {
     const running = await startCommand(command, {

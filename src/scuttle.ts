@@ -12,7 +12,7 @@
 
 import { LONGEST_MS } from "./duration.ts";
 import type { Environment, Settings } from "./options.ts";
-import { redact } from "./redact.ts";
+import { redactValue } from "./redact.ts";
 
 /** Which sidecars scuttle would wait for, and which it would tell to quit. */
 export interface ScuttlePlan {
@@ -91,7 +91,7 @@ export function readScuttle(environment: Environment): ScuttleReading | undefine
     if (!text) return undefined;
     const value = parse(text);
     if (value === undefined) {
-      const shown = JSON.stringify(redact(text));
+      const shown = JSON.stringify(redactValue(text));
       warnings.push(`${name} ${shown} is ignored, as scuttle does: expected ${expected}`);
     } else {
       given.add(name);
@@ -201,7 +201,7 @@ function usableUrl(
 ): string | undefined {
   if (text === undefined) return undefined;
   if (isHttpUrl(text)) return text.replace(/\/+$/, "");
-  const shown = JSON.stringify(redact(text));
+  const shown = JSON.stringify(redactValue(text));
   warnings.push(`${name} ${shown} is ignored: expected http://HOST:PORT`);
   return undefined;
 }
@@ -211,7 +211,7 @@ function listUrls(list: string | undefined, warnings: string[]): readonly string
   const urls = list.split(",").map((entry) => entry.replace(/^ +| +$/g, ""));
   return [...new Set(urls)].filter((url) => {
     if (isHttpUrl(url)) return true;
-    const shown = JSON.stringify(redact(url));
+    const shown = JSON.stringify(redactValue(url));
     warnings.push(`GENERIC_QUIT_ENDPOINTS: ${shown} is ignored: expected http://HOST:PORT/PATH`);
     return false;
   });

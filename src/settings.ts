@@ -16,7 +16,7 @@ import {
   OPTIONS,
   type Settings,
 } from "./options.ts";
-import { redact } from "./redact.ts";
+import { redactValue } from "./redact.ts";
 import { readScuttle, type ScuttlePlan } from "./scuttle.ts";
 
 /**
@@ -171,7 +171,7 @@ function lastWord(words: unknown): string | undefined {
 
 /** One sentence that names what was wrong, its value, and what was expected. */
 export function explain(origin: string, value: string, expected: string): string {
-  return `${origin} ${JSON.stringify(redact(value))}: ${expected}`;
+  return `${origin} ${JSON.stringify(redactValue(value))}: ${expected}`;
 }
 
 /**
@@ -229,7 +229,7 @@ function unknownOption(word: string): string {
   const tip = near !== undefined && near.distance <= Math.max(2, Math.floor(word.length / 4))
     ? `did you mean ${near.name}?`
     : "wrapper --help lists the options";
-  return `unknown option ${JSON.stringify(redact(word))}: ${tip}`;
+  return `unknown option ${JSON.stringify(redactValue(word))}: ${tip}`;
 }
 
 /**

@@ -7,6 +7,7 @@
 import { fileErrorReason } from "./file_error.ts";
 import type { Report } from "./log.ts";
 import { isPipe, writeTextFile } from "./platform.ts";
+import { redactPath } from "./redact.ts";
 import type { RunResult } from "./run.ts";
 
 /** Kubernetes cuts a longer message off, and half a JSON object is none. */
@@ -111,6 +112,6 @@ export function writeTerminationLog(
     // In place: Kubernetes mounts this one file, and a mount cannot be renamed over.
     writeTextFile(path, terminationSummary(result, problems));
   } catch (error) {
-    log("termination-log-failed", { path, reason: fileErrorReason(error) });
+    log("termination-log-failed", { path: redactPath(path), reason: fileErrorReason(error) });
   }
 }

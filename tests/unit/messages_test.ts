@@ -44,3 +44,11 @@ Deno.test("a line stays one line of bounded length, and cannot play with a termi
   assert(line.startsWith("wrapper: mine: a b [31mc d e f xxx"), line.slice(0, 60));
   assert(line.endsWith(" …\n") && line.length < 2100);
 });
+Deno.test("every message in the table is written somewhere in the code", () => {
+  const sources = ["src", "hooks"].flatMap((folder) => {
+    const url = new URL(`../../${folder}/`, import.meta.url);
+    return [...Deno.readDirSync(url)].filter(({ name }) => name !== "messages.ts")
+      .map(({ name }) => Deno.readTextFileSync(new URL(name, url)));
+  }).join("\n");
+  for (const [event] of messages) assert(sources.includes(`"${event}"`), event);
+});

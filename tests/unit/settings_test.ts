@@ -126,6 +126,15 @@ Deno.test("every error names the option or variable, its value, and what was exp
   assertEquals(problemsOf(["--help=yes"]), ['--help "yes": takes no value']);
 });
 
+Deno.test("within no time no sidecar can be told to quit: 0 is refused where it is not off", () => {
+  for (const name of ["request-timeout", "shutdown-timeout"]) {
+    const { problems } = readInvocation([`--${name}=0`, "c"], none);
+    assertStringIncludes(problems[0] ?? "", `--${name} "0": expected a duration`);
+    assertStringIncludes(problems[0] ?? "", "above 0");
+  }
+  assertEquals(readInvocation(["--wait=0", "--timeout=0", "c"], none).problems, []);
+});
+
 Deno.test("a misspelt option gets a suggestion, a strange one the way to the list", () => {
   const first = (word: string) => readInvocation([word, "c"], none).problems[0];
   assertEquals(first("--hok"), 'unknown option "--hok": did you mean --hook?');

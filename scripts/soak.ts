@@ -1,0 +1,318 @@
+/**
+ * Soak: thousands of jobs beside sidecars that do wrong or die, signals and kills at random moments,
+ * several at once; then one long COMMAND with many signals. Every job is accounted for, and nothing
+ * is left behind.
+ *
+ *     deno task soak [--jobs N] [--signals N] [--minutes N] [--seed N]
+ *
+ * `--minutes` spreads the signals of the long COMMAND over that time; without it they come one after
+ * another.
+ *
+ * @module
+ */
+
+// deno-lint-ignore-file no-console
+
+// @ts-types="../types/std_cli_parse_args.d.ts"
+import { parseArgs } from "@std/cli/parse-args";
+
+const ROOT = new URL("../", import.meta.url).pathname;
+const BINARY = Deno.env.get("WRAPPER_TEST_BINARY") ?? `${ROOT}dist/wrapper`;
+const LANES = 6;
+const SHUTDOWN_MS = 3000;
+/** Beside a job's own limits: the time that a busy machine may need. */
+const SLACK_MS = 30_000;
+
+/** What a sidecar does with stop requests. */
+type Behavior = "good" | "busy" | "refuses" | "hangs" | "vanishes" | "dies" | "late";
+const BEHAVIORS: readonly Behavior[] = [
+  "good",
+  "good",
+  "busy",
+  "refuses",
+  "hangs",
+  "vanishes",
+  "dies",
+  "late",
+];
+
+const OUTCOMES = ["told to quit", "has already stopped", "NOT stopped", "no such sidecar"] as const;
+
+/** A small generator of random numbers (mulberry32), so that a seed tells the whole run. */
+function generator(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
+
+function freePort(): number {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = listener.addr;
+  listener.close();
+  return port;
+}
+
+/** A sidecar of this process; `posts` counts the stop requests that it took. */
+function startSidecar(behavior: Behavior, lifeMs: number) {
+  const stop = new AbortController();
+  const port = freePort();
+  const seen = { posts: 0 };
+  let server: Deno.HttpServer | undefined;
+  const serve = () => {
+    if (stop.signal.aborted) return;
+    server = Deno.serve({ hostname: "127.0.0.1", port, onListen: () => {} }, async (request) => {
+      if (request.method !== "POST") return new Response("ok");
+      seen.posts++;
+      if (behavior === "refuses") return new Response(null, { status: 403 });
+      if (behavior === "busy" && seen.posts < 3) return new Response(null, { status: 503 });
+      if (behavior === "hangs") {
+        await new Promise<void>((resolve) =>
+          stop.signal.addEventListener("abort", () => resolve())
+        );
+      }
+      if (behavior === "vanishes") queueMicrotask(() => server?.shutdown());
+      return new Response("ok");
+    });
+  };
+  const timers = [behavior === "late" ? setTimeout(serve, lifeMs) : undefined];
+  if (behavior !== "late") serve();
+  if (behavior === "dies") timers.push(setTimeout(() => server?.shutdown(), lifeMs));
+  return {
+    port,
+    seen,
+    async close() {
+      for (const timer of timers) clearTimeout(timer);
+      stop.abort();
+      await server?.shutdown();
+    },
+  };
+}
+
+/** What one job came to, for the summary. */
+interface Account {
+  readonly behavior: Behavior;
+  readonly end: string;
+  readonly outcome: string;
+}
+
+/** One job: throws if anything is not as it must be. */
+async function runJob(random: () => number, folder: string): Promise<Account> {
+  const pick = <Item>(items: readonly Item[], otherwise: Item): Item =>
+    items[Math.floor(random() * items.length)] ?? otherwise;
+  const behavior = pick(BEHAVIORS, "good");
+  const sidecar = startSidecar(behavior, Math.floor(random() * 400));
+  const seconds = (random() * 0.3).toFixed(3);
+  const code = Math.floor(random() * 120);
+  const fatal = pick([undefined, undefined, undefined, 9, 6, 15], undefined);
+  const signal = pick<Deno.Signal | undefined>([
+    undefined,
+    undefined,
+    "SIGTERM",
+    "SIGINT",
+    "SIGHUP",
+    "SIGKILL",
+  ], undefined);
+  const signalAfterMs = Math.floor(random() * 400);
+  const last = fatal === undefined ? `exit ${code}` : `kill -${fatal} $$`;
+  const script = `echo up; sleep ${seconds}; ${last}`;
+  const child = new Deno.Command(BINARY, {
+    args: [
+      `--hook=http://127.0.0.1:${sidecar.port}/quit`,
+      "--request-timeout=400ms",
+      `--shutdown-timeout=${SHUTDOWN_MS}ms`,
+      "--startup-window=1s",
+      // A signal to the wrapper alone must end the `sleep` too, or it would outlive the job.
+      "--process-group",
+      "sh",
+      "-c",
+      script,
+    ],
+    cwd: folder,
+    env: { TMPDIR: folder },
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  const ending = child.output();
+  const killer = signal === undefined ? undefined : setTimeout(() => {
+    try {
+      child.kill(signal);
+    } catch {
+      // It has ended already.
+    }
+  }, signalAfterMs);
+  let late = false;
+  const limit = setTimeout(() => {
+    late = true;
+    child.kill("SIGKILL");
+  }, SHUTDOWN_MS + SLACK_MS);
+  const ended = await ending;
+  clearTimeout(limit);
+  clearTimeout(killer);
+  await sidecar.close();
+
+  const stderr = new TextDecoder().decode(ended.stderr);
+  const explain = () =>
+    JSON.stringify({
+      behavior,
+      script,
+      signal,
+      signalAfterMs,
+      code: ended.code,
+      posts: sidecar.seen.posts,
+    }) +
+    `\n${stderr}`;
+  const check = (holds: boolean, what: string) => {
+    if (!holds) throw new Error(`${what}: ${explain()}`);
+  };
+  check(!late, "did not end");
+  const own = fatal === undefined ? code : 128 + fatal;
+  const number = { SIGTERM: 15, SIGINT: 2, SIGHUP: 1 }[String(signal)];
+  const killed = ended.signal !== null;
+  if (killed) {
+    // SIGKILL at any moment, or a signal before the program could catch one.
+    check(signal !== undefined, "ended by a signal that nobody sent");
+    return { behavior, end: "wrapper killed", outcome: "none" };
+  }
+  const codes = [own, ...(number === undefined ? [] : [128 + number])];
+  check(codes.includes(ended.code), `expected one of ${codes}`);
+  const outcomes = OUTCOMES.filter((text) => stderr.includes(text));
+  check(outcomes.length === 1, "expected one outcome of the hook");
+  check(!/^\s+at |panicked|error in the wrapper itself/m.test(stderr), "a stack trace");
+  const [outcome = ""] = outcomes;
+  const allowed: Record<Behavior, readonly string[]> = {
+    good: ["told to quit"],
+    busy: ["told to quit"],
+    refuses: ["NOT stopped"],
+    hangs: ["NOT stopped"],
+    vanishes: ["told to quit", "has already stopped"],
+    dies: ["told to quit", "has already stopped", "no such sidecar", "NOT stopped"],
+    late: ["told to quit"],
+  };
+  check(allowed[behavior].includes(outcome), `expected ${allowed[behavior].join(" or ")}`);
+  if (outcome === "told to quit") check(sidecar.seen.posts > 0, "nobody was told");
+  return { behavior, end: ended.code === own ? "its own end" : "a signal", outcome };
+}
+
+/** The processes that run in a folder. */
+function processesIn(folder: string): number {
+  let count = 0;
+  for (const { name } of Deno.readDirSync("/proc")) {
+    if (!/^\d+$/.test(name)) continue;
+    try {
+      if (Deno.readLinkSync(`/proc/${name}/cwd`).startsWith(folder)) count++;
+    } catch {
+      // It has ended meanwhile.
+    }
+  }
+  return count;
+}
+
+const openFiles = () => [...Deno.readDirSync("/proc/self/fd")].length;
+
+/** Kilobytes that a process holds in memory for itself alone. */
+function ownMemory(pid: number): number {
+  const text = Deno.readTextFileSync(`/proc/${pid}/status`);
+  return Number(/^RssAnon:\s+(\d+)/m.exec(text)?.[1] ?? NaN);
+}
+
+/** One long COMMAND: signals arrive, in number, and the wrapper's memory stays flat. */
+async function runLong(signals: number, minutes: number): Promise<string> {
+  const sidecar = startSidecar("good", 0);
+  const child = new Deno.Command(BINARY, {
+    args: [
+      `--hook=http://127.0.0.1:${sidecar.port}/quit`,
+      "bash",
+      "-c",
+      'n=0; trap "n=\\$((n+1)); echo \\$n" USR1; trap "exit 7" TERM; echo up; while :; do read -t 3600 <> <(:); done',
+    ],
+    stdin: "null",
+    stdout: "piped",
+    stderr: "null",
+  }).spawn();
+  let last = "";
+  const waiting: { text: string; resolve: () => void }[] = [];
+  const reading = (async () => {
+    for await (const text of child.stdout.pipeThrough(new TextDecoderStream())) {
+      last = text.trimEnd().split("\n").at(-1) ?? last;
+      for (const waiter of waiting.splice(0)) {
+        if (waiter.text === last) waiter.resolve();
+        else waiting.push(waiter);
+      }
+    }
+  })();
+  const seen = (text: string) =>
+    last === text
+      ? Promise.resolve()
+      : new Promise<void>((resolve) => waiting.push({ text, resolve }));
+  await seen("up");
+  const gapMs = minutes * 60_000 / signals;
+  let early = 0;
+  for (let index = 1; index <= signals; index++) {
+    child.kill("SIGUSR1");
+    // The next only when this one has arrived: equal signals that wait are one for the kernel.
+    await seen(String(index));
+    if (index === Math.ceil(signals / 10)) early = ownMemory(child.pid);
+    if (gapMs > 0) await pause(gapMs);
+  }
+  const late = ownMemory(child.pid);
+  child.kill("SIGTERM");
+  const { code } = await child.status;
+  await reading;
+  await sidecar.close();
+  if (code !== 7 || sidecar.seen.posts !== 1) {
+    throw new Error(`the long COMMAND: code ${code}, ${sidecar.seen.posts} stop requests`);
+  }
+  // A garbage collector lets memory swing by a few megabytes; a leak of 1 KiB a signal would not pass
+  // an hour's run.
+  if (late - early > 8 * 1024) throw new Error(`memory grew from ${early} to ${late} KiB`);
+  return `${signals} signals arrived; memory ${early} KiB after a tenth of them, ${late} KiB at the end`;
+}
+
+if (import.meta.main) {
+  const words = parseArgs(Deno.args, { string: ["jobs", "signals", "minutes", "seed"] });
+  const number = (name: string, otherwise: number) => Number(words[name] ?? otherwise);
+  const seed = number("seed", Math.floor(Math.random() * 2 ** 31));
+  const jobs = number("jobs", 3000);
+  console.log(`soak: seed ${seed}, ${jobs} jobs, ${LANES} at once`);
+  const folder = Deno.makeTempDirSync({ prefix: "wrapper-soak-" });
+  const counts = new Map<string, number>();
+  const count = (what: string) => counts.set(what, (counts.get(what) ?? 0) + 1);
+  const startMs = performance.now();
+  const filesBefore = openFiles();
+  let started = 0;
+  const lane = async () => {
+    while (started < jobs) {
+      // Each job has random numbers of its own: what other lanes do does not change them.
+      const { behavior, end, outcome } = await runJob(generator(seed + started++), folder);
+      count(`sidecar ${behavior}`);
+      count(`ended by ${end}`);
+      count(`hook: ${outcome}`);
+    }
+  };
+  await Promise.all(Array.from({ length: LANES }, lane));
+  for (const [what, times] of [...counts].sort()) {
+    console.log(`${String(times).padStart(6)}  ${what}`);
+  }
+
+  // What a killed wrapper leaves is its COMMAND, which ends by itself within a second.
+  for (let tries = 0; processesIn(folder) > 0 && tries < 100; tries++) await pause(50);
+  const left = processesIn(folder);
+  const files = [...Deno.readDirSync(folder)].map(({ name }) => name);
+  Deno.removeSync(folder, { recursive: true });
+  const filesAfter = openFiles();
+  const seconds = ((performance.now() - startMs) / 1000).toFixed(1);
+  console.log(
+    `soak: ${jobs} jobs in ${seconds} s; left: ${left} processes, ${files.length} files, ` +
+      `${filesAfter - filesBefore} descriptors`,
+  );
+  // Deno keeps one or two descriptors of its own once it has started a child or a server.
+  if (left > 0 || files.length > 0 || filesAfter - filesBefore > 8) Deno.exit(1);
+  console.log(`soak: ${await runLong(number("signals", 1000), number("minutes", 0))}`);
+}

@@ -1,0 +1,138 @@
+/** Scarce and odd resources: long arguments, few descriptors, a folder that is gone, a stopped wrapper. */
+
+import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
+import { startSidecar } from "../support/sidecar.ts";
+import { BINARY, runWrapper, startWrapper } from "../support/wrapper.ts";
+
+const hookOf = (sidecar: { readonly origin: string }) => `--hook=${sidecar.origin}/quit`;
+
+/** Runs a shell script in which `"$0"` is the wrapper, beside a sidecar that gets exactly one POST. */
+async function runScript(script: string, env: Record<string, string> = {}, cwd?: string) {
+  await using sidecar = startSidecar();
+  const child = new Deno.Command("bash", {
+    args: ["-c", script, BINARY],
+    env: { ...env, HOOK: hookOf(sidecar) },
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+    ...(cwd === undefined ? {} : { cwd }),
+  });
+  const { code, stdout, stderr } = await child.output();
+  const text = new TextDecoder().decode(stderr);
+  assertEquals(sidecar.posts().length, 1, text);
+  return { code, stdout: new TextDecoder().decode(stdout), stderr: text };
+}
+
+Deno.test("10,000 arguments arrive", async () => {
+  const words = Array.from({ length: 10_000 }, (_, index) => `word ${index}`);
+  await using sidecar = startSidecar();
+  const { code, stdout } = await runWrapper("binary", {
+    args: [hookOf(sidecar), "printf", "%s\\n", ...words],
+  });
+  assertEquals([code, stdout], [0, words.map((word) => `${word}\n`).join("")]);
+  assertEquals(sidecar.posts().length, 1);
+});
+
+Deno.test("the longest argument that the kernel takes arrives", async () => {
+  // MAX_ARG_STRLEN is 128 KiB with the NUL at the end.
+  const longest = "x".repeat(128 * 1024 - 1);
+  await using sidecar = startSidecar();
+  const args = [hookOf(sidecar), "sh", "-c", 'printf %s "$1" | wc -c', "sh", longest];
+  const { code, stdout } = await runWrapper("binary", { args });
+  assertEquals([code, stdout.trim()], [0, String(longest.length)]);
+  assertEquals(sidecar.posts().length, 1);
+});
+
+Deno.test("2 MiB of environment arrive", async () => {
+  // The kernel gives arguments and environment a quarter of the stack's limit.
+  const { code, stdout } = await runScript(
+    'ulimit -s 65536; for i in {1..20}; do export "BIG$i=$(head -c 104857 /dev/zero | tr "\\0" y)"; done; exec "$0" "$HOOK" sh -c "env | grep ^BIG | wc -c"',
+  );
+  assertEquals(code, 0);
+  assert(Number(stdout) > 2 * 1024 * 1024, stdout);
+});
+
+Deno.test("an environment that is not UTF-8 is inherited byte for byte", async () => {
+  const { code, stdout } = await runScript(
+    'export ODD=$(printf "\\377\\376x"); exec "$0" "$HOOK" sh -c "printf %s \\"\\$ODD\\" | od -An -tx1"',
+  );
+  assertEquals([code, stdout.trim()], [0, "ff fe 78"]);
+});
+
+Deno.test("a WRAPPER_ variable that is not UTF-8 does not keep COMMAND from running", async () => {
+  const { code, stderr } = await runScript(
+    'export WRAPPER_RETRIES=$(printf "\\377"); exec "$0" "$HOOK" true',
+  );
+  assertEquals(code, 0, stderr);
+});
+
+Deno.test("32 file descriptors are enough", async () => {
+  const { code } = await runScript('ulimit -n 32; exec "$0" "$HOOK" sh -c "exit 5"');
+  assertEquals(code, 5);
+});
+
+Deno.test("a working directory that COMMAND deletes does not keep the hooks from running", async () => {
+  const { code } = await runScript(
+    'cd "$(mktemp -d)"; exec "$0" "$HOOK" sh -c "rmdir "\$PWD"; exit 5"',
+  );
+  assertEquals(code, 5);
+});
+
+Deno.test("a working directory that was deleted before ends the runtime before the wrapper, with 1", async () => {
+  // Deno asks for it before any code of ours runs; docs/security.md says so.
+  const child = new Deno.Command("bash", {
+    args: ["-c", 'd=$(mktemp -d); cd "$d"; rmdir "$d"; exec "$0" --hook=none true', BINARY],
+    stdout: "null",
+    stderr: "piped",
+  });
+  const { code, stderr } = await child.output();
+  assertEquals(code, 1);
+  assertStringIncludes(new TextDecoder().decode(stderr), "No such file or directory");
+});
+
+Deno.test("a wrapper that was stopped goes on where it was", async () => {
+  await using sidecar = startSidecar();
+  const wrapper = startWrapper("binary", {
+    args: [hookOf(sidecar), "sh", "-c", "echo up; read line; exit 5"],
+    stdin: "piped",
+  });
+  await wrapper.waitFor("up");
+  wrapper.kill("SIGSTOP");
+  const stdin = wrapper.child.stdin.getWriter();
+  await stdin.write(new TextEncoder().encode("\n"));
+  await stdin.close();
+  const state = () =>
+    /^State:\t(\w)/m.exec(Deno.readTextFileSync(`/proc/${wrapper.pid}/status`))?.[1];
+  while (state() !== "T") await new Promise((resolve) => setTimeout(resolve, 5));
+  assertEquals(sidecar.posts().length, 0);
+  wrapper.kill("SIGCONT");
+  assertEquals((await wrapper.ended).code, 5);
+  assertEquals(sidecar.posts().length, 1);
+});
+
+Deno.test("stderr that is full or closed stops neither COMMAND nor the hooks", async () => {
+  assertEquals((await runScript('exec "$0" "$HOOK" sh -c "exit 5" 2>/dev/full')).code, 5);
+  assertEquals((await runScript('exec "$0" "$HOOK" sh -c "exit 5" 2>&-')).code, 5);
+});
+
+Deno.test("stdin and stdout that are closed stop neither COMMAND nor the hooks", async () => {
+  assertEquals((await runScript('exec "$0" "$HOOK" sh -c "exit 5" <&- >&-')).code, 5);
+});
+
+Deno.test("a termination log on a full disk costs a warning and nothing else", async () => {
+  const { code, stderr } = await runScript(
+    'exec "$0" --termination-log=/dev/full "$HOOK" sh -c "exit 5"',
+  );
+  assertEquals(code, 5);
+  assertStringIncludes(stderr, "cannot write the termination log /dev/full: no space left");
+});
+
+Deno.test("an argument that is not UTF-8 ends the runtime before the wrapper, with 101", async () => {
+  // Deno refuses it before any code of ours runs; docs/security.md says so.
+  const child = new Deno.Command("bash", {
+    args: ["-c", 'exec "$0" --hook=none true "$(printf "\\377")"', BINARY],
+    stdout: "null",
+    stderr: "piped",
+  });
+  assertEquals((await child.output()).code, 101);
+});

@@ -1,0 +1,26 @@
+/** A little of `deno task fuzz` with every test run. */
+
+import { assert } from "../support/assert.ts";
+import { explain } from "./explain.ts";
+import { fuzzParser, secretsAreTried } from "./parser.ts";
+import { fuzzProcesses } from "./processes.ts";
+
+const seed = Math.floor(Math.random() * 2 ** 31);
+
+/** Runs a part of the fuzzing; a failure names the case. */
+async function holds(fuzz: () => number | Promise<number>): Promise<void> {
+  try {
+    await fuzz();
+  } catch (error) {
+    throw new Error(`seed ${seed}: ${explain(error)}`);
+  }
+}
+
+Deno.test(`whatever is typed is read without an exception or a secret (seed ${seed})`, async () => {
+  assert(secretsAreTried(seed));
+  await holds(() => fuzzParser(seed, 2600));
+});
+
+Deno.test(`random processes end as they should (seed ${seed})`, async () => {
+  await holds(() => fuzzProcesses(seed, 36));
+});

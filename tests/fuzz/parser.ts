@@ -1,0 +1,252 @@
+/** Everything that reads what people type, with random input, in this process. */
+
+import * as fc from "fast-check";
+import { parseTarget } from "../../hooks/endpoint.ts";
+import { parseHook } from "../../hooks/registry.ts";
+import { scuttleHooks } from "../../hooks/scuttle.ts";
+import { formatDuration, LONGEST_MS, parseDuration } from "../../src/duration.ts";
+import { configText } from "../../src/help.ts";
+import { createLogger, reportTo } from "../../src/log.ts";
+import { OPTIONS, type Settings } from "../../src/options.ts";
+import { redact, redactValue } from "../../src/redact.ts";
+import { parseGoDuration, readScuttle } from "../../src/scuttle.ts";
+import { readInvocation } from "../../src/settings.ts";
+import { assert, assertEquals } from "../support/assert.ts";
+import {
+  argumentList,
+  durationText,
+  environment,
+  leaks,
+  SECRETS,
+  targetText,
+  urlText,
+  valueText,
+  word,
+} from "./values.ts";
+
+/** One thing that must hold for every input. */
+export interface Property {
+  readonly title: string;
+  readonly property: fc.IProperty<unknown>;
+}
+
+const lookup = (variables: Readonly<Record<string, string>>) => (name: string) =>
+  Object.hasOwn(variables, name) ? variables[name] : undefined;
+
+function assertNoSecret(text: string): void {
+  assertEquals(leaks(text), [], text);
+}
+
+/** A hook from a TARGET; undefined if it is refused in words for an operator. */
+function hookOf(target: string) {
+  try {
+    return parseHook(target);
+  } catch (error) {
+    // Anything but a TypeError would be a defect, not a refusal.
+    assert(error instanceof TypeError, `${error}`);
+    assert(/expected/.test(error.message), error.message);
+    assertNoSecret(error.message);
+    return undefined;
+  }
+}
+
+/** A setting as one could type it: the option, its text, and the value that is meant. */
+const typedSetting = fc.oneof(
+  fc.tuple(
+    fc.constantFrom<keyof Settings>(
+      "wait",
+      "startupWindow",
+      "timeout",
+      "killAfter",
+    ),
+    fc.nat({ max: LONGEST_MS }),
+  ),
+  fc.tuple(
+    fc.constantFrom<keyof Settings>("requestTimeout", "shutdownTimeout"),
+    fc.integer({ min: 1, max: LONGEST_MS }),
+  ),
+  fc.tuple(fc.constant<keyof Settings>("retries"), fc.nat({ max: 999_999 })),
+  fc.tuple(fc.constantFrom<keyof Settings>("strict", "processGroup"), fc.boolean()),
+  fc.tuple(fc.constant<keyof Settings>("on"), fc.constantFrom("always", "success", "failure")),
+  fc.tuple(fc.constant<keyof Settings>("logLevel"), fc.constantFrom("error", "warn", "debug")),
+).map(([key, value]) => ({
+  key,
+  value,
+  text: typeof value === "number" && key !== "retries" ? `${value}ms` : String(value),
+}));
+
+/** What holds for every input. */
+export const PROPERTIES: readonly Property[] = [
+  {
+    title: "any command line and environment is read without an exception or a secret",
+    property: fc.property(argumentList, environment, (args, variables) => {
+      const read = readInvocation(args, lookup(variables));
+      assertEquals(read.command, args.slice(args.length - read.command.length));
+      for (const text of [...read.problems, ...read.warnings]) assertNoSecret(text);
+      for (const value of Object.values(read.settings)) {
+        if (typeof value !== "number") continue;
+        assert(Number.isSafeInteger(value) && value >= 0 && value <= LONGEST_MS, `${value}`);
+      }
+      assert(read.settings.hook.length > 0);
+      const refused = read.settings.hook.filter((target) =>
+        target !== "none" && hookOf(target) === undefined
+      );
+      if (read.scuttle) scuttleHooks(read.scuttle);
+      // `--print-config` says what is wrong instead, and src/main.ts hides what it cannot read.
+      if (refused.length === 0) assertNoSecret(configText(read));
+      if (args.length === 0 && read.action === undefined) assert(read.problems.length > 0);
+    }),
+  },
+  {
+    title: "COMMAND's words after -- arrive as they are",
+    property: fc.property(fc.array(word, { minLength: 1 }), (words) => {
+      assertEquals(readInvocation(["--strict", "--", ...words], lookup({})).command, words);
+    }),
+  },
+  {
+    title: "COMMAND's words without -- arrive as they are",
+    property: fc.property(fc.array(word), (words) => {
+      const all = ["job", ...words];
+      assertEquals(readInvocation(["--retries", "1", ...all], lookup({})).command, all);
+    }),
+  },
+  {
+    title: "a setting means the same as --name=value, --name value and variable",
+    property: fc.property(typedSetting, ({ key, value, text }) => {
+      const { name, variable } = OPTIONS[key];
+      const ways = [
+        readInvocation([`--${name}=${text}`, "c"], lookup({})),
+        readInvocation(["c"], lookup({ [variable]: text })),
+        ...(typeof value === "boolean"
+          ? []
+          : [readInvocation([`--${name}`, text, "c"], lookup({}))]),
+      ];
+      for (const { settings, problems, command } of ways) {
+        assertEquals([settings[key], problems, command], [value, [], ["c"]]);
+      }
+    }),
+  },
+  {
+    title: "the last value counts, and the option beats the variable",
+    property: fc.property(fc.array(fc.nat({ max: 99 }), { minLength: 1 }), (numbers) => {
+      const args = numbers.map((number) => `--retries=${number}`);
+      const { settings } = readInvocation([...args, "c"], lookup({ WRAPPER_RETRIES: "100" }));
+      assertEquals(settings.retries, numbers.at(-1));
+    }),
+  },
+  {
+    title: "a duration is refused, or milliseconds that a timer can wait for",
+    property: fc.property(durationText, (text) => {
+      const ms = parseDuration(text);
+      assert(ms === undefined || (Number.isInteger(ms) && ms >= 0 && ms <= LONGEST_MS), `${ms}`);
+      const go = parseGoDuration(text);
+      assert(go === undefined || (Number.isInteger(go) && Math.abs(go) <= LONGEST_MS), `${go}`);
+    }),
+  },
+  {
+    title: "a duration that is written is read back, as exactly as it was written",
+    property: fc.property(fc.nat({ max: LONGEST_MS }), (ms) => {
+      const back = parseDuration(formatDuration(ms)) ?? NaN;
+      assert(Math.abs(back - ms) <= (ms < 1000 ? 0 : 50), `${ms}: ${formatDuration(ms)}`);
+      assertEquals(parseDuration(`${ms}ms`), ms);
+    }),
+  },
+  {
+    title: "hours, minutes, seconds and milliseconds add up",
+    property: fc.property(
+      fc.tuple(fc.nat(99), fc.nat(999), fc.nat(9999), fc.nat(99_999)),
+      ([h, m, s, ms]) => {
+        const sum = ((h * 60 + m) * 60 + s) * 1000 + ms;
+        assertEquals(parseDuration(`${h}h${m}m${s}s${ms}ms`), sum);
+        assertEquals(parseGoDuration(`${h}h${m}m${s}s${ms}ms`), sum);
+      },
+    ),
+  },
+  {
+    title: "a URL is refused in words, or has sockets and a request line without credentials",
+    property: fc.property(urlText, (text) => {
+      let target;
+      try {
+        target = parseTarget(text);
+      } catch (error) {
+        assert(error instanceof TypeError && error.message.startsWith("expected"), `${error}`);
+        return;
+      }
+      assert(target.addresses.length > 0);
+      assertEquals([target.url.username, target.url.password, target.url.hash], ["", "", ""]);
+      new Request(target.url);
+    }),
+  },
+  {
+    title: "a TARGET is refused in words, or is a hook whose addresses tell no secret",
+    property: fc.property(targetText, (target) => {
+      const hook = hookOf(target);
+      // A file's name is no URL: what looks like a query is a part of it.
+      if (hook === undefined || target.startsWith("file:")) return;
+      assertNoSecret(`${hook.name} ${hook.address} ${hook.readyAddress ?? ""}`);
+      assert(hook.name !== "");
+    }),
+  },
+  {
+    title: "what is printed of a URL has neither credentials nor query",
+    property: fc.property(urlText, valueText, (url, before) => {
+      assertNoSecret(redactValue(url));
+      assertNoSecret(redactValue(`${before} ${url}`));
+      assertEquals(redactValue(redactValue(url)), redactValue(url));
+      // The runtime writes URLs in their normal form.
+      if (/^https?:/i.test(url) && URL.canParse(url)) {
+        assertNoSecret(redact(`(${new URL(url)}): refused`));
+      }
+    }),
+  },
+  {
+    title: "scuttle's variables are read without an exception or a secret",
+    property: fc.property(environment, (variables) => {
+      const reading = readScuttle(lookup(variables));
+      if (reading === undefined) return;
+      for (const warning of reading.warnings) assertNoSecret(warning);
+      const { hooks, waitFor } = scuttleHooks(reading.plan);
+      for (const { name, address } of [...hooks, ...waitFor]) assertNoSecret(`${name} ${address}`);
+      for (const [key, { texts, origin }] of reading.values) {
+        assert(origin !== "", key);
+        for (const text of texts) {
+          assert(OPTIONS[key].kind.parse(text) !== undefined, `${key}=${text}`);
+        }
+      }
+    }),
+  },
+  {
+    title: "a log line is one line in both formats, whatever is in it",
+    property: fc.property(fc.string({ unit: "binary" }), (text) => {
+      for (const format of ["text", "json"] as const) {
+        let written = "";
+        const write = (line: string) => {
+          written += line;
+        };
+        const log = reportTo(createLogger({ level: "debug", format, write }));
+        log("hook-note", { hook: "h", text });
+        assertEquals(written.split(/[\n\r\u0085\u2028\u2029]/).length, 2, JSON.stringify(written));
+        if (format === "json") assertEquals(JSON.parse(written).text, text);
+      }
+    }),
+  },
+];
+
+/** Tries every property with its share of the cases; throws at the first that does not hold. */
+export function fuzzParser(seed: number, cases: number): number {
+  const numRuns = Math.ceil(cases / PROPERTIES.length);
+  for (const { title, property } of PROPERTIES) {
+    try {
+      fc.assert(property, { seed, numRuns });
+    } catch (error) {
+      throw new Error(title, { cause: error });
+    }
+  }
+  return numRuns * PROPERTIES.length;
+}
+
+/** The secrets are in the input: a fuzzer that never writes them proves nothing. */
+export function secretsAreTried(seed: number): boolean {
+  const texts = fc.sample(urlText, { seed, numRuns: 500 }).join("\n");
+  return SECRETS.slice(0, 2).every((secret) => texts.includes(secret));
+}

@@ -1,0 +1,248 @@
+/** The wrapper as a whole process, with random arguments, environments and answers of its sidecar. */
+
+import * as fc from "fast-check";
+import { parseHook } from "../../hooks/registry.ts";
+import { readInvocation } from "../../src/settings.ts";
+import { assert, assertEquals } from "../support/assert.ts";
+import { BINARY } from "../support/wrapper.ts";
+import { type Answer, answers, closeAll, type RawSidecar, startSidecar } from "./sidecar.ts";
+import { argumentList, environment, leaks, word } from "./values.ts";
+
+/** How COMMAND ends, and the exit code that stands for it. */
+interface Ending {
+  readonly script: string;
+  readonly code: number;
+}
+
+const ending: fc.Arbitrary<Ending> = fc.oneof(
+  fc.nat({ max: 255 }).map((code) => ({ script: `exit ${code}`, code })),
+  fc.constantFrom(1, 2, 6, 9, 11, 15, 34, 64).map((signal) => ({
+    script: `kill -${signal} $$`,
+    code: 128 + signal,
+  })),
+);
+
+/** COMMAND: it prints its words and a variable, and has nothing but the shell's own commands. */
+const PRINT = `printf '%s\\0' "$FUZZ" "$@"; `;
+
+const SHUTDOWN_MS = 4000;
+const REQUEST_MS = 300;
+/** Beside its own limits: the time that a busy machine may need. */
+const SLACK_MS = 30_000;
+
+interface Ended {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly durationMs: number;
+}
+
+/** Random words never find a program: PATH leads nowhere, and the folder is empty. */
+async function runBinary(
+  args: readonly string[],
+  env: Readonly<Record<string, string>>,
+): Promise<Ended> {
+  const startMs = performance.now();
+  const child = new Deno.Command(BINARY, {
+    args: [...args],
+    env: { ...env, PATH: "/nonexistent" },
+    clearEnv: true,
+    cwd: emptyFolder,
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  const limitMs = SHUTDOWN_MS + SLACK_MS;
+  let late = false;
+  const timer = setTimeout(() => {
+    late = true;
+    child.kill("SIGKILL");
+  }, limitMs);
+  const { code, stdout, stderr } = await child.output();
+  clearTimeout(timer);
+  const decode = (bytes: Uint8Array) => new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes);
+  assert(!late, `did not end within ${limitMs} ms:\n${decode(stderr)}`);
+  const durationMs = performance.now() - startMs;
+  return { code, stdout: decode(stdout), stderr: decode(stderr), durationMs };
+}
+
+/** The working directory of all processes; it is made and removed by {@linkcode fuzzProcesses}. */
+let emptyFolder = "";
+
+/** What holds for all that the wrapper ever writes to its log. */
+function checkLog(stderr: string): void {
+  for (const line of stderr.split("\n").slice(0, -1)) {
+    if (line.startsWith("{")) JSON.parse(line);
+    else assert(line.startsWith("wrapper: "), `not a log line: ${line}`);
+  }
+  assert(stderr === "" || stderr.endsWith("\n"));
+  const trace = /^\s+at |Uncaught|panicked|RUST_BACKTRACE|\.[tj]s:\d+:\d/m.exec(stderr);
+  assertEquals(trace?.[0], undefined, stderr);
+  assertEquals(leaks(stderr), [], stderr);
+}
+
+const quitUrl = ({ port }: RawSidecar) => `http://me:hunter2@127.0.0.1:${port}/quit?token=sesame`;
+const quitPosts = ({ requests }: RawSidecar, path: string) =>
+  requests.filter((line) => line === `POST ${path}`).length;
+
+/** A job with right settings beside a sidecar that may do wrong. */
+interface Job {
+  readonly ending: Ending;
+  readonly words: readonly string[];
+  readonly variable: string;
+  readonly preset: boolean;
+  readonly wait: boolean;
+  readonly debug: boolean;
+  readonly json: boolean;
+  readonly looks: readonly Answer[];
+  readonly stops: readonly Answer[];
+}
+
+/** The answers to stop requests end with the first that is not for another try. */
+const job: fc.Arbitrary<Job> = fc.record({
+  ending,
+  words: fc.array(word, { maxLength: 4 }),
+  variable: word,
+  preset: fc.boolean(),
+  wait: fc.nat({ max: 9 }).map((n) => n === 0),
+  debug: fc.boolean(),
+  json: fc.boolean(),
+  looks: fc.array(fc.oneof(answers("retry"), answers("final"), answers("done")), {
+    maxLength: 2,
+  }),
+  stops: fc.tuple(
+    fc.oneof(
+      { weight: 5, arbitrary: fc.constant([]) },
+      { weight: 3, arbitrary: fc.array(answers("retry"), { minLength: 1, maxLength: 2 }) },
+    ),
+    fc.oneof(
+      { weight: 3, arbitrary: answers("done") },
+      { weight: 1, arbitrary: answers("final") },
+    ),
+  ).map(([retries, last]) => [...retries, last]),
+});
+
+async function checkJob(
+  { ending, words, variable, preset, wait, debug, json, looks, stops }: Job,
+): Promise<void> {
+  const sidecar = startSidecar({ looks, stops });
+  try {
+    const hook = preset ? `envoy=http://127.0.0.1:${sidecar.port}` : quitUrl(sidecar);
+    const { code, stdout, stderr, durationMs } = await runBinary([
+      `--hook=${hook}`,
+      `--request-timeout=${REQUEST_MS}ms`,
+      `--shutdown-timeout=${SHUTDOWN_MS}ms`,
+      ...(wait ? ["--wait=300ms", "--on-wait-timeout=start"] : []),
+      ...(debug ? ["--log-level=debug"] : []),
+      ...(json ? ["--log-format=json"] : []),
+      "--",
+      "/bin/sh",
+      "-c",
+      PRINT + ending.script,
+      "sh",
+      ...words,
+    ], { FUZZ: variable });
+    assertEquals(code, ending.code, stderr);
+    assertEquals(stdout, [variable, ...words].map((text) => `${text}\0`).join(""));
+    checkLog(stderr);
+    const path = preset ? "/quitquitquit" : "/quit?token=sesame";
+    assert(quitPosts(sidecar, path) >= stops.length, `${sidecar.requests.join("\n")}\n${stderr}`);
+    const told = /told to quit/.test(stderr);
+    const failed = /NOT stopped/.test(stderr);
+    assertEquals(
+      [told, failed],
+      [stops.at(-1)?.kind === "done", stops.at(-1)?.kind === "final"],
+      stderr,
+    );
+    assert(durationMs < SHUTDOWN_MS + SLACK_MS);
+  } finally {
+    closeAll(sidecar);
+  }
+}
+
+/** A command line that is likely to be wrong, beside a sidecar that does right. */
+interface Typo {
+  readonly before: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  readonly ending: Ending;
+}
+
+const LONGEST_MS = 2000;
+
+/** Whether this process may run it: hooks lead nowhere, files stay here, nothing lasts. */
+function isHarmless({ before, env }: Typo): boolean {
+  const { settings, action } = readInvocation([...before, "--", "c"], (name) => env[name]);
+  const { wait, startupWindow, timeout, terminationLog } = settings;
+  const staysInFolder = /^(?!\/)(?!.*\.\.)/s.test(terminationLog) && action !== "install";
+  return staysInFolder && wait <= LONGEST_MS && startupWindow <= LONGEST_MS &&
+    (timeout === 0 || timeout > 60_000) &&
+    settings.hook.every(isRefused);
+}
+
+/** A TARGET that nobody is asked for: it is refused, or means nothing. */
+function isRefused(target: string): boolean {
+  try {
+    return parseHook(target) === undefined;
+  } catch {
+    return true;
+  }
+}
+
+const typo: fc.Arbitrary<Typo> = fc.record({
+  before: argumentList.map((words) => words.filter((text) => text !== "--")),
+  env: environment,
+  ending,
+}).filter(isHarmless);
+
+async function checkTypo({ before, env, ending }: Typo): Promise<void> {
+  const sidecar = startSidecar({ looks: [], stops: [] });
+  try {
+    const command = ["/bin/sh", "-c", PRINT + ending.script, "sh"];
+    const args = [`--hook=${quitUrl(sidecar)}`, ...before, "--", ...command];
+    const read = readInvocation(args, (name) => env[name]);
+    const { code, stdout, stderr } = await runBinary(args, { ...env, FUZZ: "x" });
+    checkLog(stderr);
+    const wrong = read.problems.length > 0 ||
+      read.settings.hook.some((target) => target !== "none" && isRefused(target));
+    const posts = quitPosts(sidecar, "/quit?token=sesame");
+    if (read.action === "help" || read.action === "version") {
+      assertEquals([code, posts, stdout !== ""], [0, 0, true], stderr);
+    } else if (read.action !== undefined) {
+      assertEquals([code, posts], [wrong ? 125 : 0, 0], stderr);
+    } else if (wrong) {
+      assertEquals([code, posts, stdout], [125, 1, ""], stderr);
+    } else {
+      const own = read.command.join("\0") === command.join("\0");
+      if (own) assertEquals([code, stdout], [ending.code, "x\0"], stderr);
+      else assert([126, 127].includes(code), `${code}: ${stderr}`);
+      const { on } = read.settings;
+      const wanted = on === "always" || (on === "success") === (code === 0);
+      assertEquals(posts, wanted ? 1 : 0, stderr);
+    }
+  } finally {
+    closeAll(sidecar);
+  }
+}
+
+/** Runs that many whole processes, several at once; throws at the first that does not hold. */
+export async function fuzzProcesses(
+  seed: number,
+  processes: number,
+): Promise<number> {
+  const lanes = 6;
+  const numRuns = Math.ceil(processes / lanes);
+  const lane = (index: number) => {
+    const parameters = { seed: seed + index, numRuns, endOnFailure: true };
+    const isTypo = index % 3 === 2;
+    return isTypo
+      ? fc.assert(fc.asyncProperty(typo, checkTypo), parameters)
+      : fc.assert(fc.asyncProperty(job, checkJob), parameters);
+  };
+  emptyFolder = Deno.makeTempDirSync({ prefix: "wrapper-fuzz-" });
+  try {
+    await Promise.all(Array.from({ length: lanes }, (_, index) => lane(index)));
+  } finally {
+    Deno.removeSync(emptyFolder, { recursive: true });
+  }
+  return numRuns * lanes;
+}

@@ -1,0 +1,159 @@
+/** What a fuzzer feeds: words, variables, durations, URLs and TARGETs, likely ones and wild ones. */
+
+import * as fc from "fast-check";
+import { PRESETS } from "../../hooks/registry.ts";
+import { ACTIONS, OPTIONS } from "../../src/options.ts";
+
+/** Marks that stand where a URL has its password and its query; none may ever be printed. */
+export const SECRETS: readonly string[] = ["hunter2", "sesame", "opensaysme"];
+
+/** Any text that a process can be given as an argument. */
+export const word: fc.Arbitrary<string> = fc.oneof(
+  fc.string({ maxLength: 12 }),
+  fc.string({ unit: "binary", maxLength: 8 }),
+  fc.constantFrom(
+    "",
+    "-",
+    "--",
+    "---",
+    "=",
+    "-x",
+    "-h",
+    "007",
+    "1e3",
+    "\n",
+    " ",
+    "ü",
+    "\u202e",
+    "😀",
+  ),
+).map((text) => text.replaceAll("\0", "").toWellFormed());
+
+/** A number as a person may write it, rightly or not. */
+const amount = fc.oneof(
+  fc.nat({ max: 100_000 }).map(String),
+  fc.double({ min: 0, max: 1e6, noNaN: true }).map(String),
+  fc.constantFrom("", ".", "1.", ".5", "-1", "+1", "1e3", "0x10", "NaN", "９", "9".repeat(400)),
+);
+
+/** A duration, or something near one. */
+export const durationText: fc.Arbitrary<string> = fc.oneof(
+  fc.array(fc.tuple(amount, fc.constantFrom("ms", "s", "m", "h", "", "d", "us", "S", " ")), {
+    maxLength: 4,
+  }).map((parts) => parts.flat().join("")),
+  word,
+);
+
+const host = fc.oneof(
+  fc.constantFrom(
+    "localhost",
+    "127.0.0.1",
+    "[::1]",
+    "[::",
+    "a.b",
+    "%2Frun%2Fx.sock",
+    "%zz",
+    "-",
+    "",
+  ),
+  fc.domain(),
+  word,
+);
+
+/** A URL, or something near one, with secrets where secrets are put. */
+export const urlText: fc.Arbitrary<string> = fc.tuple(
+  fc.constantFrom("http", "https", "http+unix", "HTTP", "htp", "ftp", "file", "http "),
+  fc.constantFrom("://", "://", "://", ":/", ":", "//", "///"),
+  fc.constantFrom("", "", "me:hunter2@", ":hunter2@", "hunter2@", "%zz:hunter2@", "a@b:hunter2@"),
+  host,
+  fc.constantFrom("", ":1", ":0", ":65535", ":65536", ":x", ":", ":15020"),
+  fc.oneof(fc.constantFrom("", "/", "/quit", "/a b", "/%zz", "//"), fc.webPath()),
+  fc.constantFrom("", "", "?token=sesame", "?sesame", "#sesame", "?a=b#sesame", "?a b=sesame"),
+).map((parts) => parts.join(""));
+
+const presetName = fc.constantFrom(...PRESETS.map(({ hookName }) => hookName));
+
+/** A TARGET, or something near one. */
+export const targetText: fc.Arbitrary<string> = fc.oneof(
+  presetName,
+  fc.constantFrom("none", "auto", "istioo", "signal:x", "file:/x", "=", "istio=", "NONE"),
+  fc.tuple(presetName, urlText).map((pair) => pair.join("=")),
+  fc.tuple(fc.constantFrom("", "GET ", "PUT ", "get ", "POST  ", "TRACE "), urlText)
+    .map((pair) => pair.join("")),
+  word,
+);
+
+const everyOption = [...Object.values(OPTIONS), ...ACTIONS].map(({ name }) => `--${name}`);
+
+/** The value of some option, or of none. */
+export const valueText: fc.Arbitrary<string> = fc.oneof(
+  word,
+  durationText,
+  targetText,
+  fc.constantFrom(
+    "true",
+    "false",
+    "1",
+    "0",
+    "always",
+    "success",
+    "failure",
+    "start",
+    "fail",
+    "json",
+  ),
+  fc.nat({ max: 2_000_000 }).map(String),
+);
+
+/** One word that stands before COMMAND. */
+const optionWord = fc.oneof(
+  fc.constantFrom(...everyOption),
+  fc.tuple(fc.constantFrom(...everyOption), valueText).map((pair) => pair.join("=")),
+  // A slip of the finger: one letter too few.
+  fc.tuple(fc.constantFrom(...everyOption), fc.nat({ max: 20 })).map(([name, at]) =>
+    name.slice(0, 2 + at) + name.slice(3 + at)
+  ),
+  valueText,
+);
+
+/** A command line. */
+export const argumentList: fc.Arbitrary<string[]> = fc.tuple(
+  fc.array(optionWord, { maxLength: 8 }),
+  fc.constantFrom<readonly string[]>([], ["--"]),
+  fc.array(word, { maxLength: 5 }),
+).map((parts) => parts.flat());
+
+const SCUTTLE_VARIABLES = [
+  "SCUTTLE_LOGGING",
+  "ENVOY_ADMIN_API",
+  "ISTIO_QUIT_API",
+  "GENERIC_QUIT_ENDPOINTS",
+  "GENERIC_QUIT_ONLY",
+  "NEVER_KILL_ISTIO",
+  "NEVER_KILL_ISTIO_ON_FAILURE",
+  "START_WITHOUT_ENVOY",
+  "WAIT_FOR_ENVOY_TIMEOUT",
+  "QUIT_WITHOUT_ENVOY_TIMEOUT",
+  "QUIT_REQUEST_TIMEOUT",
+] as const;
+
+/** Variables that the wrapper looks at. */
+export const environment: fc.Arbitrary<Record<string, string>> = fc.dictionary(
+  fc.constantFrom(
+    ...Object.values(OPTIONS).map(({ variable }) => variable),
+    ...SCUTTLE_VARIABLES,
+    "KUBERNETES_SERVICE_HOST",
+    "WRAPPER_PLUGIN_PATH",
+  ),
+  fc.oneof(
+    valueText,
+    urlText,
+    fc.array(targetText, { maxLength: 3 }).map((list) => list.join(",")),
+  ),
+  { maxKeys: 4, noNullPrototype: true },
+);
+
+/** Which of the secrets a text gives away. */
+export function leaks(text: string): readonly string[] {
+  return SECRETS.filter((secret) => text.includes(secret));
+}
