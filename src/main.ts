@@ -11,7 +11,7 @@ import { configText, helpText } from "./help.ts";
 import type { Hook, NamedHook } from "./hook.ts";
 import { install } from "./install.ts";
 import { createLogger, type Logger, type Report, reportTo } from "./log.ts";
-import { environmentVariable, runtimeName, writeText } from "./platform.ts";
+import { environmentVariable, isTerminal, runtimeName, writeText } from "./platform.ts";
 import { quit, run, type RunOptions } from "./run.ts";
 import { explain, type Invocation, readInvocation } from "./settings.ts";
 import { writeTerminationLog } from "./termination_log.ts";
@@ -85,6 +85,10 @@ export async function main(args: readonly string[], options: MainOptions = {}): 
   if (invocation.action === "print-config") {
     return problems.length > 0 ? WRAPPER_FAILED : print(configText(invocation));
   }
+  if (invocation.action === "check") {
+    if (problems.length > 0) return WRAPPER_FAILED;
+    return await check([...new Set([...hooks, ...waitFor ?? []])], invocation, logger);
+  }
   const runOptions = { ...toRunOptions(invocation, hooks, logger), ...(waitFor && { waitFor }) };
   if (problems.length > 0) {
     // A typo must not leave the pod hanging.
@@ -149,6 +153,19 @@ function toRunOptions({ settings }: Invocation, hooks: readonly Hook[], log: Log
     processGroup: settings.processGroup,
     terminationLog: settings.terminationLog,
   };
+}
+
+async function check(
+  hooks: readonly Hook[],
+  { settings }: Invocation,
+  log: Logger,
+): Promise<number> {
+  const { checkAll, checkLines, checkTable } = await import("./check.ts");
+  const checks = await checkAll(hooks, { requestTimeoutMs: settings.requestTimeout, log });
+  const color = isTerminal("stdout") && !environmentVariable("NO_COLOR") &&
+    environmentVariable("TERM") !== "dumb";
+  print(settings.logFormat === "json" ? checkLines(checks) : checkTable(checks, { color }));
+  return checks.every(({ state }) => state === "ready") ? 0 : 1;
 }
 
 function installOrExplain(path: string, log: Report): number {

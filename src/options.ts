@@ -168,14 +168,14 @@ export const OPTIONS: { readonly [Key in keyof Settings]: Option<Settings[Key]> 
     variable: "WRAPPER_REQUEST_TIMEOUT",
     kind: duration,
     defaultValue: () => 5000,
-    help: "one attempt at one request",
+    help: "one attempt at one request; 0: no limit of its own",
   },
   shutdownTimeout: {
     name: "shutdown-timeout",
     variable: "WRAPPER_SHUTDOWN_TIMEOUT",
     kind: duration,
     defaultValue: () => 15_000,
-    help: "the whole of a hook once its sidecar is there, retries included",
+    help: "the whole of a hook once its sidecar is there, retries included; 0: no limit",
   },
   retries: {
     name: "retries",
@@ -239,7 +239,7 @@ export const OPTIONS: { readonly [Key in keyof Settings]: Option<Settings[Key]> 
 };
 
 /** What the command line can ask for instead of running COMMAND. */
-export type Action = "print-config" | "install" | "help" | "version";
+export type Action = "print-config" | "check" | "install" | "help" | "version";
 
 /** The options that ask for something else than running COMMAND. */
 export const ACTIONS: readonly {
@@ -251,6 +251,11 @@ export const ACTIONS: readonly {
   readonly help: string;
 }[] = [
   { name: "print-config", help: "print the settings as JSON, each with its origin, and exit 0" },
+  {
+    name: "check",
+    help:
+      "probe every hook's sidecar, print a table, exit 0 if all are ready, else 1; stops nothing",
+  },
   {
     name: "install",
     argument: "PATH",
