@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { KyInstance, Options } from "ky";
+import type { KyInstance } from "ky";
 import { formatDuration } from "../src/duration.ts";
 import {
   type Hook,
@@ -255,8 +255,15 @@ async function look(
     };
   } catch (error) {
     // Only a connection that was made is a sign of life.
-    const state = error instanceof BrokenConnectionError ? "present" : "absent";
-    return { state, answer: describeError(error) };
+    if (error instanceof BrokenConnectionError) {
+      return { state: "present", answer: describeError(error) };
+    }
+    if (error instanceof NobodyListensError || error instanceof UnreachableError) {
+      return { state: "absent", answer: describeError(error) };
+    }
+    const answer = `no answer within ${formatDuration(context.requestTimeoutMs)}`;
+    const isThere = await request.endpoint.accepts().catch(() => false);
+    return { state: isThere ? "present" : "absent", answer };
   }
 }
 
@@ -323,23 +330,32 @@ async function stop(
   context: HookContext,
 ): Promise<Stop> {
   const ky = await loadKy();
+  const startMs = performance.now();
   let attempts = 0;
   let status = 0;
   let headers = new Headers();
   let answer = "";
+  let isLastAttempt = false;
 
   /** One attempt; ky decides what follows. */
   async function attempt(input: string | URL | Request, init?: RequestInit): Promise<Response> {
-    attempts++;
+    const number = ++attempts;
     status = 0;
+    headers = new Headers();
     answer = `no answer within ${formatDuration(context.requestTimeoutMs)}`;
     try {
       const response = await send(new Request(input, init));
       ({ status, headers } = response);
       answer = `answered ${describeStatus(response)}`;
-      return response;
+      // The class refuses a status that nobody has defined. A server does not.
+      if (status < 200 || status > 599) throw new Error(answer);
+      // The status says it all: ky would read the body of an error, however long that takes, and
+      // heed `Retry-After` beyond the deadline.
+      return new Response(null, { status });
     } catch (error) {
-      if (!(error instanceof Error && error.name === "AbortError")) answer = describeError(error);
+      // An attempt that timed out may fail once more, while the next one is under way.
+      const isAborted = error instanceof Error && error.name === "AbortError";
+      if (number === attempts && !isAborted) answer = describeError(error);
       throw error;
     }
   }
@@ -352,21 +368,42 @@ async function stop(
     }
     const response = await request.endpoint.send(attempted);
     context.markSeen();
-    // The status says it all. ky would read the body of an error, however long that takes.
     response.body?.cancel().catch(() => {});
-    const { status, statusText, headers } = response;
-    return new Response(null, { status, statusText, headers });
+    return response;
+  }
+
+  /**
+   * How long to leave the sidecar alone. A pause that would not end in time is cut, so that there is
+   * one more request before the deadline, and no further one.
+   */
+  function pauseMs(attempt: number): number {
+    const wantedMs = retryAfterMs(headers) ?? retryDelayMs(attempt) * (0.5 + Math.random() / 2);
+    const leftMs = Math.max(0, context.deadlineMs - (performance.now() - startMs));
+    isLastAttempt = wantedMs > leftMs * 0.9;
+    return isLastAttempt ? leftMs - Math.min(context.requestTimeoutMs, leftMs / 2) : wantedMs;
   }
 
   try {
-    const response = await ky(request.url, {
+    await ky(request.url, {
       method: request.method,
       headers: request.headers,
       redirect: "manual",
       signal: context.signal,
       timeout: Math.max(1, context.requestTimeoutMs),
       totalTimeout: Math.max(1, context.deadlineMs),
-      retry: retryOptions(request.method, context),
+      retry: {
+        limit: context.retries,
+        methods: [request.method],
+        statusCodes: RETRIED_STATUSES,
+        delay: pauseMs,
+        retryOnTimeout: true,
+        shouldRetry: ({ error }) => {
+          if (isLastAttempt || isUntrusted(error)) return false;
+          const isTransient = error instanceof BrokenConnectionError ||
+            error instanceof UnreachableError;
+          return isTransient ? true : undefined;
+        },
+      },
       hooks: {
         beforeRetry: [() => {
           context.debug(`attempt ${attempts} failed (${answer}); trying again`);
@@ -374,37 +411,44 @@ async function stop(
       },
       fetch: attempt,
     });
-    return { state: "stopped", answer: describeStatus(response) };
+    return { state: "stopped", answer: answer.replace(/^answered /, "") };
   } catch (error) {
     const state = error instanceof NobodyListensError ? "absent" : "failed";
-    const hint = options.hint?.({ state, status, headers });
+    const hint = options.hint?.({ state, status, headers }) ?? protocolHint(request.url, answer);
     const withHint = hint === undefined ? {} : { hint };
     if (error instanceof NobodyListensError) return { state, answer: error.message, ...withHint };
     if (attempts === 0) answer = describeError(error);
     const times = attempts === 1 ? "1 attempt" : `${attempts} attempts`;
-    return { state, answer: `${answer} (${times})`, ...withHint };
+    const took = formatDuration(performance.now() - startMs);
+    return { state, answer: `${answer} (${times} in ${took})`, ...withHint };
   }
 }
 
-function retryOptions(method: string, context: HookContext): NonNullable<Options["retry"]> {
-  return {
-    limit: context.retries,
-    methods: [method],
-    statusCodes: [408, 425, 429, ...Array.from({ length: 100 }, (_, index) => 500 + index)],
-    afterStatusCodes: [408, 425, 429, 500, 502, 503, 504],
-    // However long a sidecar wants to be left alone, it gets one more request before the deadline.
-    maxRetryAfter: Math.max(
-      context.deadlineMs - context.requestTimeoutMs,
-      Math.floor(context.deadlineMs / 2),
-    ),
-    delay: retryDelayMs,
-    jitter: (delay) => delay * (0.5 + Math.random() / 2),
-    retryOnTimeout: true,
-    shouldRetry: ({ error }) =>
-      error instanceof BrokenConnectionError || error instanceof UnreachableError
-        ? true
-        : undefined,
-  };
+/** 408 Request Timeout, 425 Too Early, 429 Too Many Requests, and every error of the server's own. */
+const RETRIED_STATUSES = [408, 425, 429, ...Array.from({ length: 100 }, (_, index) => 500 + index)];
+
+/** `Retry-After`, in seconds or as a date; undefined if there is none, or none that can be read. */
+function retryAfterMs(headers: Headers): number | undefined {
+  const text = headers.get("retry-after")?.trim() ?? "";
+  const ms = /^\d+$/.test(text) ? Number(text) * 1000 : Date.parse(text) - Date.now();
+  return Number.isNaN(ms) ? undefined : Math.max(0, ms);
+}
+
+/** A certificate does not get better by asking again. */
+function isUntrusted(error: Error): boolean {
+  return error instanceof BrokenConnectionError && /certificate/i.test(error.message);
+}
+
+/** What to do where the two sides do not speak the same protocol. */
+function protocolHint(url: URL, answer: string): string | undefined {
+  if (!answer.startsWith("connection broke")) return undefined;
+  if (/certificate/i.test(answer)) {
+    return "Its certificate is not trusted here; inside a pod, http:// needs none";
+  }
+  if (url.protocol === "https:" && /corrupt|wrong version|packet length/i.test(answer)) {
+    return "It does not speak TLS: name it with http://";
+  }
+  return undefined;
 }
 
 function retryDelayMs(attempt: number): number {

@@ -49,6 +49,9 @@ const SIGNAL_NAMES: readonly SignalName[] = [
   "SIGSEGV",
 ];
 
+/** More processes than these are only counted in a line. */
+const MOST_LISTED = 5;
+
 const FIRST_PAUSE_MS = 10;
 const LONGEST_PAUSE_MS = 200;
 
@@ -163,8 +166,10 @@ async function untilGone(
 }
 
 function describe(processes: readonly Process[]): string {
-  const pids = processes.map(({ pid }) => pid).join(", ");
-  return `${processes.length === 1 ? "process" : "processes"} ${pids}`;
+  const pids = processes.map(({ pid }) => pid);
+  const more = pids.length > MOST_LISTED ? ` and ${pids.length - MOST_LISTED} more` : "";
+  const list = pids.slice(0, MOST_LISTED).join(", ");
+  return `${pids.length === 1 ? "process" : "processes"} ${list}${more}`;
 }
 
 function listOfSignals(): string {

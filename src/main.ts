@@ -16,6 +16,7 @@ import {
   addUncaughtErrorListener,
   environmentVariable,
   errorCode,
+  isTerminal,
   runtimeName,
   writeText,
 } from "./platform.ts";
@@ -105,6 +106,10 @@ async function runCommandLine(args: readonly string[], options: MainOptions): Pr
   for (const problem of invocation.warnings) log("settings-warning", { problem });
   if (invocation.action === "print-config") {
     return problems.length > 0 ? WRAPPER_FAILED : print(configText(invocation));
+  }
+  if (invocation.action === "check") {
+    if (problems.length > 0) return WRAPPER_FAILED;
+    return await check([...new Set([...hooks, ...waitFor ?? []])], invocation, logger);
   }
   const runOptions = { ...toRunOptions(invocation, hooks, logger), ...(waitFor && { waitFor }) };
   if (problems.length > 0) {
@@ -211,6 +216,19 @@ function toRunOptions({ settings }: Invocation, hooks: readonly Hook[], log: Log
     reap: settings.reap,
     terminationLog: settings.terminationLog,
   };
+}
+
+async function check(
+  hooks: readonly Hook[],
+  { settings }: Invocation,
+  log: Logger,
+): Promise<number> {
+  const { checkAll, checkLines, checkTable } = await import("./check.ts");
+  const checks = await checkAll(hooks, { requestTimeoutMs: settings.requestTimeout, log });
+  const color = isTerminal("stdout") && !environmentVariable("NO_COLOR") &&
+    environmentVariable("TERM") !== "dumb";
+  print(settings.logFormat === "json" ? checkLines(checks) : checkTable(checks, { color }));
+  return checks.every(({ state }) => state === "ready") ? 0 : 1;
 }
 
 function installOrExplain(path: string, log: Report): number {

@@ -257,7 +257,7 @@ export const OPTIONS: { readonly [Key in keyof Settings]: Option<Settings[Key]> 
 };
 
 /** What the command line can ask for instead of running COMMAND. */
-export type Action = "print-config" | "install" | "help" | "version";
+export type Action = "print-config" | "check" | "install" | "help" | "version";
 
 /** The options that ask for something else than running COMMAND. */
 export const ACTIONS: readonly {
@@ -269,6 +269,11 @@ export const ACTIONS: readonly {
   readonly help: string;
 }[] = [
   { name: "print-config", help: "print the settings as JSON, each with its origin, and exit 0" },
+  {
+    name: "check",
+    help:
+      "probe every hook's sidecar, print a table, exit 0 if all are ready, else 1; stops nothing",
+  },
   {
     name: "install",
     argument: "PATH",

@@ -31,13 +31,14 @@ export interface HookOptions {
    */
   readonly startupWindowMs?: number;
   /**
-   * One attempt at one request, in milliseconds.
+   * One attempt at one request, in milliseconds; at least 1.
    *
    * @default 5000
    */
   readonly requestTimeoutMs?: number;
   /**
-   * The whole of a hook once its sidecar is there, retries included, in milliseconds.
+   * The whole of a hook once its sidecar is there, retries included, in milliseconds; at
+   * least 1.
    *
    * @default 15000
    */
@@ -179,8 +180,19 @@ function keepTrack(hook: Hook, limits: SidecarLimits, log: Report): Sidecar {
     };
   }
 
-  async function note(looking: Promise<Look>): Promise<Look> {
-    const found = await looking.catch(asAbsent);
+  async function note(
+    looking: (context: HookContext) => Promise<Look>,
+    signal: AbortSignal,
+    commandPid?: number,
+  ): Promise<Look> {
+    const limitMs = limits.requestTimeoutMs;
+    const more = commandPid === undefined ? {} : { commandPid };
+    const found = await within<Look>(
+      limitMs,
+      signal,
+      (given) => looking({ ...context(given, limitMs), ...more }),
+      (answer) => ({ state: "absent", answer }),
+    );
     if (found.state !== "absent" && !seen.has(hook)) {
       seen.add(hook);
       const address = hook.readyAddress ?? hook.address;
@@ -189,16 +201,12 @@ function keepTrack(hook: Hook, limits: SidecarLimits, log: Report): Sidecar {
     return found;
   }
 
-  const look = (signal: AbortSignal) => note(hook.look(context(signal, limits.requestTimeoutMs)));
+  const look = (signal: AbortSignal) => note((context) => hook.look(context), signal);
 
   async function lookOut(signal: AbortSignal, commandPid?: number): Promise<void> {
     const endMs = Math.max(limits.windowEndMs, performance.now() + LEAST_LOOK_OUT_MS);
     for (const pauseMs of pauses()) {
-      const where = {
-        ...context(signal, limits.requestTimeoutMs),
-        ...(commandPid === undefined ? {} : { commandPid }),
-      };
-      await note(hook.warm === undefined ? hook.look(where) : hook.warm(where));
+      await note((context) => hook.warm?.(context) ?? hook.look(context), signal, commandPid);
       if (seen.has(hook) || signal.aborted || performance.now() >= endMs) return;
       await sleep(pauseMs, signal);
     }
@@ -252,27 +260,14 @@ function keepTrack(hook: Hook, limits: SidecarLimits, log: Report): Sidecar {
     throw new Error("unreachable: pauses never end");
   }
 
-  /** One call of the hook, which ends at its deadline whether the hook heeds it or not. */
   async function attemptStop(job: JobSummary, signal: AbortSignal): Promise<Stop> {
-    const deadlineMs = limits.shutdownTimeoutMs;
-    const deadline = new AbortController();
-    const timer = setTimeout(() => deadline.abort(), deadlineMs);
-    const given = AbortSignal.any([signal, deadline.signal]);
-    const late = `not done within ${formatDuration(deadlineMs)}`;
-    try {
-      return await Promise.race([
-        hook.stop(context(given, deadlineMs, job)),
-        aborted(signal).then((): Stop => ({ state: "failed", answer: "given up" })),
-        // A hook that heeds its deadline says itself how far it came, and gets a moment to do so.
-        aborted(deadline.signal).then(() => sleep(LAST_WORDS_MS, signal))
-          .then((): Stop => ({ state: "failed", answer: late })),
-      ]);
-    } catch (error) {
-      if (isRefused(error)) return { state: "absent", answer: "connection refused" };
-      return { state: "failed", answer: error instanceof Error ? error.message : String(error) };
-    } finally {
-      clearTimeout(timer);
-    }
+    const limitMs = limits.shutdownTimeoutMs;
+    return await within<Stop>(
+      limitMs,
+      signal,
+      (given) => hook.stop(context(given, limitMs, job)),
+      (answer, refused) => ({ state: refused ? "absent" : "failed", answer }),
+    );
   }
 
   return { name: hook.name, isSeen: () => seen.has(hook), look, lookOut, stop };
@@ -285,8 +280,35 @@ function isRefused(error: unknown): boolean {
     (error instanceof Error && errorCode(error.cause) === "ECONNREFUSED");
 }
 
-function asAbsent(error: unknown): Look {
-  return { state: "absent", answer: error instanceof Error ? error.message : String(error) };
+/**
+ * Starts something that is told when its time is up, and ends then whether it heeds that or not.
+ *
+ * @param otherwise makes a result where there is none, of what happened instead
+ */
+async function within<Result>(
+  limitMs: number,
+  signal: AbortSignal,
+  start: (signal: AbortSignal) => Promise<Result>,
+  otherwise: (answer: string, refused: boolean) => Result,
+): Promise<Result> {
+  const deadline = new AbortController();
+  const settled = new AbortController();
+  const timer = setTimeout(() => deadline.abort(), limitMs);
+  try {
+    return await Promise.race([
+      start(AbortSignal.any([signal, deadline.signal])),
+      aborted(signal, settled.signal).then(() => otherwise("given up", false)),
+      // Who heeds the deadline says itself how far it came, and gets a moment to do so.
+      aborted(deadline.signal, settled.signal).then(() => sleep(LAST_WORDS_MS, settled.signal))
+        .then(() => otherwise(`not done within ${formatDuration(limitMs)}`, false)),
+    ]);
+  } catch (error) {
+    if (isRefused(error)) return otherwise("connection refused", true);
+    return otherwise(error instanceof Error ? error.message : String(error), false);
+  } finally {
+    clearTimeout(timer);
+    settled.abort();
+  }
 }
 
 function* pauses(): Generator<number, never> {
@@ -295,10 +317,11 @@ function* pauses(): Generator<number, never> {
   }
 }
 
-function aborted(signal: AbortSignal): Promise<void> {
+/** Settles when a signal is aborted; the other one ends the listening. */
+function aborted(signal: AbortSignal, settled: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     if (signal.aborted) resolve();
-    else signal.addEventListener("abort", () => resolve(), { once: true });
+    else signal.addEventListener("abort", () => resolve(), { once: true, signal: settled });
   });
 }
 

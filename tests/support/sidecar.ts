@@ -24,10 +24,13 @@ export interface Sidecar {
 /** What a sidecar does with its nth request other than GET; the last answer is repeated. */
 export type Answer = number | ((request: Request) => Response | Promise<Response>);
 
-/** Starts a sidecar that answers every GET with 200, and what is posted with the given answers. */
+/**
+ * Starts a sidecar that answers every GET with 200, or what `get` says at that moment, and what is
+ * posted with the given answers.
+ */
 export function startSidecar(
   answers: readonly Answer[] = [200],
-  options: { port?: number; hostname?: string } = {},
+  options: { port?: number; hostname?: string; get?: number | (() => number) } = {},
 ): Sidecar {
   const requests: Seen[] = [];
   const hostname = options.hostname ?? "127.0.0.1";
@@ -37,7 +40,10 @@ export function startSidecar(
     async (request) => {
       const { pathname, search } = new URL(request.url);
       requests.push({ method: request.method, path: pathname + search, headers: request.headers });
-      if (request.method === "GET") return new Response("ok");
+      if (request.method === "GET") {
+        const get = options.get ?? 200;
+        return new Response("ok", { status: typeof get === "number" ? get : get() });
+      }
       const answer = answers[Math.min(posted++, answers.length - 1)] ?? 200;
       return typeof answer === "number"
         ? new Response(null, { status: answer })
