@@ -9,11 +9,13 @@ import fs from "node:fs";
 import net from "node:net";
 import os from "node:os";
 import process from "node:process";
+import tls from "node:tls";
 import tty from "node:tty";
 import type {
   CatchableSignal,
   Child,
   ChildWaiter,
+  Connection,
   Exit,
   HttpClient,
   SignalName,
@@ -25,6 +27,7 @@ export type {
   CatchableSignal,
   Child,
   ChildWaiter,
+  Connection,
   Exit,
   HttpClient,
   SignalName,
@@ -171,7 +174,42 @@ export function addUncaughtErrorListener(listener: (error: unknown) => void): ()
 
 /** An HTTP client for one address. */
 export function openHttpClient(address: SocketAddress): HttpClient {
-  return openSocketHttpClient(address);
+  return openSocketHttpClient(address, connect);
+}
+
+/**
+ * Opens a connection.
+ *
+ * @param isSecure whether it is TLS, with a certificate for the address's name
+ */
+export async function connect(address: SocketAddress, isSecure: boolean): Promise<Connection> {
+  const where = "path" in address ? address : { host: address.hostname, port: address.port };
+  const isName = "hostname" in address && net.isIP(address.hostname) === 0;
+  const socket = isSecure
+    ? tls.connect({ ...where, ...(isName ? { servername: address.hostname } : {}) })
+    : net.connect(where);
+  await new Promise<void>((resolve, reject) => {
+    socket.once(isSecure ? "secureConnect" : "connect", resolve);
+    socket.once("error", reject);
+  });
+  // An error that comes when nobody reads any more must not end the process.
+  socket.on("error", () => {});
+  const chunks: AsyncIterator<Uint8Array<ArrayBuffer>> = socket[Symbol.asyncIterator]();
+  return {
+    async read() {
+      const { done, value } = await chunks.next();
+      return done ? undefined : value;
+    },
+    write: (bytes) =>
+      new Promise((resolve, reject) => {
+        socket.write(bytes, (error) => error ? reject(error) : resolve());
+      }),
+    setIdle(isIdle) {
+      if (isIdle) socket.unref();
+      else socket.ref();
+    },
+    close: () => socket.destroy(),
+  };
 }
 
 /**

@@ -35,6 +35,18 @@ export type SocketAddress =
   | { readonly hostname: string; readonly port: number }
   | { readonly path: string };
 
+/** A connection of bytes. */
+export interface Connection {
+  /** The bytes that come next; undefined at the end. */
+  read(): Promise<Uint8Array<ArrayBuffer> | undefined>;
+  /** Sends all these bytes. */
+  write(bytes: Uint8Array<ArrayBuffer>): Promise<void>;
+  /** Whether the process may end although this connection is open. */
+  setIdle(isIdle: boolean): void;
+  /** Ends it at once, in both directions; a further call does nothing. */
+  close(): void;
+}
+
 /** An HTTP client that is bound to one address, whatever the URL says. */
 export interface HttpClient {
   /** Sends one request to that address, never by a proxy. */

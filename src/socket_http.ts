@@ -1,7 +1,7 @@
 /**
- * A small HTTP/1.1 client on a socket, for what `fetch` cannot do: a Unix socket with a request line
- * as every server expects it, a port that the fetch standard forbids, and an address of one's own on
- * Node.
+ * A small HTTP/1.1 client on a socket. It sends a request in half the time that `fetch` needs and in
+ * less memory, and does what `fetch` cannot do: a Unix socket with a request line as every server
+ * expects it, a port that the fetch standard forbids, and an address of one's own on Node.
  *
  * It is not made of `node:http` because Deno 2.7 never settles that module's request when the server
  * hangs up without an answer, and ends the process when it hangs up in the middle of a body.
@@ -9,8 +9,7 @@
  * @module
  */
 
-import type { Socket } from "node:net";
-import type { HttpClient, SocketAddress } from "./platform_types.ts";
+import type { Connection, HttpClient, SocketAddress } from "./platform_types.ts";
 
 /** No server needs a longer status line with headers, nor a longer line before a chunk. */
 const LONGEST_HEAD_BYTES = 64 * 1024;
@@ -34,15 +33,20 @@ export function isClosedToFetch(address: SocketAddress): boolean {
   return "path" in address || PORTS_CLOSED_TO_FETCH.has(address.port);
 }
 
+/** Opens a connection; over TLS if `isSecure`. */
+export type Connect = (address: SocketAddress, isSecure: boolean) => Promise<Connection>;
+
 /**
- * Makes an HTTP client that is bound to one address, whatever the URL says. Each request has a
- * connection of its own: on a machine's own sockets that costs less than it takes to find out that
- * a kept one has gone stale.
+ * Makes an HTTP client that is bound to one address, whatever the URL says. A connection whose
+ * answer was read to its end is kept for the next request; one on which anything comes before that
+ * request was sent, its end most of all, is thrown away at once.
  *
  * @param address where connections go
+ * @param connect opens one
  *
  * @example
  * ```ts
+ * import { connect } from "./platform.ts";
  * import { openSocketHttpClient } from "./socket_http.ts";
  * import { assertEquals } from "@std/assert";
  *
@@ -50,82 +54,129 @@ export function isClosedToFetch(address: SocketAddress): boolean {
  *   { port: 0, hostname: "127.0.0.1", onListen: () => {} },
  *   () => new Response("hello"),
  * );
- * const client = openSocketHttpClient({ hostname: "127.0.0.1", port: server.addr.port });
- * const response = await client.fetch(new Request("http://any.name/greeting"));
+ * const address = { hostname: "127.0.0.1", port: server.addr.port };
+ * const response = await openSocketHttpClient(address, connect)
+ *   .fetch(new Request("http://any.name/greeting"));
  * assertEquals(await response.text(), "hello");
  * ```
  */
-export function openSocketHttpClient(address: SocketAddress): HttpClient {
-  return { fetch: (request) => send(request, address) };
-}
+export function openSocketHttpClient(address: SocketAddress, connect: Connect): HttpClient {
+  let kept: Line | undefined;
 
-async function send(request: Request, address: SocketAddress): Promise<Response> {
-  const { signal } = request;
-  const body = new Uint8Array(await request.arrayBuffer());
-  const socket = await connect(address, new URL(request.url));
-  const giveUp = () => socket.destroy(new Error("given up"));
-  // An error that comes when nobody reads any more must not end the process.
-  socket.on("error", () => {});
-  socket.once("close", () => signal.removeEventListener("abort", giveUp));
-  signal.addEventListener("abort", giveUp);
-  try {
-    signal.throwIfAborted();
-    // The connection stays open for writing: some servers give up on a client that half-closes.
-    socket.write(requestHead(request, body.byteLength));
-    if (body.byteLength > 0) socket.write(body);
-    return await readResponse(readerOf(socket), request.method, () => socket.destroy());
-  } catch (error) {
-    socket.destroy();
-    throw signal.aborted ? signal.reason : error;
+  async function openLine(isSecure: boolean, signal: AbortSignal): Promise<Line> {
+    const opening = connect(address, isSecure);
+    let giveUp = () => {};
+    const givenUp = new Promise<never>((_, reject) => {
+      giveUp = () => reject(signal.reason);
+    });
+    signal.addEventListener("abort", giveUp);
+    try {
+      return lineOn(await Promise.race([opening, givenUp]));
+    } catch (error) {
+      opening.then((connection) => connection.close(), () => {});
+      throw error;
+    } finally {
+      signal.removeEventListener("abort", giveUp);
+    }
   }
+
+  function keep(line: Line): void {
+    if (kept !== undefined) return line.close();
+    kept = line;
+    line.watch(() => {
+      if (kept === line) kept = undefined;
+    });
+  }
+
+  return {
+    async fetch(request) {
+      const { signal } = request;
+      signal.throwIfAborted();
+      const body = request.body === null ? undefined : new Uint8Array(await request.arrayBuffer());
+      const line = kept ?? await openLine(request.url.startsWith("https:"), signal);
+      if (kept === line) kept = undefined;
+      line.unwatch();
+      const giveUp = () => line.close();
+      const finish = (canBeKept: boolean) => {
+        signal.removeEventListener("abort", giveUp);
+        if (canBeKept && !signal.aborted) keep(line);
+        else line.close();
+      };
+      signal.addEventListener("abort", giveUp);
+      try {
+        signal.throwIfAborted();
+        // The connection stays open for writing: some servers give up on a client that half-closes.
+        await line.write(requestBytes(request, body));
+        return await readResponse(line, request.method, signal, finish);
+      } catch (error) {
+        finish(false);
+        throw signal.aborted ? signal.reason : error;
+      }
+    },
+  };
 }
 
-/** Opens a socket; what is loaded for that is loaded when it is needed, which in most jobs is never. */
-async function connect(address: SocketAddress, url: URL): Promise<Socket> {
-  const where = "path" in address
-    ? { path: address.path }
-    : { host: address.hostname, port: address.port };
-  if (url.protocol !== "https:") return (await import("node:net")).connect(where);
-  const { connect } = await import("node:tls");
-  // A certificate is for the URL's name, wherever the connection goes; an IP address is no name.
-  const isName = !/^[\d.]+$|^\[/.test(url.hostname);
-  return connect({ ...where, ...(isName ? { servername: url.hostname } : {}) });
-}
-
-function requestHead(request: Request, bodyLength: number): string {
+function requestBytes(
+  request: Request,
+  body: Uint8Array<ArrayBuffer> = new Uint8Array(),
+): Uint8Array<ArrayBuffer> {
   const url = new URL(request.url);
   const headers = new Headers(request.headers);
   headers.set("host", url.host);
-  headers.set("connection", "close");
   if (!headers.has("accept")) headers.set("accept", "*/*");
-  if (bodyLength > 0 || !["GET", "HEAD"].includes(request.method)) {
-    headers.set("content-length", String(bodyLength));
+  if (body.byteLength > 0 || !["GET", "HEAD"].includes(request.method)) {
+    headers.set("content-length", String(body.byteLength));
   }
   const lines = [...headers].map(([name, value]) => `${name}: ${value}\r\n`);
-  return `${request.method} ${url.pathname}${url.search} HTTP/1.1\r\n${lines.join("")}\r\n`;
+  const start = `${request.method} ${url.pathname}${url.search} HTTP/1.1\r\n`;
+  // A header's value has one byte a character (the class lets no other in), so this has too.
+  const head = Uint8Array.from(
+    `${start}${lines.join("")}\r\n`,
+    (character) => character.charCodeAt(0),
+  );
+  return concatenate(head, body);
 }
 
-/** Takes bytes from a socket. */
-interface Reader {
+function concatenate(
+  first: Uint8Array<ArrayBuffer>,
+  second: Uint8Array<ArrayBuffer>,
+): Uint8Array<ArrayBuffer> {
+  if (first.length === 0) return second;
+  if (second.length === 0) return first;
+  const joined = new Uint8Array(first.length + second.length);
+  joined.set(first);
+  joined.set(second, first.length);
+  return joined;
+}
+
+/** A connection, read in the pieces that HTTP has. */
+interface Line {
+  /** Sends bytes. */
+  readonly write: (bytes: Uint8Array<ArrayBuffer>) => Promise<void>;
   /** All that comes up to an end mark, which is left out. */
   readonly upTo: (mark: "\n" | "\n\n") => Promise<string>;
   /** What is there, or comes next, but not more than `most`; undefined at the end. */
   readonly some: (most: number) => Promise<Uint8Array<ArrayBuffer> | undefined>;
+  /** Nothing is due to come: closes as soon as something does, and tells so. */
+  readonly watch: (closed: () => void) => void;
+  /** Something is due to come again. */
+  readonly unwatch: () => void;
+  /** Ends the connection. */
+  readonly close: () => void;
 }
 
-function readerOf(socket: Socket): Reader {
-  const chunks: AsyncIterator<Uint8Array> = socket[Symbol.asyncIterator]();
+function lineOn(connection: Connection): Line {
   // One character for each byte, so that an index in the text is one in the bytes too.
   const latin1 = new TextDecoder("latin1");
   let rest = new Uint8Array();
+  let coming: Promise<Uint8Array<ArrayBuffer> | undefined> | undefined;
+  let onStray: (() => void) | undefined;
 
   async function more(): Promise<boolean> {
-    const { done, value } = await chunks.next();
-    if (done) return false;
-    const joined = new Uint8Array(rest.length + value.length);
-    joined.set(rest);
-    joined.set(value, rest.length);
-    rest = joined;
+    const bytes = await (coming ?? connection.read());
+    coming = undefined;
+    if (bytes === undefined) return false;
+    rest = concatenate(rest, bytes);
     return true;
   }
 
@@ -134,7 +185,7 @@ function readerOf(socket: Socket): Reader {
       const text = latin1.decode(rest);
       const end = mark === "\n" ? /\r?\n/.exec(text) : /\r?\n\r?\n/.exec(text);
       if (end !== null) {
-        rest = rest.slice(end.index + end[0].length);
+        rest = rest.subarray(end.index + end[0].length);
         return text.slice(0, end.index);
       }
       if (rest.length > LONGEST_HEAD_BYTES) throw new Error("the answer's head has no end");
@@ -146,62 +197,106 @@ function readerOf(socket: Socket): Reader {
 
   async function some(most: number): Promise<Uint8Array<ArrayBuffer> | undefined> {
     while (rest.length === 0) if (!await more()) return undefined;
-    const taken = rest.slice(0, most);
-    rest = rest.slice(taken.length);
+    const taken = rest.subarray(0, most);
+    rest = rest.subarray(taken.length);
     return taken;
   }
 
-  return { upTo, some };
+  function watch(closed: () => void): void {
+    const stray = () => {
+      connection.close();
+      closed();
+    };
+    if (rest.length > 0) return stray();
+    connection.setIdle(true);
+    onStray = stray;
+    // The same read takes the next answer: there is never more than one.
+    coming = connection.read();
+    coming.then(() => onStray?.(), () => onStray?.());
+  }
+
+  function unwatch(): void {
+    onStray = undefined;
+    connection.setIdle(false);
+  }
+
+  return {
+    write: (bytes) => connection.write(bytes),
+    upTo,
+    some,
+    watch,
+    unwatch,
+    close: () => connection.close(),
+  };
 }
 
 async function readResponse(
-  reader: Reader,
+  line: Line,
   method: string,
-  close: () => void,
+  signal: AbortSignal,
+  finish: (canBeKept: boolean) => void,
 ): Promise<Response> {
-  const { status, statusText, headers } = await readHead(reader);
+  const { version, status, statusText, headers } = await readHead(line);
   // 100 and its kin announce the answer proper.
-  if (status < 200 && status !== 101) return await readResponse(reader, method, close);
+  if (status < 200 && status !== 101) return await readResponse(line, method, signal, finish);
   const isBodiless = method === "HEAD" || status < 200 || [204, 205, 304].includes(status);
-  if (isBodiless) close();
-  const body = isBodiless ? null : toStream(bodyOf(reader, headers), close);
+  const framing = isBodiless ? 0 : framingOf(headers);
+  const canBeKept = version === "1.1" && status >= 200 && framing !== "to the end" &&
+    !/\bclose\b/i.test(headers.get("connection") ?? "");
+  if (framing === 0) finish(canBeKept);
+  const body = framing === 0
+    ? null
+    : toStream(bodyOf(line, framing), signal, (isWhole) => finish(isWhole && canBeKept));
   if (status >= 200 && status <= 599) return new Response(body, { status, statusText, headers });
   // The class refuses other numbers. A server does not.
   const response = new Response(body, { status: 599, statusText, headers });
   return Object.defineProperty(response, "status", { value: status });
 }
 
-async function readHead(reader: Reader) {
-  const [statusLine = "", ...lines] = (await reader.upTo("\n\n")).split(/\r?\n/);
-  const [, code, statusText = ""] = /^HTTP\/1\.\d (\d{3})(?: (.*))?$/.exec(statusLine) ?? [];
+async function readHead(line: Line) {
+  const [statusLine = "", ...lines] = (await line.upTo("\n\n")).split(/\r?\n/);
+  const [, version, code, statusText = ""] = /^HTTP\/(1\.\d) (\d{3})(?: (.*))?$/.exec(statusLine) ??
+    [];
   if (code === undefined) throw new Error("the answer is not HTTP");
   const headers = new Headers();
   for (const line of lines) {
     const [, name = "", value = ""] = /^([\w!#$%&'*+.^`|~-]+):\s*(.*?)\s*$/.exec(line) ?? [];
     if (name !== "" && !value.includes("\0")) headers.append(name, value);
   }
-  return { status: Number(code), statusText, headers };
+  return { version, status: Number(code), statusText, headers };
 }
 
-/** The body's bytes, however the server marks its end. */
-async function* bodyOf(reader: Reader, headers: Headers): AsyncGenerator<Uint8Array<ArrayBuffer>> {
-  if (/\bchunked\s*$/i.test(headers.get("transfer-encoding") ?? "")) {
-    for (;;) {
-      const [, size] = /^\s*([\da-f]{1,12})\s*(?:;.*)?$/i.exec(await reader.upTo("\n")) ?? [];
-      if (size === undefined) throw new Error("the answer's body is not HTTP");
-      if (Number.parseInt(size, 16) === 0) return;
-      yield* exactly(reader, Number.parseInt(size, 16));
-      await reader.upTo("\n");
-    }
-  }
+/** How a server marks a body's end: its length, by chunks, or by closing. */
+function framingOf(headers: Headers): number | "chunked" | "to the end" {
+  if (/\bchunked\s*$/i.test(headers.get("transfer-encoding") ?? "")) return "chunked";
   const length = headers.get("content-length");
-  if (length !== null && /^\d+$/.test(length)) return yield* exactly(reader, Number(length));
-  for (let bytes; (bytes = await reader.some(Infinity)) !== undefined;) yield bytes;
+  return length !== null && /^\d+$/.test(length) ? Number(length) : "to the end";
 }
 
-async function* exactly(reader: Reader, length: number): AsyncGenerator<Uint8Array<ArrayBuffer>> {
+async function* bodyOf(
+  line: Line,
+  framing: ReturnType<typeof framingOf>,
+): AsyncGenerator<Uint8Array<ArrayBuffer>> {
+  if (framing === "to the end") {
+    for (let bytes; (bytes = await line.some(Infinity)) !== undefined;) yield bytes;
+  } else if (framing !== "chunked") {
+    yield* exactly(line, framing);
+  } else {
+    for (;;) {
+      const [, size] = /^\s*([\da-f]{1,12})\s*(?:;.*)?$/i.exec(await line.upTo("\n")) ?? [];
+      if (size === undefined) throw new Error("the answer's body is not HTTP");
+      if (Number.parseInt(size, 16) === 0) break;
+      yield* exactly(line, Number.parseInt(size, 16));
+      await line.upTo("\n");
+    }
+    // Further headers may stand here, up to an empty line.
+    while (await line.upTo("\n") !== "");
+  }
+}
+
+async function* exactly(line: Line, length: number): AsyncGenerator<Uint8Array<ArrayBuffer>> {
   for (let missing = length; missing > 0;) {
-    const bytes = await reader.some(missing);
+    const bytes = await line.some(missing);
     if (bytes === undefined) throw new Error("closed within the answer");
     missing -= bytes.length;
     yield bytes;
@@ -211,15 +306,21 @@ async function* exactly(reader: Reader, length: number): AsyncGenerator<Uint8Arr
 /** Bytes as a stream; to cancel it closes the connection, however much is still to come. */
 function toStream(
   chunks: AsyncGenerator<Uint8Array<ArrayBuffer>>,
-  close: () => void,
+  signal: AbortSignal,
+  finish: (isWhole: boolean) => void,
 ): ReadableStream<Uint8Array<ArrayBuffer>> {
   return new ReadableStream({
     async pull(controller) {
-      const { done, value } = await chunks.next();
-      if (!done) return controller.enqueue(value);
-      controller.close();
-      close();
+      try {
+        const { done, value } = await chunks.next();
+        if (!done) return controller.enqueue(value);
+        controller.close();
+        finish(true);
+      } catch (error) {
+        finish(false);
+        throw signal.aborted ? signal.reason : error;
+      }
     },
-    cancel: close,
-  });
+    cancel: () => finish(false),
+  }, { highWaterMark: 0 });
 }

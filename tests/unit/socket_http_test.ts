@@ -1,6 +1,6 @@
 /** The client for what `fetch` cannot do, against a socket that answers what the test says. */
 
-import { openHttpClient } from "../../src/platform.ts";
+import { connect, openHttpClient } from "../../src/platform.ts";
 import { openSocketHttpClient } from "../../src/socket_http.ts";
 import { assert, assertEquals, assertRejects } from "../support/assert.ts";
 
@@ -94,7 +94,7 @@ const GOOD: readonly (readonly [
 for (const [title, pieces, status, body] of GOOD) {
   Deno.test(`the socket client takes ${title}`, async () => {
     using server = startAnswering(pieces, { close: true });
-    const client = openSocketHttpClient({ path: server.path });
+    const client = openSocketHttpClient({ path: server.path }, connect);
     const response = await client.fetch(new Request("http://localhost/quit?x", { method: "POST" }));
     assertEquals([response.status, response.ok], [status, status >= 200 && status <= 299]);
     assertEquals(await response.text(), body);
@@ -114,7 +114,7 @@ const BAD: readonly (readonly [title: string, pieces: readonly string[], message
 for (const [title, pieces, message] of BAD) {
   Deno.test(`the socket client refuses ${title}`, async () => {
     using server = startAnswering(pieces, { close: true });
-    const client = openSocketHttpClient({ path: server.path });
+    const client = openSocketHttpClient({ path: server.path }, connect);
     await assertRejects(() => client.fetch(new Request("http://localhost/")), Error, message);
   });
 }
@@ -127,7 +127,7 @@ Deno.test("the socket client says so when a body ends too early, or is no body",
   ] as const;
   for (const [piece, message] of rows) {
     using server = startAnswering([piece], { close: true });
-    const response = await openSocketHttpClient({ path: server.path })
+    const response = await openSocketHttpClient({ path: server.path }, connect)
       .fetch(new Request("http://localhost/"));
     await assertRejects(() => response.text(), Error, message);
   }
@@ -136,7 +136,7 @@ Deno.test("the socket client says so when a body ends too early, or is no body",
 Deno.test("the socket client hangs up when it is told to give up, and when a body is canceled", async () => {
   using silent = startAnswering([], { close: false });
   const givenUp = new AbortController();
-  const asking = openSocketHttpClient({ path: silent.path })
+  const asking = openSocketHttpClient({ path: silent.path }, connect)
     .fetch(new Request("http://localhost/", { signal: givenUp.signal }));
   await silent.asked;
   givenUp.abort(new Error("enough"));
@@ -144,7 +144,7 @@ Deno.test("the socket client hangs up when it is told to give up, and when a bod
   await silent.hungUp;
 
   using endless = startAnswering(["HTTP/1.1 200 OK\r\n\r\nand so on"], { close: false });
-  const response = await openSocketHttpClient({ path: endless.path })
+  const response = await openSocketHttpClient({ path: endless.path }, connect)
     .fetch(new Request("http://localhost/"));
   await response.body?.cancel();
   await endless.hungUp;
@@ -155,7 +155,7 @@ Deno.test("the socket client sends a body", async () => {
     { port: 0, hostname: "127.0.0.1", onListen: () => {} },
     async (request) => new Response(`${request.method} ${await request.text()}`),
   );
-  const client = openSocketHttpClient({ hostname: "127.0.0.1", port: server.addr.port });
+  const client = openSocketHttpClient({ hostname: "127.0.0.1", port: server.addr.port }, connect);
   const request = new Request("http://localhost/", { method: "PUT", body: "grüße" });
   assertEquals(await (await client.fetch(request)).text(), "PUT grüße");
 });
@@ -180,4 +180,83 @@ Deno.test("a port that fetch refuses can be reached", async () => {
     return;
   }
   throw new Error("all these ports are taken");
+});
+
+/** Answers each request with the next piece, and closes the connection after those that say so. */
+function startTalking(answers: readonly (readonly [piece: string, close: boolean])[]) {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const connections: Deno.TcpConn[] = [];
+  let answered = 0;
+  const { promise: closed, resolve } = Promise.withResolvers<void>();
+  (async () => {
+    for await (const connection of listener) {
+      connections.push(connection);
+      (async () => {
+        const buffer = new Uint8Array(4096);
+        while (await connection.read(buffer) !== null) {
+          const [piece, close] = answers[answered++] ?? ["", true];
+          await connection.write(new TextEncoder().encode(piece));
+          if (close) break;
+        }
+        connection.close();
+        resolve();
+      })().catch(() => {});
+    }
+  })();
+  const { port } = listener.addr;
+  return {
+    address: { hostname: "127.0.0.1", port },
+    url: `http://127.0.0.1:${port}/`,
+    connections: () => connections.length,
+    closed,
+    [Symbol.dispose]: () => listener.close(),
+  };
+}
+
+const OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+const CHUNKED = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nA: b\r\n\r\n";
+
+Deno.test("the socket client keeps a connection whose answer was read to its end", async () => {
+  using server = startTalking([[OK, false], [CHUNKED, false], [OK, true]]);
+  const client = openSocketHttpClient(server.address, connect);
+  for (let count = 0; count < 3; count++) {
+    assertEquals(await (await client.fetch(new Request(server.url))).text(), "ok");
+  }
+  assertEquals(server.connections(), 1);
+});
+
+const NOT_KEPT: readonly (readonly [title: string, piece: string])[] = [
+  ["the server closes", OK],
+  ["the server says that it closes", OK.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n")],
+  ["the server speaks HTTP/1.0", OK.replace("1.1", "1.0")],
+  ["more comes than was due", `${OK}and more`],
+];
+
+for (const [title, piece] of NOT_KEPT) {
+  Deno.test(`the socket client makes a new connection where ${title}`, async () => {
+    using server = startTalking([[piece, title === "the server closes"], [OK, true]]);
+    const client = openSocketHttpClient(server.address, connect);
+    assertEquals(await (await client.fetch(new Request(server.url))).text(), "ok");
+    await server.closed;
+    // The end of the connection is known as soon as the loop has run once.
+    await new Promise((resolve) => setTimeout(resolve));
+    assertEquals(await (await client.fetch(new Request(server.url))).text(), "ok");
+    assertEquals(server.connections(), 2);
+  });
+}
+
+Deno.test("the socket client gives up on a connection that nobody accepts", async () => {
+  const givenUp = new AbortController();
+  const { promise: opened, resolve: open } = Promise.withResolvers<void>();
+  const { promise: closed, resolve: close } = Promise.withResolvers<void>();
+  const client = openSocketHttpClient({ hostname: "127.0.0.1", port: 1 }, async () => {
+    await opened;
+    const never = () => new Promise<never>(() => {});
+    return { read: never, write: never, setIdle: () => {}, close };
+  });
+  const asking = client.fetch(new Request("http://127.0.0.1:1/", { signal: givenUp.signal }));
+  givenUp.abort(new Error("enough"));
+  await assertRejects(() => asking, Error, "enough");
+  open();
+  await closed;
 });
