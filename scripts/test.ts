@@ -46,6 +46,7 @@ const { code, lastLines } = await deno(
   "tests/unit",
   "tests/integration",
   "tests/e2e",
+  "tests/fuzz",
 );
 const count = (what: string) => new RegExp(`(\\d+) ${what}`).exec(lastLines)?.[1] ?? "0";
 console.log(`${count("passed")} passed, ${count("failed")} failed, ${count("ignored")} skipped`);
