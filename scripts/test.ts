@@ -11,16 +11,25 @@
 
 const ROOT = new URL("../", import.meta.url).pathname;
 
+/** The tests take a minute or two. One that hangs must not hold up whoever waits for the result. */
+const LONGEST_RUN_MINUTES = 15;
+
 /** Runs Deno, shows what it prints, and returns its exit code and its closing line. */
 async function deno(...args: string[]): Promise<{ code: number; lastLines: string }> {
   const command = new Deno.Command(Deno.execPath(), { args, cwd: ROOT, stdout: "piped" });
   const child = command.spawn();
+  const timer = setTimeout(() => {
+    console.error(`ended: not done within ${LONGEST_RUN_MINUTES} minutes; a test hangs`);
+    child.kill("SIGKILL");
+  }, LONGEST_RUN_MINUTES * 60_000);
   let lastLines = "";
   for await (const chunk of child.stdout) {
     await Deno.stdout.write(chunk);
     lastLines = (lastLines + new TextDecoder().decode(chunk)).slice(-500);
   }
-  return { code: (await child.status).code, lastLines };
+  const { code } = await child.status;
+  clearTimeout(timer);
+  return { code, lastLines };
 }
 
 const filter = Deno.args.flatMap((text) => ["--filter", text]);
