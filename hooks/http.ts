@@ -442,12 +442,16 @@ function isUntrusted(error: Error): boolean {
 /** What to do where the two sides do not speak the same protocol. */
 function protocolHint(url: URL, answer: string): string | undefined {
   if (!answer.startsWith("connection broke")) return undefined;
+  if (/\balert\b.*certificate/i.test(answer)) {
+    return "It wants a certificate of its clients, and the wrapper has none";
+  }
   if (/certificate/i.test(answer)) {
     return "Its certificate is not trusted here; inside a pod, http:// needs none";
   }
   if (url.protocol === "https:" && /corrupt|wrong version|packet length/i.test(answer)) {
     return "It does not speak TLS: name it with http://";
   }
+  if (answer.includes("the answer is TLS")) return "It speaks TLS: name it with https://";
   return undefined;
 }
 

@@ -337,6 +337,8 @@ export async function acceptsConnections(address: SocketAddress): Promise<boolea
   } catch (error) {
     const code = errorCode(error);
     if (code === "ECONNREFUSED" || code === "ENOENT") return false;
+    // Who hangs up at once listens all the same, and so does who has a full queue.
+    if (code === "ECONNRESET" || code === "EAGAIN") return true;
     throw error;
   }
 }

@@ -354,7 +354,7 @@ async function waitForSidecars(
   if (error === undefined) return undefined;
   const fail = (options.onWaitTimeout ?? "fail") === "fail";
   const consequence = fail ? "command not started (exit code 125)" : "command started anyway";
-  const hooks = error.late.map(({ hook }) => hook).join(", ");
+  const hooks = error.late.map(({ hook, answer }) => `${hook} (${answer})`).join(", ");
   log("wait-timeout", { limitMs: waitMs, hooks, consequence });
   return fail ? { ...notStarted(WRAPPER_FAILED), error } : undefined;
 }

@@ -153,6 +153,8 @@ function concatenate(
 interface Line {
   /** Sends bytes. */
   readonly write: (bytes: Uint8Array<ArrayBuffer>) => Promise<void>;
+  /** What comes first, so many bytes of it or all that there are; it is not taken. */
+  readonly ahead: (length: number) => Promise<string>;
   /** All that comes up to an end mark, which is left out. */
   readonly upTo: (mark: "\n" | "\n\n") => Promise<string>;
   /** What is there, or comes next, but not more than `most`; undefined at the end. */
@@ -178,6 +180,11 @@ function lineOn(connection: Connection): Line {
     if (bytes === undefined) return false;
     rest = concatenate(rest, bytes);
     return true;
+  }
+
+  async function ahead(length: number): Promise<string> {
+    while (rest.length < length && await more());
+    return latin1.decode(rest.subarray(0, length));
   }
 
   async function upTo(mark: "\n" | "\n\n"): Promise<string> {
@@ -222,6 +229,7 @@ function lineOn(connection: Connection): Line {
 
   return {
     write: (bytes) => connection.write(bytes),
+    ahead,
     upTo,
     some,
     watch,
@@ -254,6 +262,11 @@ async function readResponse(
 }
 
 async function readHead(line: Line) {
+  // Who speaks something else may never send the end of a head.
+  const start = await line.ahead("HTTP/".length);
+  // An alert of TLS: it has taken the request for a greeting.
+  if (start.startsWith("\x15")) throw new Error("the answer is TLS, not HTTP");
+  if (!"HTTP/".startsWith(start)) throw new Error("the answer is not HTTP");
   const [statusLine = "", ...lines] = (await line.upTo("\n\n")).split(/\r?\n/);
   const [, version, code, statusText = ""] = /^HTTP\/(1\.\d) (\d{3})(?: (.*))?$/.exec(statusLine) ??
     [];
@@ -261,9 +274,14 @@ async function readHead(line: Line) {
   const headers = new Headers();
   for (const line of lines) {
     const [, name = "", value = ""] = /^([\w!#$%&'*+.^`|~-]+):\s*(.*?)\s*$/.exec(line) ?? [];
-    if (name !== "" && !value.includes("\0")) headers.append(name, value);
+    if (name !== "") headers.append(name, oneByteEach(value));
   }
-  return { version, status: Number(code), statusText, headers };
+  return { version, status: Number(code), statusText: oneByteEach(statusText), headers };
+}
+
+/** The classes take no other characters, while some servers speak their own language in UTF-8. */
+function oneByteEach(text: string): string {
+  return text.replaceAll(/[^\t\x20-\x7e\xa0-\xff]/g, "?");
 }
 
 /** How a server marks a body's end: its length, by chunks, or by closing. */

@@ -90,6 +90,19 @@ export const OPENBAO_PROGRAM: Need<string> = {
   find: () => findProgram("bao", "OPENBAO_BIN"),
 };
 
+/** IPv6 on the loopback. */
+export const IPV6_LOOPBACK: Need<true> = {
+  what: "IPv6 on the loopback (sysctl net.ipv6.conf.lo.disable_ipv6=0)",
+  find: () => {
+    try {
+      Deno.listen({ hostname: "::1", port: 0 }).close();
+      return true;
+    } catch {
+      return undefined;
+    }
+  },
+};
+
 /** The words that run a command with a loopback of its own, where every port is free. */
 export const OWN_LOOPBACK: Need<readonly string[]> = {
   what: "network namespaces (unshare of util-linux, ip of iproute2, and the right to use them)",

@@ -104,9 +104,22 @@ for (const [title, pieces, status, body] of GOOD) {
   });
 }
 
+Deno.test("the socket client takes what no class of the platform does", async () => {
+  const head = new TextEncoder().encode("HTTP/1.1 200 \u597d\x1b\r\nserver: \u20ac\x07\r\n\r\n");
+  const piece = Array.from(head, (byte) => String.fromCharCode(byte)).join("");
+  using server = startAnswering([piece], { close: true });
+  const client = openSocketHttpClient({ path: server.path }, connect);
+  const response = await client.fetch(new Request("http://localhost/"));
+  assertEquals([response.status, response.statusText], [200, "\xe5\xa5\xbd?"]);
+  assertEquals(response.headers.get("server"), "\xe2?\xac?");
+});
+
 const BAD: readonly (readonly [title: string, pieces: readonly string[], message: string])[] = [
   ["nothing", [], "closed without an answer"],
   ["half a head", ["HTTP/1.1 200 OK\r\nA: b\r\n"], "closed within the answer"],
+  ["another protocol at its first words", ["SSH-2.0-"], "not HTTP"],
+  ["an alert of TLS", ["\x15\x03\x01\x00\x02\x02\x46"], "the answer is TLS"],
+  ["the half of a word", ["HTT"], "closed within the answer"],
   ["another protocol", ["220 mail.example ESMTP\r\n\r\n"], "not HTTP"],
   ["a head without an end", ["HTTP/1.1 200 OK\r\n", "A: b\r\n".repeat(20_000)], "no end"],
 ];
