@@ -166,8 +166,6 @@ interface Line {
 }
 
 function lineOn(connection: Connection): Line {
-  // One character for each byte, so that an index in the text is one in the bytes too.
-  const latin1 = new TextDecoder("latin1");
   let rest = new Uint8Array();
   let coming: Promise<Uint8Array<ArrayBuffer> | undefined> | undefined;
   let onStray: (() => void) | undefined;
@@ -182,7 +180,7 @@ function lineOn(connection: Connection): Line {
 
   async function upTo(mark: "\n" | "\n\n"): Promise<string> {
     for (;;) {
-      const text = latin1.decode(rest);
+      const text = oneCharacterAByte(rest);
       const end = mark === "\n" ? /\r?\n/.exec(text) : /\r?\n\r?\n/.exec(text);
       if (end !== null) {
         rest = rest.subarray(end.index + end[0].length);
@@ -230,6 +228,16 @@ function lineOn(connection: Connection): Line {
   };
 }
 
+/**
+ * Bytes as text in which an index is one in the bytes too, and which `Headers` takes. A decoder for
+ * "latin1" makes other characters of 0x80 to 0x9F, as the encoding standard has it.
+ */
+function oneCharacterAByte(bytes: Uint8Array): string {
+  let text = "";
+  for (const byte of bytes) text += String.fromCharCode(byte);
+  return text;
+}
+
 async function readResponse(
   line: Line,
   method: string,
@@ -261,9 +269,11 @@ async function readHead(line: Line) {
   const headers = new Headers();
   for (const line of lines) {
     const [, name = "", value = ""] = /^([\w!#$%&'*+.^`|~-]+):\s*(.*?)\s*$/.exec(line) ?? [];
-    if (name !== "" && !value.includes("\0")) headers.append(name, value);
+    if (name !== "" && !/[\0\r]/.test(value)) headers.append(name, value);
   }
-  return { version, status: Number(code), statusText, headers };
+  // The class `Response` refuses a reason with control characters in it. A server may write any.
+  const reason = statusText.replaceAll(/[^\t\x20-\x7e\x80-\xff]/g, " ");
+  return { version, status: Number(code), statusText: reason, headers };
 }
 
 /** How a server marks a body's end: its length, by chunks, or by closing. */
