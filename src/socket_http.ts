@@ -168,8 +168,6 @@ interface Line {
 }
 
 function lineOn(connection: Connection): Line {
-  // One character for each byte, so that an index in the text is one in the bytes too.
-  const latin1 = new TextDecoder("latin1");
   let rest = new Uint8Array();
   let coming: Promise<Uint8Array<ArrayBuffer> | undefined> | undefined;
   let onStray: (() => void) | undefined;
@@ -184,12 +182,12 @@ function lineOn(connection: Connection): Line {
 
   async function ahead(length: number): Promise<string> {
     while (rest.length < length && await more());
-    return latin1.decode(rest.subarray(0, length));
+    return oneCharacterAByte(rest.subarray(0, length));
   }
 
   async function upTo(mark: "\n" | "\n\n"): Promise<string> {
     for (;;) {
-      const text = latin1.decode(rest);
+      const text = oneCharacterAByte(rest);
       const end = mark === "\n" ? /\r?\n/.exec(text) : /\r?\n\r?\n/.exec(text);
       if (end !== null) {
         rest = rest.subarray(end.index + end[0].length);
@@ -238,6 +236,16 @@ function lineOn(connection: Connection): Line {
   };
 }
 
+/**
+ * Bytes as text in which an index is one in the bytes too, and which `Headers` takes. A decoder for
+ * "latin1" makes other characters of 0x80 to 0x9F, as the encoding standard has it.
+ */
+function oneCharacterAByte(bytes: Uint8Array): string {
+  let text = "";
+  for (const byte of bytes) text += String.fromCharCode(byte);
+  return text;
+}
+
 async function readResponse(
   line: Line,
   method: string,
@@ -274,14 +282,14 @@ async function readHead(line: Line) {
   const headers = new Headers();
   for (const line of lines) {
     const [, name = "", value = ""] = /^([\w!#$%&'*+.^`|~-]+):\s*(.*?)\s*$/.exec(line) ?? [];
-    if (name !== "") headers.append(name, oneByteEach(value));
+    if (name !== "") headers.append(name, printable(value));
   }
-  return { version, status: Number(code), statusText: oneByteEach(statusText), headers };
+  return { version, status: Number(code), statusText: printable(statusText), headers };
 }
 
-/** The classes take no other characters, while some servers speak their own language in UTF-8. */
-function oneByteEach(text: string): string {
-  return text.replaceAll(/[^\t\x20-\x7e\xa0-\xff]/g, "?");
+/** The classes refuse control characters, while a server may write any. */
+function printable(text: string): string {
+  return text.replaceAll(/[^\t\x20-\x7e\x80-\xff]/g, "?");
 }
 
 /** How a server marks a body's end: its length, by chunks, or by closing. */

@@ -139,7 +139,8 @@ const headerLine = fc.oneof(
     "upgrade: h2c",
     'alt-svc: h3=":443"',
   ),
-  fc.nat({ max: 60_000 }).map((length) => `x-long: ${"y".repeat(length)}`),
+  // Three of these are just short of the longest head that is read.
+  fc.nat({ max: 19_000 }).map((length) => `x-long: ${"y".repeat(length)}`),
   fc.nat({ max: 60 }).map((count) => "x-many: 1\r\n".repeat(count) + "x-last: 1"),
 );
 
@@ -155,6 +156,9 @@ const framed = fc.oneof(
   fc.constant("content-length: 2\r\n\r\nabcdefgh"),
   fc.constant("transfer-encoding: chunked\r\n\r\nFFFFFFF\r\nab"),
   fc.constant("transfer-encoding: chunked\r\n\r\nzz\r\nab"),
+  fc.constant("content-length: -1\r\n\r\n"),
+  fc.constant("content-length: 1\r\ncontent-length: 2\r\n\r\nab"),
+  fc.constant("no colon\r\n\r\n"),
   fc.constant("\r\nno length at all"),
 );
 
@@ -168,15 +172,12 @@ const places = fc.array(fc.nat({ max: 5000 }), { maxLength: 3 });
 
 /** An answer in HTTP, with a status of the list. */
 function http(kind: Answer["kind"], statuses: readonly number[]): fc.Arbitrary<Answer> {
-  // What has failed for good has to be right HTTP: else it is no answer, and tried again.
-  const strict = kind === "final";
   return fc.record({
     before: fc.constantFrom("", "", "", "HTTP/1.1 103 Early Hints\r\nlink: <x>\r\n\r\n"),
-    version: strict ? fc.constant("HTTP/1.1") : fc.constantFrom("HTTP/1.1", "HTTP/1.1", "HTTP/1.0"),
+    version: fc.constantFrom("HTTP/1.1", "HTTP/1.1", "HTTP/1.0"),
     status: fc.constantFrom(...statuses),
-    reason: reason.map((text) => strict ? text.replaceAll("\x1b", "") : text),
-    // A hundred headers are too many for the runtime.
-    headers: fc.array(headerLine, { maxLength: strict ? 1 : 3 }),
+    reason,
+    headers: fc.array(headerLine, { maxLength: 3 }),
     body: framed,
     places,
     pauseMs: fc.constantFrom(0, 0, 1, 20),
@@ -198,9 +199,6 @@ const broken: fc.Arbitrary<Answer> = fc.record({
     "HTTP/1.1 2",
     "HTTP/1.1 abc OK\r\n\r\n",
     "HTTP/3 200 OK\r\n\r\n",
-    "HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n",
-    "HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n",
-    "HTTP/1.1 200 OK\r\nno colon\r\n\r\n",
     "HTTP/1.1 200 OK\r\nx: " + "y".repeat(600_000),
     "SSH-2.0-OpenSSH_9.2\r\n",
     "\x16\x03\x01\x02\x00\x01\x00",
