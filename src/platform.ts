@@ -243,13 +243,13 @@ export function openHttpClient(address: SocketAddress): HttpClient {
   // Deno's own way to a Unix socket treats it as a proxy: `POST http://localhost/quit HTTP/1.1`, which
   // many servers take for a path.
   if ("path" in address || isClosedToFetch(address)) return onSocket;
-  const isIpAddress = /^[\d.]+$|:/.test(address.hostname);
+  const isIp = isIpAddress(address.hostname);
   const host = address.hostname.includes(":") ? `[${address.hostname}]` : address.hostname;
   return {
     fetch: (request) => {
       // On a socket of our own a request leaves in half the time, and `fetch` is not even loaded. It
       // is needed for certificates, and for a name that stands for several addresses.
-      if (isIpAddress && request.url.startsWith("http:")) return onSocket.fetch(request);
+      if (isIp && request.url.startsWith("http:")) return onSocket.fetch(request);
       directClient ??= createDirectClient();
       const url = new URL(request.url);
       if (url.hostname === host) return fetch(request, { client: directClient });
@@ -268,8 +268,8 @@ export async function connect(address: SocketAddress, isSecure: boolean): Promis
   const connection = "path" in address
     ? await Deno.connect({ transport: "unix", path: address.path })
     : isSecure
-    ? await Deno.connectTls(address)
-    : await Deno.connect(address);
+    ? await Deno.startTls(await connectTcp(address), { hostname: address.hostname })
+    : await connectTcp(address);
   let isOpen = true;
   return {
     async read() {
@@ -291,6 +291,29 @@ export async function connect(address: SocketAddress, isSecure: boolean): Promis
       isOpen = false;
     },
   };
+}
+
+/** Of a name that stands for several addresses, Deno itself tries only the first. */
+async function connectTcp(
+  address: { readonly hostname: string; readonly port: number },
+): Promise<Deno.TcpConn> {
+  try {
+    return await Deno.connect(address);
+  } catch (error) {
+    // Without a code it is the name that nobody knows.
+    if (isIpAddress(address.hostname) || errorCode(error) === "") throw error;
+    const { lookup } = await import("node:dns/promises");
+    const all = await lookup(address.hostname, { all: true }).catch(() => []);
+    for (const { address: hostname } of all) {
+      const connection = await Deno.connect({ ...address, hostname }).catch(() => undefined);
+      if (connection !== undefined) return connection;
+    }
+    throw error;
+  }
+}
+
+function isIpAddress(hostname: string): boolean {
+  return /^[\d.]+$|:/.test(hostname);
 }
 
 const LONGEST_READ_BYTES = 16 * 1024;
@@ -331,7 +354,7 @@ export async function acceptsConnections(address: SocketAddress): Promise<boolea
   try {
     const connection = "path" in address
       ? await Deno.connect({ transport: "unix", path: address.path })
-      : await Deno.connect(address);
+      : await connectTcp(address);
     connection.close();
     return true;
   } catch (error) {
