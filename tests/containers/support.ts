@@ -17,11 +17,13 @@ export interface Output {
   readonly stderr: string;
 }
 
+/** Podman's settings for these tests. */
+const SETTINGS = { CONTAINERS_CONF: Deno.env.get("CONTAINERS_CONF") ?? `${HERE}containers.conf` };
+
 async function output(program: string, args: readonly string[], input?: string): Promise<Output> {
-  const conf = Deno.env.get("CONTAINERS_CONF") ?? `${HERE}containers.conf`;
   const child = new Deno.Command(program, {
     args: [...args],
-    env: { CONTAINERS_CONF: conf },
+    env: SETTINGS,
     stdin: input === undefined ? "null" : "piped",
     stdout: "piped",
     stderr: "piped",
@@ -53,19 +55,49 @@ export function podman(...args: readonly string[]): Promise<Output> {
   return output("podman", args);
 }
 
-/** Podman, and what the images are made with. */
+const PROGRAMS = ["podman", "runc", "catatonit", "patchelf", "cc", "musl-gcc", "dpkg-deb"];
+
+/** Podman, pods that start, and what the images are made with. */
 export const PODMAN: Need<true> = {
-  what:
-    "root, podman, runc, catatonit, patchelf, cc, musl-gcc and dpkg-deb (.ci/run installs them)",
-  find: () => {
-    const programs = ["podman", "runc", "catatonit", "patchelf", "cc", "musl-gcc", "dpkg-deb"];
-    const folders = ["/usr/libexec/podman", "/usr/lib/podman", "/usr/sbin"];
-    const found = programs.every((name) =>
-      findProgram(name) !== undefined || folders.some((folder) => exists(`${folder}/${name}`))
-    );
-    return found && Deno.uid() === 0 ? true : undefined;
+  get what() {
+    const missing = PROGRAMS.filter((name) => !isInstalled(name));
+    if (missing.length > 0) return `${missing.join(", ")} (.ci/run installs them)`;
+    if (Deno.uid() !== 0) return "root, for podman";
+    return `a machine that lets podman start a pod: ${podProblem()}`;
   },
+  find: () =>
+    PROGRAMS.every(isInstalled) && Deno.uid() === 0 && podProblem() === undefined
+      ? true
+      : undefined,
 };
+
+function isInstalled(name: string): boolean {
+  const folders = ["/usr/libexec/podman", "/usr/lib/podman", "/usr/sbin"];
+  return findProgram(name) !== undefined || folders.some((folder) => exists(`${folder}/${name}`));
+}
+
+let podStarted: { readonly problem: string | undefined } | undefined;
+
+/** Starts an empty pod once, as some machines let nobody do. Returns podman's last line if it fails. */
+function podProblem(): string | undefined {
+  return (podStarted ??= { problem: tryPod() }).problem;
+}
+
+function tryPod(): string | undefined {
+  const name = `wrapper-test-${crypto.randomUUID().slice(0, 8)}`;
+  const command = (...args: string[]) =>
+    new Deno.Command("timeout", { args: ["60", "podman", ...args], env: SETTINGS }).outputSync();
+  try {
+    for (const args of [["create", "--network=none", "--name"], ["start"]]) {
+      const { success, stderr } = command("pod", ...args, name);
+      const lines = new TextDecoder().decode(stderr).trim();
+      if (!success) return lines.split("\n").at(-1) || "podman said nothing for 60 s";
+    }
+    return undefined;
+  } finally {
+    command("pod", "rm", "--force", "--time=0", name);
+  }
+}
 
 function exists(path: string): boolean {
   try {
