@@ -165,6 +165,9 @@ export const PILOT_AGENT_IMAGE = "localhost/wrapper-test/pilot-agent";
 /** The image that Envoy runs in; the program itself is mounted, being large. */
 export const ENVOY_IMAGE = "docker.io/library/debian:bookworm-slim";
 
+/** The image that the Dockerfile builds with. */
+export const BUILDER_IMAGE = `docker.io/denoland/deno:debian-${TEST_RUNTIME.denoVersion}`;
+
 /** Builds one target of the Dockerfile, without a network. */
 export async function buildTarget(
   target: "wrapper" | "portable",
@@ -236,7 +239,7 @@ async function makeImagesNow(): Promise<void> {
  */
 async function makeBuilder(): Promise<void> {
   const { denoVersion, target } = TEST_RUNTIME;
-  const tag = `docker.io/denoland/deno:debian-${denoVersion}`;
+  const tag = BUILDER_IMAGE;
   const lock = Deno.readFileSync(`${ROOT}deno.lock`);
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", lock)).toHex();
   const { stdout } = await podman(
@@ -351,6 +354,33 @@ export async function playPod(
       await podman("kube", "down", file);
       await podman("volume", "rm", "--force", `${name}-volume`);
       Deno.removeSync(file);
+    },
+  };
+}
+
+/** A file with a text, which a container may read. */
+export function withFile(text: string, mode = 0o644): Disposable & { readonly path: string } {
+  const path = `${CACHE}/${crypto.randomUUID()}`;
+  Deno.writeTextFileSync(path, text);
+  Deno.chmodSync(path, mode);
+  return { path, [Symbol.dispose]: () => Deno.removeSync(path) };
+}
+
+/** A Secret for `playPod`, as podman 4.3 wants it. */
+export async function withSecret(
+  name: string,
+  data: Readonly<Record<string, string>>,
+): Promise<AsyncDisposable> {
+  const encoded = Object.entries(data).map(([key, value]) => [key, btoa(value)]);
+  await podman("secret", "rm", name);
+  await must(
+    "podman",
+    ["secret", "create", name, "-"],
+    JSON.stringify(Object.fromEntries(encoded)),
+  );
+  return {
+    async [Symbol.asyncDispose]() {
+      await podman("secret", "rm", name);
     },
   };
 }
