@@ -6,7 +6,7 @@
 #   base_images.sh [--force] [NAME...]     all of them without a NAME; a tag that exists is left alone
 #   base_images.sh --list                  NAME and tag of each
 #
-# Needs Debian 12, root, apt-get with fresh lists, dpkg-deb, GNU tar and podman. Keeps packages in
+# Needs Debian 12, root, apt-get, dpkg-deb, GNU tar and podman. Keeps packages in
 # $WRAPPER_CACHE (default: ~/.cache/wrapper), so that a second run downloads nothing.
 set -euo pipefail
 
@@ -38,6 +38,10 @@ fail() {
   exit 1
 }
 
+download() {
+  (cd "$CACHE" && apt-get -qq -o APT::Sandbox::User=root download "$@") >&2
+}
+
 # The packages' files in CACHE, downloaded where they are missing, one path a line.
 packages() {
   local name missing=()
@@ -46,8 +50,9 @@ packages() {
     compgen -G "$CACHE/${name}_*.deb" >/dev/null || missing+=("$name")
   done
   if ((${#missing[@]})); then
-    (cd "$CACHE" && apt-get -qq -o APT::Sandbox::User=root download "${missing[@]}") >&2 ||
-      fail "cannot download ${missing[*]}: try apt-get update first"
+    # A machine without lists of packages, or with old ones, needs new ones first.
+    download "${missing[@]}" 2>/dev/null || { apt-get -qq update >&2 && download "${missing[@]}"; } ||
+      fail "cannot download ${missing[*]}"
   fi
   for name in "$@"; do
     compgen -G "$CACHE/${name}_*.deb" | sort -V | tail -n 1

@@ -1,9 +1,21 @@
-/** The example manifests as `podman kube play` runs them, with images of this machine's. */
+/**
+ * The example manifests as `podman kube play` runs them, with images of this machine's and a COMMAND of
+ * the test's. The sidecars are real where the real ones can be had, and end by themselves.
+ */
 
 import { assertEquals, assertStringIncludes } from "../support/assert.ts";
-import { containersOf, EXAMPLES, podSpecOf } from "../support/examples.ts";
-import { both, ENVOY, testWith } from "../support/needs.ts";
+import { type Container, type Document, EXAMPLES, podSpecOf } from "../support/examples.ts";
 import {
+  both,
+  CLOUD_SQL_PROXY_PROGRAM,
+  ENVOY,
+  type Need,
+  OPENBAO_PROGRAM,
+  testWith,
+} from "../support/needs.ts";
+import { agentConfig } from "../support/programs.ts";
+import {
+  BUILDER_IMAGE,
   ENVOY_IMAGE,
   imageOn,
   makeImages,
@@ -11,62 +23,200 @@ import {
   playPod,
   PODMAN,
   TARGET_IMAGE,
+  withFile,
+  withSecret,
 } from "./support.ts";
 
-const FILES = [
-  "istio.yaml",
-  "indexed.yaml",
-  "envoy.yaml",
-  "init-container.yaml",
-] as const;
+/** A sidecar, as a container here. What the manifest says of it stays, but for what is here. */
+interface Sidecar {
+  /** The container's name. */
+  readonly name: string;
+  readonly image: string;
+  readonly command?: readonly string[];
+  readonly args?: readonly string[];
+  /** Added to the manifest's own. */
+  readonly moreArgs?: readonly string[];
+  /** Where the program is mounted, and the program. */
+  readonly program?: readonly [path: string, need: Need<string>];
+  /** What it is configured by. */
+  readonly file?: readonly [path: string, text: string];
+  /** A line that it prints when it has got what the manifest gives the wrapper for it. */
+  readonly prints?: string;
+}
 
-for (const file of FILES) {
-  testWith(both(PODMAN, ENVOY), `${file}: the pod of its Job ends`, async ([, envoy]) => {
+const PILOT_AGENT: Sidecar = {
+  name: "pilot-agent",
+  image: PILOT_AGENT_IMAGE,
+  args: ["0", "10000"],
+};
+
+const REAL_ENVOY: Sidecar = {
+  name: "envoy",
+  image: ENVOY_IMAGE,
+  program: ["/usr/local/bin/envoy", ENVOY],
+};
+
+const REAL_CLOUD_SQL_PROXY: Sidecar = {
+  name: "cloud-sql-proxy",
+  image: "gcr.io/distroless/base-debian12:nonroot",
+  command: ["/cloud-sql-proxy"],
+  // There are no credentials here, and nobody to show them to.
+  moreArgs: ["--token=none"],
+  program: ["/cloud-sql-proxy", CLOUD_SQL_PROXY_PROGRAM],
+};
+
+const REAL_VAULT_AGENT: Sidecar = {
+  name: "vault-agent",
+  image: "gcr.io/distroless/static-debian12:nonroot",
+  command: ["/bao", "agent", "-config=/agent.hcl"],
+  program: ["/bao", OPENBAO_PROGRAM],
+  // As the injector writes it for the annotation agent-enable-quit.
+  file: ["/agent.hcl", agentConfig("agent_api { enable_quit = true }")],
+};
+
+const standIn = (name: string, ...header: readonly string[]): Sidecar => ({
+  name,
+  image: BUILDER_IMAGE,
+  args: ["run", "--no-lock", "--allow-net", "/tests/containers/stand_in.ts", name, ...header],
+});
+
+const API_TOKEN = "a-token";
+const DAPR: Sidecar = {
+  ...standIn("dapr", "dapr-api-token"),
+  prints: `POST :3500/v1.0/shutdown 204 dapr-api-token: ${API_TOKEN}`,
+};
+
+/** The sidecars of each manifest's pod, those among them that a webhook would add. */
+const PODS: readonly (readonly [file: string, ...sidecars: readonly Sidecar[]])[] = [
+  ["istio.yaml", PILOT_AGENT],
+  ["indexed.yaml", PILOT_AGENT],
+  ["init-container.yaml", PILOT_AGENT],
+  ["envoy.yaml", REAL_ENVOY],
+  ["cloud-sql.yaml", REAL_CLOUD_SQL_PROXY],
+  ["several.yaml", PILOT_AGENT, REAL_CLOUD_SQL_PROXY],
+  ["vault.yaml", REAL_VAULT_AGENT],
+  ["linkerd.yaml", standIn("linkerd")],
+  ["dapr.yaml", DAPR],
+];
+
+/** What is mounted into the sidecars' containers, with the paths that it has here. */
+interface Mounted {
+  readonly [path: string]: string;
+}
+
+const TESTS = new URL("../", import.meta.url).pathname;
+
+function asContainer(sidecar: Sidecar, own: Container | undefined, mounted: Mounted) {
+  const { name, image, command, args, moreArgs = [], program, file } = sidecar;
+  const paths = [...program ? [program[0]] : [], ...file ? [file[0]] : []];
+  if (image === BUILDER_IMAGE) paths.push("/tests");
+  const mounts = paths.map((path) => ({ name: volumeName(path), mountPath: path, readOnly: true }));
+  return {
+    container: {
+      ...own,
+      name,
+      image,
+      ...(command && { command }),
+      args: [...args ?? own?.args ?? [], ...moreArgs],
+      volumeMounts: [...own?.volumeMounts ?? [], ...mounts],
+    },
+    volumes: paths.map((path) => ({
+      name: volumeName(path),
+      hostPath: { path: mounted[path], type: path === "/tests" ? "Directory" : "File" },
+    })),
+  };
+}
+
+function volumeName(path: string): string {
+  return `mounted${path.replaceAll(/[^a-z]/g, "-")}`;
+}
+
+function documentsOf(file: string): readonly Document[] {
+  return EXAMPLES.filter((example) => example.file === file).map(({ document }) => document);
+}
+
+for (const [file, ...sidecars] of PODS) {
+  const programs: Need<Mounted> = {
+    get what() {
+      return sidecars.flatMap(({ program }) =>
+        program && program[1].find() === undefined ? [program[1].what] : []
+      ).join("; ");
+    },
+    find() {
+      const found = sidecars.flatMap(({ program }) =>
+        program ? [[program[0], program[1].find()] as const] : []
+      );
+      const there = found.flatMap(([path, at]) => at === undefined ? [] : [[path, at] as const]);
+      return there.length < found.length ? undefined : Object.fromEntries(there);
+    },
+  };
+
+  testWith(both(PODMAN, programs), `${file}: the pod of its Job ends`, async ([, found]) => {
     await makeImages();
-    const documents = EXAMPLES.filter((example) => example.file === file);
-    const job = documents.find(({ document }) => document.kind === "Job")?.document;
+    const documents = documentsOf(file);
+    const job = documents.find(({ kind }) => kind === "Job");
     const spec = job && podSpecOf(job);
     if (spec === undefined) throw new Error(`no Job in ${file}`);
 
-    const isInstalled = spec.initContainers !== undefined;
-    const containers = spec.containers.map((container) => {
-      if (container.name === "envoy") {
-        const mount = { name: "program", mountPath: "/usr/local/bin/envoy", readOnly: true };
-        const volumeMounts = [...container.volumeMounts ?? [], mount];
-        return { ...container, image: ENVOY_IMAGE, volumeMounts };
-      }
-      const [program = ""] = container.command ?? [];
-      return {
-        ...container,
-        image: imageOn(isInstalled ? "BusyBox" : "Debian slim"),
-        command: [program, "/job", "exit", "3"],
-        // Kubernetes sets this in every container.
-        env: [...container.env ?? [], { name: "KUBERNETES_SERVICE_HOST", value: "10.0.0.1" }],
-      };
-    });
-    const hasEnvoy = containersOf(spec).some(({ name }) => name === "envoy");
-    // Istio's webhook adds its sidecar; here it stands in the manifest.
-    const injected = { name: "pilot-agent", image: PILOT_AGENT_IMAGE, args: ["0", "10000"] };
-    const program = { name: "program", hostPath: { path: envoy, type: "File" } };
-    const pod = {
-      ...spec,
-      ...(spec.initContainers && {
-        initContainers: spec.initContainers.map((container) => ({
-          ...container,
-          image: TARGET_IMAGE.portable,
-        })),
-      }),
-      containers: hasEnvoy ? containers : [...containers, injected],
-      ...(hasEnvoy && { volumes: [...spec.volumes ?? [], program] }),
+    const configured = sidecars.find(({ file }) => file !== undefined)?.file;
+    using configuration = withFile(configured?.[1] ?? "");
+    await using _secret = await withSecret("dapr-api-token", { token: API_TOKEN });
+    const mounted: Mounted = {
+      ...found,
+      "/tests": TESTS,
+      ...(configured && { [configured[0]]: configuration.path }),
     };
-    const others = documents.map(({ document }) => document)
-      .filter(({ kind }) => kind === "ConfigMap");
-    await using played = await playPod(pod, others);
+    const beside = sidecars.map((sidecar) =>
+      asContainer(sidecar, spec.containers.find(({ name }) => name === sidecar.name), mounted)
+    );
+    const main = spec.containers.find(({ name }) => name === "main");
+    const init = spec.initContainers?.map((container) => ({
+      ...container,
+      image: TARGET_IMAGE.portable,
+    }));
+    await using played = await playPod({
+      ...spec,
+      ...(init && { initContainers: init }),
+      containers: [
+        {
+          ...main,
+          image: imageOn(init ? "BusyBox" : "Debian slim"),
+          command: [main?.command?.[0], "/job", "exit", "3"],
+          // Kubernetes sets this in every container.
+          env: [...main?.env ?? [], { name: "KUBERNETES_SERVICE_HOST", value: "10.0.0.1" }],
+        },
+        ...beside.map(({ container }) => container),
+      ],
+      volumes: [...spec.volumes ?? [], ...beside.flatMap(({ volumes }) => volumes)],
+    }, documents.filter(({ kind }) => kind === "ConfigMap"));
+
     assertEquals(await played.exitCode("main"), 3);
-    const sidecar = hasEnvoy ? "envoy" : "pilot-agent";
-    assertEquals(await played.exitCode(sidecar), 0);
     const log = await played.log("main");
     assertStringIncludes(log, "job: the orphan was reaped");
-    assertStringIncludes(log, `wrapper: ${hasEnvoy ? "envoy" : "istio"}: told to quit (200 OK)`);
+    for (const { name, prints = "" } of sidecars) {
+      assertEquals(await played.exitCode(name), 0, await played.log(name));
+      assertStringIncludes(await played.log(name), prints);
+      const hook = name === "pilot-agent" ? "istio" : name;
+      assertStringIncludes(log, `wrapper: ${hook}: told to quit (20`);
+    }
+    assertEquals(
+      spec.containers.filter(({ name }) =>
+        name !== "main" && !sidecars.some((sidecar) => sidecar.name === name)
+      ),
+      [],
+      "a sidecar in the manifest that the test does not know",
+    );
   });
 }
+
+Deno.test("the test runs every example that has a Job, and a CronJob has its Job's pod", () => {
+  const files = EXAMPLES.flatMap(({ file, document }) => document.kind === "Job" ? [file] : []);
+  assertEquals(PODS.map(([file]) => file).toSorted(), files);
+  for (const file of files) {
+    const [job, ...cronJobs] = documentsOf(file).map((document) => ({
+      kind: document.kind,
+      spec: podSpecOf(document),
+    })).filter(({ spec }) => spec !== undefined);
+    for (const { spec } of cronJobs) assertEquals(spec, job?.spec);
+  }
+});

@@ -17,11 +17,13 @@ export interface Output {
   readonly stderr: string;
 }
 
+/** Podman's settings for these tests. */
+const SETTINGS = { CONTAINERS_CONF: Deno.env.get("CONTAINERS_CONF") ?? `${HERE}containers.conf` };
+
 async function output(program: string, args: readonly string[], input?: string): Promise<Output> {
-  const conf = Deno.env.get("CONTAINERS_CONF") ?? `${HERE}containers.conf`;
   const child = new Deno.Command(program, {
     args: [...args],
-    env: { CONTAINERS_CONF: conf },
+    env: SETTINGS,
     stdin: input === undefined ? "null" : "piped",
     stdout: "piped",
     stderr: "piped",
@@ -53,19 +55,49 @@ export function podman(...args: readonly string[]): Promise<Output> {
   return output("podman", args);
 }
 
-/** Podman, and what the images are made with. */
+const PROGRAMS = ["podman", "runc", "catatonit", "patchelf", "cc", "musl-gcc", "dpkg-deb"];
+
+/** Podman, pods that start, and what the images are made with. */
 export const PODMAN: Need<true> = {
-  what:
-    "root, podman, runc, catatonit, patchelf, cc, musl-gcc and dpkg-deb (.ci/run installs them)",
-  find: () => {
-    const programs = ["podman", "runc", "catatonit", "patchelf", "cc", "musl-gcc", "dpkg-deb"];
-    const folders = ["/usr/libexec/podman", "/usr/lib/podman", "/usr/sbin"];
-    const found = programs.every((name) =>
-      findProgram(name) !== undefined || folders.some((folder) => exists(`${folder}/${name}`))
-    );
-    return found && Deno.uid() === 0 ? true : undefined;
+  get what() {
+    const missing = PROGRAMS.filter((name) => !isInstalled(name));
+    if (missing.length > 0) return `${missing.join(", ")} (.ci/run installs them)`;
+    if (Deno.uid() !== 0) return "root, for podman";
+    return `a machine that lets podman start a pod: ${podProblem()}`;
   },
+  find: () =>
+    PROGRAMS.every(isInstalled) && Deno.uid() === 0 && podProblem() === undefined
+      ? true
+      : undefined,
 };
+
+function isInstalled(name: string): boolean {
+  const folders = ["/usr/libexec/podman", "/usr/lib/podman", "/usr/sbin"];
+  return findProgram(name) !== undefined || folders.some((folder) => exists(`${folder}/${name}`));
+}
+
+let podStarted: { readonly problem: string | undefined } | undefined;
+
+/** Starts an empty pod once, as some machines let nobody do. Returns podman's last line if it fails. */
+function podProblem(): string | undefined {
+  return (podStarted ??= { problem: tryPod() }).problem;
+}
+
+function tryPod(): string | undefined {
+  const name = `wrapper-test-${crypto.randomUUID().slice(0, 8)}`;
+  const command = (...args: string[]) =>
+    new Deno.Command("timeout", { args: ["60", "podman", ...args], env: SETTINGS }).outputSync();
+  try {
+    for (const args of [["create", "--network=none", "--name"], ["start"]]) {
+      const { success, stderr } = command("pod", ...args, name);
+      const lines = new TextDecoder().decode(stderr).trim();
+      if (!success) return lines.split("\n").at(-1) || "podman said nothing for 60 s";
+    }
+    return undefined;
+  } finally {
+    command("pod", "rm", "--force", "--time=0", name);
+  }
+}
 
 function exists(path: string): boolean {
   try {
@@ -132,6 +164,9 @@ export const PILOT_AGENT_IMAGE = "localhost/wrapper-test/pilot-agent";
 
 /** The image that Envoy runs in; the program itself is mounted, being large. */
 export const ENVOY_IMAGE = "docker.io/library/debian:bookworm-slim";
+
+/** The image that the Dockerfile builds with. */
+export const BUILDER_IMAGE = `docker.io/denoland/deno:debian-${TEST_RUNTIME.denoVersion}`;
 
 /** Builds one target of the Dockerfile, without a network. */
 export async function buildTarget(
@@ -204,7 +239,7 @@ async function makeImagesNow(): Promise<void> {
  */
 async function makeBuilder(): Promise<void> {
   const { denoVersion, target } = TEST_RUNTIME;
-  const tag = `docker.io/denoland/deno:debian-${denoVersion}`;
+  const tag = BUILDER_IMAGE;
   const lock = Deno.readFileSync(`${ROOT}deno.lock`);
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", lock)).toHex();
   const { stdout } = await podman(
@@ -319,6 +354,33 @@ export async function playPod(
       await podman("kube", "down", file);
       await podman("volume", "rm", "--force", `${name}-volume`);
       Deno.removeSync(file);
+    },
+  };
+}
+
+/** A file with a text, which a container may read. */
+export function withFile(text: string, mode = 0o644): Disposable & { readonly path: string } {
+  const path = `${CACHE}/${crypto.randomUUID()}`;
+  Deno.writeTextFileSync(path, text);
+  Deno.chmodSync(path, mode);
+  return { path, [Symbol.dispose]: () => Deno.removeSync(path) };
+}
+
+/** A Secret for `playPod`, as podman 4.3 wants it. */
+export async function withSecret(
+  name: string,
+  data: Readonly<Record<string, string>>,
+): Promise<AsyncDisposable> {
+  const encoded = Object.entries(data).map(([key, value]) => [key, btoa(value)]);
+  await podman("secret", "rm", name);
+  await must(
+    "podman",
+    ["secret", "create", name, "-"],
+    JSON.stringify(Object.fromEntries(encoded)),
+  );
+  return {
+    async [Symbol.asyncDispose]() {
+      await podman("secret", "rm", name);
     },
   };
 }

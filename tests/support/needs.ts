@@ -41,7 +41,11 @@ export function both<First, Second>(
   second: Need<Second>,
 ): Need<readonly [First, Second]> {
   return {
-    what: `${first.what}; ${second.what}`,
+    // Read after the search, which may find out more.
+    get what() {
+      return [first, second].filter((need) => need.find() === undefined)
+        .map(({ what }) => what).join("; ");
+    },
     find: () => {
       const one = first.find();
       const two = second.find();
