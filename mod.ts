@@ -35,6 +35,7 @@ export { linkerd } from "./hooks/linkerd.ts";
 export { DEFAULT_TARGETS, parseHook, PRESETS } from "./hooks/registry.ts";
 export { signalHook, type SignalHookOptions } from "./hooks/signal.ts";
 export { vaultAgent } from "./hooks/vault_agent.ts";
+export { type Check, checkAll, type CheckOptions } from "./src/check.ts";
 export { StartError } from "./src/command.ts";
 export { formatDuration, LONGEST_MS, parseDuration } from "./src/duration.ts";
 export {

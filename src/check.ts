@@ -1,15 +1,26 @@
 /**
- * `--check`: is every sidecar there, and ready? Nothing is stopped.
+ * A look at every sidecar: is it there, and ready? Nothing is stopped. For `--check`, and for a job's
+ * own code.
  *
  * @module
  */
 
-import { formatDuration } from "./duration.ts";
+import { checkHooks, checkOptions } from "./check_options.ts";
 import type { Hook, Look } from "./hook.ts";
-import { reportTo, silentLogger } from "./log.ts";
-import { type HookOptions, trackAll } from "./sidecar.ts";
+import { type Logger, reportTo, silentLogger } from "./log.ts";
+import { trackAll } from "./sidecar.ts";
 
-/** What a look at one hook's sidecar found. */
+/**
+ * What a look at one hook's sidecar found.
+ *
+ * @example
+ * ```ts
+ * import { type Check, checkAll, istio } from "@k8s-job/wrapper";
+ *
+ * const checks: readonly Check[] = await checkAll([istio()]);
+ * for (const { hook, state, answer } of checks) console.log(`${hook}: ${state} (${answer})`);
+ * ```
+ */
 export interface Check {
   /** The hook's name. */
   readonly hook: string;
@@ -24,16 +35,44 @@ export interface Check {
 }
 
 /**
- * Looks once at every hook's sidecar, at all of them at the same time.
- *
- * @param hooks the hooks
- * @param options the limits; only `requestTimeoutMs` and `log` matter
- * @returns one result each, in the order of the hooks
+ * How sidecars are looked at. Every field has a default.
  *
  * @example
  * ```ts
- * import { checkAll } from "./check.ts";
- * import { istio } from "../hooks/istio.ts";
+ * import { checkAll, type CheckOptions, istio } from "@k8s-job/wrapper";
+ *
+ * const options: CheckOptions = { requestTimeoutMs: 500 };
+ * console.log(await checkAll([istio()], options));
+ * ```
+ */
+export interface CheckOptions {
+  /**
+   * The look at one sidecar, in milliseconds; at least 1.
+   *
+   * @default 5000
+   */
+  readonly requestTimeoutMs?: number;
+  /** When it is aborted, the promise is rejected with its reason. */
+  readonly signal?: AbortSignal;
+  /**
+   * Takes the log lines.
+   *
+   * @default silentLogger
+   */
+  readonly log?: Logger;
+}
+
+/**
+ * Looks once at every hook's sidecar, at all of them at the same time, and stops none.
+ *
+ * @param hooks the sidecars
+ * @param options the limits
+ * @returns one result each, in the order of the hooks
+ * @throws {TypeError} or {RangeError} for a wrong argument, or the reason of `options.signal`
+ *
+ * @example
+ * ```ts
+ * import { checkAll, istio } from "@k8s-job/wrapper";
  * import { assertEquals } from "@std/assert";
  *
  * // Nobody listens on this port here.
@@ -43,12 +82,15 @@ export interface Check {
  */
 export async function checkAll(
   hooks: readonly Hook[],
-  options: HookOptions = {},
+  options: CheckOptions = {},
 ): Promise<readonly Check[]> {
+  checkHooks(hooks);
+  checkOptions(options);
+  const stopped = options.signal ?? new AbortController().signal;
   const sidecars = trackAll(hooks, options, reportTo(options.log ?? silentLogger));
-  return await Promise.all(hooks.map(async (hook, index): Promise<Check> => {
+  const checks = await Promise.all(hooks.map(async (hook, index): Promise<Check> => {
     const startMs = performance.now();
-    const found = await sidecars[index]?.look(new AbortController().signal);
+    const found = await sidecars[index]?.look(stopped);
     return {
       hook: hook.name,
       address: hook.readyAddress ?? hook.address,
@@ -57,62 +99,6 @@ export async function checkAll(
       durationMs: Math.round(performance.now() - startMs),
     };
   }));
-}
-
-const HEADING = ["HOOK", "READY ADDRESS", "STATE", "ANSWER", "TIME"];
-const STATE_COLUMN = HEADING.indexOf("STATE");
-
-const WORDS: Readonly<Record<Look["state"], { readonly word: string; readonly color: number }>> = {
-  ready: { word: "ready", color: 32 },
-  present: { word: "not ready", color: 33 },
-  absent: { word: "absent", color: 31 },
-};
-
-/**
- * The results as a table for people.
- *
- * @example
- * ```ts
- * import { checkTable } from "./check.ts";
- * import { assertEquals } from "@std/assert";
- *
- * const address = "http://localhost:9901/ready";
- * const check = { hook: "envoy", address, state: "ready", answer: "200 OK", durationMs: 3 } as const;
- * assertEquals(
- *   checkTable([check], { color: false }),
- *   "HOOK   READY ADDRESS                STATE  ANSWER  TIME\n" +
- *     "envoy  http://localhost:9901/ready  ready  200 OK  3ms\n",
- * );
- * ```
- */
-export function checkTable(checks: readonly Check[], options: { readonly color: boolean }): string {
-  const rows = [
-    HEADING,
-    ...checks.map(({ hook, address, state, answer, durationMs }) =>
-      [hook, address, WORDS[state].word, answer, formatDuration(durationMs)].map(printable)
-    ),
-  ];
-  const widths = HEADING.map((_, column) =>
-    Math.max(...rows.map((row) => (row[column] ?? "").length))
-  );
-  return rows.map((row, index) => {
-    const state = checks[index - 1]?.state;
-    const cells = row.map((cell, column) => {
-      const padded = cell.padEnd(widths[column] ?? 0);
-      const isColored = options.color && column === STATE_COLUMN && state !== undefined;
-      return isColored ? `\x1b[${WORDS[state].color}m${padded}\x1b[0m` : padded;
-    });
-    return `${cells.join("  ").trimEnd()}\n`;
-  }).join("");
-}
-
-/** The results as JSON for machines, one object a line. */
-export function checkLines(checks: readonly Check[]): string {
-  return checks.map((check) => `${JSON.stringify(check)}\n`).join("");
-}
-
-/** A sidecar's words must not move the cursor of who reads them. */
-function printable(text: string): string {
-  // deno-lint-ignore no-control-regex
-  return text.replaceAll(/[\u0000-\u001f\u007f-\u009f]+/g, " ");
+  stopped.throwIfAborted();
+  return checks;
 }

@@ -216,7 +216,7 @@ async function endProcessGroup(group: number, graceMs: number, log: Report): Pro
   if (!signalGroup(group, "SIGCONT")) return;
   const left = countGroup(group);
   if (left === 0) return;
-  log("group-ending", { count: left ?? "some" });
+  log("group-ending", { count: String(left ?? "some") });
   signalGroup(group, "SIGTERM");
   if (await groupIsGone(group, graceMs)) return;
   log("group-killed", { limitMs: graceMs });

@@ -5,7 +5,10 @@
  */
 
 import { TARGET_FORMS } from "../hooks/registry.ts";
-import type { NamedHook } from "./hook.ts";
+import type { Check } from "./check.ts";
+import { formatDuration } from "./duration.ts";
+import type { Look, NamedHook } from "./hook.ts";
+import { escapeInvisible, oneLine } from "./log.ts";
 import { ACTIONS, type Option, OPTIONS } from "./options.ts";
 import { redactPath, redactValue } from "./redact.ts";
 import type { Invocation } from "./settings.ts";
@@ -70,6 +73,58 @@ export function configText({ settings, origins }: Invocation): string {
   }
   for (const key of keysOf(OPTIONS)) addSetting(key);
   return JSON.stringify(config, null, 2) + "\n";
+}
+
+const CHECK_HEADING = ["HOOK", "READY ADDRESS", "STATE", "ANSWER", "TIME"];
+const STATE_COLUMN = CHECK_HEADING.indexOf("STATE");
+
+const WORDS: Readonly<Record<Look["state"], { readonly word: string; readonly color: number }>> = {
+  ready: { word: "ready", color: 32 },
+  present: { word: "not ready", color: 33 },
+  absent: { word: "absent", color: 31 },
+};
+
+/**
+ * `--check` as a table for people.
+ *
+ * @example
+ * ```ts
+ * import { checkTable } from "./help.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const address = "http://localhost:9901/ready";
+ * const check = { hook: "envoy", address, state: "ready", answer: "200 OK", durationMs: 3 } as const;
+ * assertEquals(
+ *   checkTable([check], { color: false }),
+ *   "HOOK   READY ADDRESS                STATE  ANSWER  TIME\n" +
+ *     "envoy  http://localhost:9901/ready  ready  200 OK  3ms\n",
+ * );
+ * ```
+ */
+export function checkTable(checks: readonly Check[], options: { readonly color: boolean }): string {
+  const rows = [
+    CHECK_HEADING,
+    ...checks.map(({ hook, address, state, answer, durationMs }) =>
+      [hook, address, WORDS[state].word, answer, formatDuration(durationMs)].map(oneLine)
+    ),
+  ];
+  const widths = CHECK_HEADING.map((_, column) =>
+    Math.max(...rows.map((row) => (row[column] ?? "").length))
+  );
+  return rows.map((row, index) => {
+    const state = checks[index - 1]?.state;
+    const cells = row.map((cell, column) => {
+      const padded = cell.padEnd(widths[column] ?? 0);
+      const isColored = options.color && column === STATE_COLUMN && state !== undefined;
+      return isColored ? `\x1b[${WORDS[state].color}m${padded}\x1b[0m` : padded;
+    });
+    return `${cells.join("  ").trimEnd()}\n`;
+  }).join("");
+}
+
+/** `--check` as JSON for machines, one object a line. */
+export function checkLines(checks: readonly Check[]): string {
+  return checks.map((check) => `${escapeInvisible(JSON.stringify(check))}\n`).join("");
 }
 
 /** An object's own keys, with their type. */

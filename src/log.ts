@@ -123,7 +123,7 @@ export function createLogger(options: LoggerOptions = {}): Logger {
     if (LOG_LEVELS.indexOf(level) > LOG_LEVELS.indexOf(least)) return;
     if (format === "json") {
       const time = new Date().toISOString();
-      write(JSON.stringify({ time, level, event, msg, ...fields }) + "\n");
+      write(`${escapeInvisible(JSON.stringify({ time, level, event, msg, ...fields }))}\n`);
     } else {
       const mark = level === "error" || level === "warn" ? `${level}: ` : "";
       write(`wrapper: ${mark}${msg}\n`);
@@ -173,6 +173,15 @@ function inWholeMs(fields: LogEntry["fields"]): LogEntry["fields"] {
   );
 }
 
+/** Control characters, marks of direction, and separators of lines and paragraphs. */
+const INVISIBLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu;
+
+/** JSON lets some of them stand as they are, where a terminal or a reader of lines takes them. */
+export function escapeInvisible(json: string): string {
+  const escape = (unit: string) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  return json.replaceAll(INVISIBLE, (text) => text.split("").map(escape).join(""));
+}
+
 /** More of a line than this helps nobody; a sidecar may answer with kilobytes. */
 const LONGEST_LINE = 2000;
 
@@ -180,7 +189,7 @@ const LONGEST_LINE = 2000;
  * A line stays one line, whatever a sidecar or a user has put into it, and no character of it moves
  * a terminal's cursor or turns the direction of the text.
  */
-function oneLine(text: string): string {
-  const line = text.replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu, " ");
+export function oneLine(text: string): string {
+  const line = text.replaceAll(INVISIBLE, " ");
   return line.length <= LONGEST_LINE ? line : `${line.slice(0, LONGEST_LINE)} …`;
 }

@@ -6,8 +6,9 @@
 
 import { DEFAULT_TARGETS, parseHook, PRESETS } from "../hooks/registry.ts";
 import { scuttleHooks } from "../hooks/scuttle.ts";
+import { checkAll } from "./check.ts";
 import { fileErrorReason } from "./file_error.ts";
-import { configText, helpText } from "./help.ts";
+import { checkLines, checkTable, configText, helpText } from "./help.ts";
 import type { Hook, NamedHook } from "./hook.ts";
 import { install } from "./install.ts";
 import { createLogger, type Logger, type Report, reportTo } from "./log.ts";
@@ -223,7 +224,6 @@ async function check(
   { settings }: Invocation,
   log: Logger,
 ): Promise<number> {
-  const { checkAll, checkLines, checkTable } = await import("./check.ts");
   const checks = await checkAll(hooks, { requestTimeoutMs: settings.requestTimeout, log });
   const color = isTerminal("stdout") && !environmentVariable("NO_COLOR") &&
     environmentVariable("TERM") !== "dumb";

@@ -106,7 +106,7 @@ export const MESSAGES = {
   },
   "group-ending": {
     level: "info",
-    text: "command left {count} processes in its group: sending SIGTERM (--process-group)",
+    text: "processes left in the command's group: {count}; sending SIGTERM (--process-group)",
     meaning: "COMMAND is over but something that it started is not. It is told to end.",
   },
   "group-killed": {
@@ -257,10 +257,10 @@ type FieldNames<Text extends string> = Text extends `${string}{${infer Name}}${i
   ? Name | FieldNames<Rest>
   : never;
 
-/** The fields of a message: one for each `{field}` in its text. */
+/** The fields of a message: one for each `{field}` in its text. Their types are what alerts rely on. */
 export type Fields<Event extends EventName> = {
-  readonly [Name in FieldNames<typeof MESSAGES[Event]["text"]>]: Name extends `${string}Ms` ? number
-    : string | number;
+  readonly [Name in FieldNames<typeof MESSAGES[Event]["text"]>]: Name extends
+    `${string}Ms` | "code" | "pid" ? number : string;
 };
 
 /** The line for a person: the message's text with its fields filled in. */

@@ -33,6 +33,11 @@ async function tryMyWrapper(wrapper: (args: readonly string[]) => Promise<Output
   assertEquals(sidecar.posts().map(({ method, path }) => `${method} ${path}`), ["POST /quit"]);
   assertStringIncludes(job.stderr, "wrapper: mine: told to quit (200 OK)");
 
+  const check = await wrapper(["--check", `--hook=mine=${sidecar.origin}`]);
+  assertEquals(check.code, 0, check.stderr);
+  assertMatch(check.stdout, /^mine +http:\S+\/ready +ready +200 OK /m);
+  assertEquals(sidecar.posts().length, 1);
+
   const wrong = await wrapper(["--hook=mina", "--hook=none", "true"]);
   assertEquals(wrong.code, 125);
   assertMatch(wrong.stderr, /--hook "mina": expected istio, .*\bmine\b/);

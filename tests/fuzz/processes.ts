@@ -2,6 +2,8 @@
 
 import * as fc from "fast-check";
 import { parseHook } from "../../hooks/registry.ts";
+import { fieldNames } from "../../scripts/docs.ts";
+import { type Message, MESSAGES } from "../../src/messages.ts";
 import { readInvocation } from "../../src/settings.ts";
 import { assert, assertEquals } from "../support/assert.ts";
 import { BINARY } from "../support/wrapper.ts";
@@ -25,8 +27,9 @@ const ending: fc.Arbitrary<Ending> = fc.oneof(
 /** COMMAND: it prints its words and a variable, and has nothing but the shell's own commands. */
 const PRINT = `printf '%s\\0' "$FUZZ" "$@"; `;
 
-const SHUTDOWN_MS = 4000;
-const REQUEST_MS = 300;
+const SHUTDOWN_MS = 12_000;
+/** Long enough for a busy machine to answer in, where an answer is meant to come. */
+const REQUEST_MS = 1500;
 /** Beside its own limits: the time that a busy machine may need. */
 const SLACK_MS = 30_000;
 
@@ -72,13 +75,27 @@ let emptyFolder = "";
 /** What holds for all that the wrapper ever writes to its log. */
 function checkLog(stderr: string): void {
   for (const line of stderr.split("\n").slice(0, -1)) {
-    if (line.startsWith("{")) JSON.parse(line);
+    if (line.startsWith("{")) checkJson(JSON.parse(line));
     else assert(line.startsWith("wrapper: "), `not a log line: ${line}`);
   }
   assert(stderr === "" || stderr.endsWith("\n"));
   const trace = /^\s+at |Uncaught|panicked|RUST_BACKTRACE|\.[tj]s:\d+:\d/m.exec(stderr);
   assertEquals(trace?.[0], undefined, stderr);
   assertEquals(leaks(stderr), [], stderr);
+}
+
+/** A line in JSON has the keys and types that docs/messages.md promises, and no others. */
+function checkJson(line: Readonly<Record<string, unknown>>): void {
+  const { time, level, event, msg, ...fields } = line;
+  const message = Object.entries<Message>(MESSAGES).find(([name]) => name === event)?.[1];
+  assert(message !== undefined, `${event}`);
+  assertEquals([level, typeof msg], [message.level, "string"]);
+  assert(typeof time === "string" && new Date(time).toISOString() === time, `${time}`);
+  assertEquals(Object.keys(fields).toSorted(), fieldNames(message.text).toSorted(), `${event}`);
+  for (const [name, value] of Object.entries(fields)) {
+    if (/^(code|pid|.*Ms)$/.test(name)) assert(Number.isInteger(value), `${name}: ${value}`);
+    else assertEquals(typeof value, "string", name);
+  }
 }
 
 const quitUrl = ({ port }: RawSidecar) => `http://me:hunter2@127.0.0.1:${port}/quit?token=sesame`;
@@ -224,6 +241,30 @@ async function checkTypo({ before, env, ending }: Typo): Promise<void> {
   }
 }
 
+/** `--check` beside a sidecar that may do wrong: it says what it saw, and stops nothing. */
+async function checkCheck({ preset, json, looks }: Job): Promise<void> {
+  const sidecar = startSidecar({ looks, stops: [] });
+  try {
+    const hook = preset ? `envoy=http://127.0.0.1:${sidecar.port}` : quitUrl(sidecar);
+    const { code, stdout, stderr } = await runBinary([
+      "--check",
+      `--hook=${hook}`,
+      `--request-timeout=${REQUEST_MS}ms`,
+      ...(json ? ["--log-format=json"] : []),
+    ], {});
+    assert(code === 0 || code === 1, stderr);
+    assertEquals(stderr, "");
+    assertEquals(leaks(stdout), [], stdout);
+    assert(!/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u.test(stdout.replaceAll("\n", "")), stdout);
+    const rows = stdout.split("\n").slice(json ? 0 : 1, -1);
+    assertEquals(rows.length, 1, stdout);
+    if (json) assertEquals(JSON.parse(rows[0] ?? "").state === "ready", code === 0);
+    assertEquals(sidecar.requests.filter((line) => !line.startsWith("GET ")), []);
+  } finally {
+    closeAll(sidecar);
+  }
+}
+
 /** Runs that many whole processes, several at once; throws at the first that does not hold. */
 export async function fuzzProcesses(
   seed: number,
@@ -233,8 +274,8 @@ export async function fuzzProcesses(
   const numRuns = Math.ceil(processes / lanes);
   const lane = (index: number) => {
     const parameters = { seed: seed + index, numRuns, endOnFailure: true };
-    const isTypo = index % 3 === 2;
-    return isTypo
+    if (index === 0) return fc.assert(fc.asyncProperty(job, checkCheck), parameters);
+    return index % 3 === 2
       ? fc.assert(fc.asyncProperty(typo, checkTypo), parameters)
       : fc.assert(fc.asyncProperty(job, checkJob), parameters);
   };

@@ -1,6 +1,7 @@
 /** The library as a caller sees it: real processes, real servers, results and errors. */
 
 import {
+  checkAll,
   envoy,
   type Hook,
   httpHook,
@@ -295,6 +296,32 @@ Deno.test("run() returns the NotReadyError when the wait runs out", async () => 
     onWaitTimeout: "start",
   });
   assertEquals([started.exitCode, started.error], [3, undefined]);
+});
+
+Deno.test("checkAll() says of each sidecar whether it is ready, and stops none", async () => {
+  await using sidecar = startSidecar();
+  const present = httpHook({
+    name: "present",
+    stop: { url: `${sidecar.origin}/quit` },
+    ready: { url: `${sidecar.origin}/ready` },
+    isReady: () => false,
+  });
+  const absent = envoy({ baseUrl: `http://127.0.0.1:${freePort()}` });
+  const checks = await checkAll([envoy({ baseUrl: sidecar.origin }), present, absent]);
+  assertEquals(
+    checks.map(({ hook, state, answer }) => [hook, state, answer]),
+    [
+      ["envoy", "ready", "200 OK"],
+      ["present", "present", "200 OK"],
+      ["envoy", "absent", "connection refused"],
+    ],
+  );
+  assertEquals(sidecar.posts(), []);
+});
+
+Deno.test("checkAll() is rejected with its AbortSignal's reason, and for a wrong argument", async () => {
+  await assertRejects(() => checkAll([envoy()], { signal: AbortSignal.abort() }), DOMException);
+  await assertRejects(() => checkAll([envoy()], { requestTimeoutMs: 0 }), RangeError);
 });
 
 Deno.test("a sidecar that answered waitUntilReady() is not expected again by quit()", async () => {
