@@ -16,6 +16,7 @@ import {
 } from "./platform.ts";
 import { countGroup, readProcess } from "./process_state.ts";
 import { redactPath } from "./redact.ts";
+import { isEndedBy } from "./signals.ts";
 import { hasTerminal, isFromTerminal, isShellJob, stopSelf, stopWith } from "./terminal.ts";
 
 /**
@@ -79,6 +80,9 @@ export interface RunningCommand {
   endGroup(): Promise<void>;
 }
 
+/** By far enough for a signal that has come to arrive in the event loop. */
+const EVENT_LAG_MS = 20;
+
 const REASONS: Readonly<Record<string, readonly [reason: string, exitCode: number]>> = {
   ENOENT: ["not found", 127],
   EACCES: ["permission denied", 126],
@@ -127,7 +131,7 @@ function superviseCommand(child: Child, options: CommandOptions, log: Report): R
   const timers = new Set<ReturnType<typeof setTimeout>>();
   let timedOut = false;
   let killing = false;
-  let stoppedWithCommand = false;
+  let isNew = sharesTerminal;
 
   function after(ms: number, action: () => void) {
     if (ms > 0) timers.add(setTimeout(action, ms));
@@ -161,11 +165,12 @@ function superviseCommand(child: Child, options: CommandOptions, log: Report): R
   function pass(signal: CatchableSignal) {
     if (sharesTerminal && isFromTerminal(signal)) {
       log("signal-from-terminal", { signal });
+      // Unless it came a moment before COMMAND was there. One that is ended by it can be sent it
+      // again: it does not live to see it twice.
+      if (isNew && isEndedBy(child.pid, signal)) trySend(signal);
       startKillClock(signal);
-    } else if (signal === "SIGCONT" && stoppedWithCommand) {
-      // The shell's `fg` and `bg` let the whole group go on; a `kill -CONT` only the wrapper.
-      stoppedWithCommand = false;
-      if (readProcess(child.pid)?.state === "T") send(signal);
+    } else if (signal === "SIGCONT" && stops?.endsStop()) {
+      continueIfLeftBehind();
     } else if (signal === "SIGTSTP" && options.processGroup && options.jobControl && isShellJob()) {
       // COMMAND's session has no terminal, where SIGTSTP would not stop anything.
       send("SIGSTOP");
@@ -175,13 +180,19 @@ function superviseCommand(child: Child, options: CommandOptions, log: Report): R
     }
   }
 
-  const unfollow = sharesTerminal
-    ? stopWith(child.pid, () => {
-      log("command-stopped", {});
-      stoppedWithCommand = true;
-    })
-    : () => {};
+  /** The shell's `fg` and `bg` let the whole group go on; a `kill -CONT` only the wrapper. */
+  function continueIfLeftBehind() {
+    if (readProcess(child.pid)?.state !== "T") return;
+    // Or COMMAND went on too, and has stopped again since: the kernel has told so by SIGCHLD then,
+    // if not yet as far as here.
+    after(EVENT_LAG_MS, () => {
+      if (!stops?.hasMoved() && readProcess(child.pid)?.state === "T") send("SIGCONT");
+    });
+  }
 
+  const stops = sharesTerminal ? stopWith(child.pid, () => log("command-stopped", {})) : undefined;
+
+  if (isNew) after(EVENT_LAG_MS, () => isNew = false);
   after(options.timeoutMs, () => {
     timedOut = true;
     log("command-timeout", { limitMs: options.timeoutMs });
@@ -192,7 +203,7 @@ function superviseCommand(child: Child, options: CommandOptions, log: Report): R
 
   const end = child.exit.then((exit) => {
     for (const timer of timers) clearTimeout(timer);
-    unfollow();
+    stops?.unfollow();
     return { ...exit, timedOut };
   });
 

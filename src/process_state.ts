@@ -47,23 +47,25 @@ export function countGroup(group: number): number | undefined {
   }).length;
 }
 
-/** What this process does with signals: sets of bits, signal N is bit N - 1. */
+/** What a process does with signals: sets of bits, signal N is bit N - 1. */
 export interface Dispositions {
+  /** Put off. */
+  readonly blocked: number;
   /** Ignored. */
   readonly ignored: number;
   /** Given to a function. */
   readonly caught: number;
 }
 
-/** Reads what this process does with the signals up to 31; undefined if that cannot be known. */
-export function readDispositions(): Dispositions | undefined {
-  const text = tryRead("/proc/self/status");
+/** Reads what a process does with the signals up to 31; undefined if that cannot be known. */
+export function readDispositions(pid: number | "self"): Dispositions | undefined {
+  const text = tryRead(`/proc/${pid}/status`);
   if (text === undefined) return undefined;
   const bits = (name: string) => {
     const hex = new RegExp(`^${name}:\\s*([0-9a-f]+)$`, "m").exec(text)?.[1] ?? "0";
     return parseInt(hex.slice(-8), 16);
   };
-  return { ignored: bits("SigIgn"), caught: bits("SigCgt") };
+  return { blocked: bits("SigBlk"), ignored: bits("SigIgn"), caught: bits("SigCgt") };
 }
 
 function tryRead(path: string): string | undefined {

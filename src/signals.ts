@@ -72,7 +72,7 @@ export function catchSignals(): Signals {
 
 function signalsToCatch(): readonly CatchableSignal[] {
   const onTerminal = hasTerminal();
-  const { ignored, caught } = readDispositions() ?? { ignored: 0, caught: 0 };
+  const { ignored, caught } = readDispositions("self") ?? { ignored: 0, caught: 0 };
   return CATCHABLE_SIGNALS.filter((signal) => {
     switch (signal) {
       // It tells of the wrapper's own children. But whoever ignores it, as the wrapper's parent may
@@ -91,6 +91,14 @@ function signalsToCatch(): readonly CatchableSignal[] {
   });
 }
 
+/** Whether a process does nothing about SIGINT or SIGQUIT, which then ends it. */
+export function isEndedBy(pid: number, signal: CatchableSignal): boolean {
+  if (signal !== "SIGINT" && signal !== "SIGQUIT") return false;
+  const does = readDispositions(pid);
+  return does !== undefined &&
+    ((does.blocked | does.ignored | does.caught) & bit(signal)) === 0;
+}
+
 let busIsReleased = false;
 
 /** Whether SIGBUS can be caught, and not only once. */
@@ -100,7 +108,7 @@ function canCatchBus(caught: number): boolean {
   if ((caught & bit("SIGTERM")) !== 0) return false;
   releaseBusSignal();
   // In a worker it comes later than the call. A listener would then take it for a real one.
-  busIsReleased = ((readDispositions()?.caught ?? 0) & bit("SIGBUS")) === 0;
+  busIsReleased = ((readDispositions("self")?.caught ?? 0) & bit("SIGBUS")) === 0;
   return busIsReleased;
 }
 

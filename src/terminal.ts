@@ -38,21 +38,44 @@ export function isFromTerminal(signal: CatchableSignal): boolean {
   }
 }
 
+/** What is known of COMMAND's stops. */
+export interface Stops {
+  /** Whether SIGCONT, which has come, ends a stop of the wrapper's own; asked once for each. */
+  endsStop(): boolean;
+  /** Whether COMMAND has gone on since the wrapper last stopped with it. */
+  hasMoved(): boolean;
+  /** Lets COMMAND stop without the wrapper. */
+  unfollow(): void;
+}
+
 /**
  * Stops the wrapper each time that COMMAND has stopped, so that the shell gets its terminal back;
  * not before, as a full-screen program first puts the terminal in order. The kernel sends SIGCHLD
- * when a child stops.
- *
- * @returns a function that ends it
+ * when a child stops, and when it goes on.
  */
-export function stopWith(commandPid: number, onStop: () => void): () => void {
+export function stopWith(commandPid: number, onStop: () => void): Stops {
+  let hasStopped = false;
+  let hasMoved = false;
   function follow() {
+    hasMoved = true;
     if (readProcess(commandPid)?.state !== "T" || !isShellJob()) return;
     onStop();
+    hasStopped = true;
+    hasMoved = false;
     stopSelf();
   }
   addSignalListener("SIGCHLD", follow);
-  return () => removeSignalListener("SIGCHLD", follow);
+  // COMMAND may have stopped before anyone listened: it reads the terminal at once, for one.
+  follow();
+  return {
+    endsStop() {
+      const endsStop = hasStopped;
+      hasStopped = false;
+      return endsStop;
+    },
+    hasMoved: () => hasMoved,
+    unfollow: () => removeSignalListener("SIGCHLD", follow),
+  };
 }
 
 /**

@@ -4,18 +4,44 @@ import { assertEquals, assertMatch, assertStringIncludes } from "../support/asse
 import { C_COMPILER, compileFixture } from "../support/fixtures.ts";
 import { findProgram, type Need, testWith } from "../support/needs.ts";
 import { startSidecar } from "../support/sidecar.ts";
-import { BINARY, startProgram } from "../support/wrapper.ts";
+import { BINARY, type Running, startProgram } from "../support/wrapper.ts";
 
 const [CTRL_C, CTRL_D, CTRL_Z, ESCAPE] = ["\x03", "\x04", "\x1a", "\x1b"];
 
+/**
+ * How long a program may be on its terminal, in seconds; many times more than any test here takes.
+ * Then it is ended with all that it has started, and whoever waits gets an error that shows what the
+ * terminal had shown.
+ */
+const LIMIT_S = 60;
+
 /** Starts a program on a terminal of its own. */
-function onTerminal(...words: string[]) {
-  return startProgram([compileFixture("pty"), ...words], {
+function onTerminal(...words: string[]): Running {
+  const terminal = startProgram([compileFixture("pty"), String(LIMIT_S), ...words], {
     stdin: "piped",
     detached: true,
     // The shells' own settings of the machine are none of the test's business.
     env: { PS1: "shell> ", PS2: "", ENV: "", TERM: "xterm", WRAPPER: `${BINARY} --hook=none` },
   });
+  const ended = terminal.ended.then((ended) => {
+    if (ended.code === 97) throw new Error(`not over in time: ${JSON.stringify(ended.stdout)}`);
+    return ended;
+  });
+  // A test that has failed before does not ask how it ended.
+  ended.catch(() => {});
+  return {
+    ...terminal,
+    ended,
+    async [Symbol.asyncDispose]() {
+      try {
+        // Whoever ends the terminal ends all that runs there.
+        terminal.kill("SIGTERM");
+      } catch {
+        // It has ended already.
+      }
+      await terminal.child.status;
+    },
+  };
 }
 
 /** The shell on whose terminal the wrapper is a job. */
@@ -29,10 +55,30 @@ function needsProgram(name: string, debianPackage: string): Need<string> {
   };
 }
 
-/** The state of a process, `T` when it is stopped. */
-function stateOf(pid: number): string {
-  const stat = Deno.readTextFileSync(`/proc/${pid}/stat`);
-  return stat.slice(stat.lastIndexOf(")") + 2)[0] ?? "";
+/** Waits until a process is stopped, `T`, or sleeps until something comes, `S`. */
+async function untilState(pid: number, state: "S" | "T"): Promise<void> {
+  for (;;) {
+    // When the terminal's time is over, there is no such process any more: an error.
+    const stat = Deno.readTextFileSync(`/proc/${pid}/stat`);
+    if (stat.slice(stat.lastIndexOf(")") + 2).startsWith(state)) return;
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+/** Waits until a process catches a signal. */
+async function untilCaught(pid: number, signal: number): Promise<void> {
+  for (;;) {
+    const status = Deno.readTextFileSync(`/proc/${pid}/status`);
+    const caught = parseInt(/SigCgt:.*([0-9a-f]{8})\n/.exec(status)?.[1] ?? "", 16);
+    // The shell, which this process is at first, may catch it too.
+    if (status.startsWith("Name:\twrapper\n") && (caught >> (signal - 1)) & 1) return;
+    await new Promise((resolve) => setTimeout(resolve));
+  }
+}
+
+async function makePipe(path: string): Promise<void> {
+  const { success } = await new Deno.Command("mkfifo", { args: [path] }).output();
+  assertEquals(success, true);
 }
 
 const recorded = (stdout: string) =>
@@ -48,7 +94,20 @@ for (
     const recorder = compileFixture("record_signals");
     await using terminal = onTerminal(BINARY, "--hook=none", ...options, recorder);
     await terminal.waitFor("ready");
+    const command = Number(/ready (\d+)/.exec(terminal.output.stdout)?.[1]);
+    const wrapper = Number(
+      /PPid:\s*(\d+)/.exec(Deno.readTextFileSync(`/proc/${command}/status`))?.[1],
+    );
+    // What is sent to the wrapper alone goes on. And after this it is no longer busy with the start,
+    // where it cannot tell whether Ctrl-C came before or after COMMAND did.
     const sent: number[] = [];
+    const startMs = performance.now();
+    while (performance.now() - startMs < 50) {
+      sent.push(1);
+      Deno.kill(wrapper, "SIGHUP");
+      await terminal.waitFor("got 1\r\n", sent.length);
+    }
+    const hangups = sent.length;
     for (const number of [2, 28, 2, 28, 2, 2, 28]) {
       sent.push(number);
       if (number === 2) await terminal.type(CTRL_C);
@@ -56,13 +115,9 @@ for (
       const times = sent.filter((other) => other === number).length;
       await terminal.waitFor(`got ${number}\r\n`, times);
     }
-    // What is sent to the wrapper alone goes on; and whatever came twice has come before it.
-    const command = Number(/ready (\d+)/.exec(terminal.output.stdout)?.[1]);
-    const wrapper = Number(
-      /PPid:\s*(\d+)/.exec(Deno.readTextFileSync(`/proc/${command}/status`))?.[1],
-    );
+    // Whatever came twice has come before this.
     Deno.kill(wrapper, "SIGHUP");
-    await terminal.waitFor("got 1\r\n");
+    await terminal.waitFor("got 1\r\n", hangups + 1);
     Deno.kill(wrapper, "SIGTERM");
     const { code, stdout } = await terminal.ended;
     assertEquals(recorded(stdout), [...sent, 1, 15]);
@@ -72,14 +127,27 @@ for (
 
 testWith(C_COMPILER, "Ctrl-C ends COMMAND and not the wrapper, which runs the hooks", async () => {
   await using sidecar = startSidecar();
-  const script = "echo up; sleep 60";
-  await using terminal = onTerminal(BINARY, `--hook=${sidecar.origin}/quit`, "sh", "-c", script);
-  await terminal.waitFor("up");
+  await using terminal = onTerminal(BINARY, `--hook=${sidecar.origin}/quit`, "cat");
+  // The terminal shows what is typed, and then cat does: it has come so far.
+  await terminal.type("up\n");
+  await terminal.waitFor("up\r\n", 2);
   await terminal.type(CTRL_C);
   const { code, stdout } = await terminal.ended;
   assertEquals(code, 130);
   assertStringIncludes(stdout, "told to quit (200 OK)");
   assertEquals(sidecar.posts().length, 1);
+});
+
+testWith(C_COMPILER, "Ctrl-C just before COMMAND is there is not lost", async () => {
+  for (const _ of Array(10)) {
+    const script = `echo pid $$ .; exec ${BINARY} --hook=none cat`;
+    await using terminal = onTerminal("sh", "-c", script);
+    await terminal.waitFor(" .\r\n");
+    const wrapper = Number(/pid (\d+) \./.exec(terminal.output.stdout)?.[1]);
+    await untilCaught(wrapper, 2);
+    await terminal.type(CTRL_C);
+    assertEquals((await terminal.ended).code, 130);
+  }
 });
 
 for (const options of ["", "--process-group"]) {
@@ -89,9 +157,11 @@ for (const options of ["", "--process-group"]) {
     async () => {
       await using terminal = onTerminal(...SHELL);
       await terminal.waitFor("shell> ");
-      // COMMAND writes to the terminal and waits for a file, and so needs no terminal of its own.
+      // COMMAND reads no terminal. Nor does it start any process: a shell that is stopped while its
+      // child has not yet become another program hangs in vfork, under the wrapper or not.
       const folder = await Deno.makeTempDir();
-      const script = `echo up $PPID $$ .; until [ -e ${folder}/go ]; do sleep 0.1; done; exit 7`;
+      await makePipe(`${folder}/go`);
+      const script = `echo up $PPID $$ .; read go <${folder}/go; exit 7`;
       await terminal.type(`$WRAPPER ${options} sh -c '${script}'\n`);
       for (const times of [1, 2]) {
         await terminal.waitFor(" .\r\n");
@@ -101,14 +171,16 @@ for (const options of ["", "--process-group"]) {
         await terminal.waitFor("Stopped", 2 * times - 1);
         await terminal.type(`jobs; echo "seen" ${times}\n`);
         await terminal.waitFor(`seen ${times}\r\n`);
-        assertEquals([stateOf(Number(wrapper)), stateOf(Number(command))], ["T", "T"]);
+        await untilState(Number(wrapper), "T");
+        await untilState(Number(command), "T");
         await terminal.type("fg\n");
         await terminal.waitFor("$WRAPPER", 2);
-        while (stateOf(Number(wrapper)) === "T" || stateOf(Number(command)) === "T") {
-          await new Promise((resolve) => setTimeout(resolve, 5));
-        }
+        await untilState(Number(wrapper), "S");
+        await untilState(Number(command), "S");
       }
-      await Deno.writeTextFile(`${folder}/go`, "");
+      // Opened for both, a pipe does not wait for the other side.
+      using pipe = await Deno.open(`${folder}/go`, { read: true, write: true });
+      await pipe.write(new TextEncoder().encode("go\n"));
       await terminal.waitFor("exit code 7");
       await terminal.type('echo "code" $?; exit\n');
       assertStringIncludes((await terminal.ended).stdout, "code 7\r\n");
@@ -157,8 +229,8 @@ testWith(
   async () => {
     await using terminal = onTerminal(BINARY, "--hook=none", ...SHELL);
     await terminal.waitFor("shell> ");
-    await terminal.type("sleep 60\n");
-    await terminal.waitFor("sleep 60");
+    await terminal.type("cat\nup\n");
+    await terminal.waitFor("up\r\n", 2);
     await terminal.type(CTRL_Z);
     await terminal.waitFor("Stopped");
     await terminal.type("kill %1; fg; echo to the terminal >/dev/tty; exit 6\n");
@@ -194,8 +266,12 @@ testWith(needsProgram("less", "less"), "less shows a file, with a stop in betwee
   await Deno.writeTextFile(file, Array.from({ length: 200 }, (_, line) => `<${line}>\n`).join(""));
   await using terminal = onTerminal(...SHELL);
   await terminal.waitFor("shell> ");
-  await terminal.type(`$WRAPPER less ${file}\n`);
+  await terminal.type(`$WRAPPER sh -c 'echo pid $$ .; exec less ${file}'\n`);
   await terminal.waitFor("<22>");
+  // A signal that comes before less waits for a key has to wait for a key.
+  const less = Number(/pid (\d+) \./.exec(terminal.output.stdout)?.[1]);
+  await terminal.waitFor(`${file}\x1b[27m`);
+  await untilState(less, "S");
   await terminal.type(CTRL_Z);
   await terminal.waitFor("Stopped");
   await terminal.type("fg\n");
