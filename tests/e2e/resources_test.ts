@@ -1,6 +1,8 @@
 /** Scarce and odd resources: long arguments, few descriptors, a folder that is gone, a stopped wrapper. */
 
 import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
+import { C_COMPILER, compileFixture } from "../support/fixtures.ts";
+import { testWith } from "../support/needs.ts";
 import { startSidecar } from "../support/sidecar.ts";
 import { BINARY, runWrapper, startWrapper } from "../support/wrapper.ts";
 
@@ -136,3 +138,98 @@ Deno.test("an argument that is not UTF-8 ends the runtime before the wrapper, wi
   });
   assertEquals((await child.output()).code, 101);
 });
+
+const SHUTDOWN_MS = 2000;
+const HOUR_S = 3600;
+
+/**
+ * Runs a job whose clock is set by `hours` once its sidecar was told to quit, in a JSON log.
+ *
+ * @param answer what the sidecar does with the nth stop request, from 1 on
+ */
+async function runWithClockSet(hours: number, answer: (count: number) => number | "never") {
+  const folder = Deno.makeTempDirSync();
+  const over = Promise.withResolvers<void>();
+  let posts = 0;
+  await using sidecar = startSidecar([async () => {
+    if (++posts === 1) Deno.writeTextFileSync(`${folder}/clock`, String(hours * HOUR_S));
+    const status = answer(posts);
+    if (typeof status === "number") return new Response(null, { status });
+    await over.promise;
+    return new Response();
+  }]);
+  try {
+    const { code, stderr, durationMs } = await runWrapper("binary", {
+      args: [
+        `--hook=${sidecar.origin}/quit`,
+        "--log-format=json",
+        "--request-timeout=500ms",
+        `--shutdown-timeout=${SHUTDOWN_MS}ms`,
+        ...["sh", "-c", "exit 5"],
+      ],
+      env: {
+        LD_PRELOAD: compileFixture("set_clock", ["-shared", "-fPIC"]),
+        SET_CLOCK: `${folder}/clock`,
+      },
+    });
+    const [ended, hook] = stderr.trimEnd().split("\n").map((line) => JSON.parse(line));
+    // Without this the test would hold on a clock that nobody has set.
+    const jumpMs = Date.parse(hook.time) - Date.parse(ended.time);
+    assert(Math.abs(jumpMs - hours * HOUR_S * 1000) < HOUR_S * 500, stderr);
+    assertEquals(code, 5);
+    return { event: hook.event, durationMs, posts };
+  } finally {
+    over.resolve();
+    Deno.removeSync(folder, { recursive: true });
+  }
+}
+
+const SLACK_MS = 30_000;
+
+for (const [what, answer] of [["does not answer", "never"], ["is busy for ever", 503]] as const) {
+  testWith(
+    C_COMPILER,
+    `a clock that is set back an hour does not keep a hook whose sidecar ${what}`,
+    async () => {
+      const { event, durationMs } = await runWithClockSet(-1, () => answer);
+      assertEquals(event, "hook-failed");
+      assert(durationMs > SHUTDOWN_MS / 2 && durationMs < SHUTDOWN_MS + SLACK_MS, `${durationMs}`);
+    },
+  );
+}
+
+testWith(
+  C_COMPILER,
+  "a clock that is set forward an hour does not take a hook's time away",
+  async () => {
+    const { event, posts } = await runWithClockSet(1, (count) => count < 3 ? 503 : 200);
+    assertEquals([event, posts], ["hook-stopped", 3]);
+  },
+);
+
+testWith(
+  C_COMPILER,
+  "a clock that is set back does not keep COMMAND beyond --timeout",
+  async () => {
+    const folder = Deno.makeTempDirSync();
+    try {
+      const script = `echo ${-HOUR_S} > ${folder}/clock; read line`;
+      const wrapper = startWrapper("binary", {
+        args: ["--hook=none", "--log-format=json", "--timeout=1s", "sh", "-c", script],
+        env: {
+          LD_PRELOAD: compileFixture("set_clock", ["-shared", "-fPIC"]),
+          SET_CLOCK: `${folder}/clock`,
+        },
+        stdin: "piped",
+      });
+      const { code, stderr, durationMs } = await wrapper.ended;
+      await wrapper.child.stdin.close();
+      assertEquals(code, 124);
+      const [timeout] = stderr.split("\n").map((line) => JSON.parse(line || "{}"));
+      assert(Date.parse(timeout.time) < Date.now() - HOUR_S * 500, stderr);
+      assert(durationMs >= 1000 && durationMs < 1000 + SLACK_MS, `${durationMs}`);
+    } finally {
+      Deno.removeSync(folder, { recursive: true });
+    }
+  },
+);

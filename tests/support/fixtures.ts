@@ -13,15 +13,15 @@ export const C_COMPILER: Need<string> = {
 
 const compiled = new Map<string, string>();
 
-/** Compiles `tests/fixtures/NAME.c` and returns the program's path. */
-export function compileFixture(name: string): string {
+/** Compiles `tests/fixtures/NAME.c` and returns the path of the program, or library as `flags` say. */
+export function compileFixture(name: string, flags: readonly string[] = []): string {
   const known = compiled.get(name);
   if (known !== undefined) return known;
   Deno.mkdirSync(PROGRAMS, { recursive: true });
   // Several test files may compile the same program at the same time.
   const draft = `${PROGRAMS}${name}-${crypto.randomUUID()}`;
   const { success, stderr } = new Deno.Command("cc", {
-    args: ["-O1", "-Wall", "-Wextra", "-Werror", "-o", draft, `${SOURCES}${name}.c`],
+    args: ["-O1", "-Wall", "-Wextra", "-Werror", ...flags, "-o", draft, `${SOURCES}${name}.c`],
   }).outputSync();
   if (!success) throw new Error(`cc: ${new TextDecoder().decode(stderr)}`);
   const path = `${PROGRAMS}${name}`;
