@@ -160,15 +160,16 @@ export type Report = <Event extends EventName>(event: Event, fields: Fields<Even
 export function reportTo(logger: Logger): Report {
   return (event, fields) => {
     const msg = oneLine(messageText(event, fields));
-    logger({ level: MESSAGES[event].level, event, msg, fields: inWholeMs(fields) });
+    logger({ level: MESSAGES[event].level, event, msg, fields: tidy(fields) });
   };
 }
 
-function inWholeMs(fields: LogEntry["fields"]): LogEntry["fields"] {
+/** Whole milliseconds, and no text that is longer than anyone reads. */
+function tidy(fields: LogEntry["fields"]): LogEntry["fields"] {
   return Object.fromEntries(
     Object.entries(fields).map(([name, value]) => [
       name,
-      typeof value === "number" ? Math.round(value) : value,
+      typeof value === "number" ? Math.round(value) : cut(value),
     ]),
   );
 }
@@ -182,14 +183,17 @@ export function escapeInvisible(json: string): string {
   return json.replaceAll(INVISIBLE, (text) => text.split("").map(escape).join(""));
 }
 
-/** More of a line than this helps nobody; a sidecar may answer with kilobytes. */
-const LONGEST_LINE = 2000;
+/** More than this helps nobody; a sidecar may answer with kilobytes. */
+const LONGEST_TEXT = 2000;
 
 /**
  * A line stays one line, whatever a sidecar or a user has put into it, and no character of it moves
  * a terminal's cursor or turns the direction of the text.
  */
 export function oneLine(text: string): string {
-  const line = text.replaceAll(INVISIBLE, " ");
-  return line.length <= LONGEST_LINE ? line : `${line.slice(0, LONGEST_LINE)} …`;
+  return cut(text.replaceAll(INVISIBLE, " "));
+}
+
+function cut(text: string): string {
+  return text.length <= LONGEST_TEXT ? text : `${text.slice(0, LONGEST_TEXT)} …`;
 }

@@ -6,20 +6,77 @@ import { startSidecar } from "../support/sidecar.ts";
 const CLI = new URL("../../cli.ts", import.meta.url).pathname;
 const ALL = ["run", "env", "net", "read", "write", "ffi"] as const;
 
-const ROWS: readonly (readonly [lacking: string, code: number, posts: number, text: string])[] = [
-  ["run", 126, 1, 'cannot start sh: Requires run access to "sh"'],
-  ["env", 125, 0, "WRAPPER_HOOKS cannot be read: the permission --allow-env is missing"],
-  ["net", 5, 0, "NOT stopped, the pod may not end: cannot be reached: Requires net access"],
-  ["read", 5, 1, "told to quit (200 OK)"],
-  ["write", 5, 1, "told to quit (200 OK)"],
-  ["ffi", 5, 1, "told to quit (200 OK)"],
+interface Row {
+  readonly lacking: typeof ALL[number];
+  /** Options beside the hook of a sidecar that is there. */
+  readonly options?: readonly string[];
+  readonly code: number;
+  /** How many stop requests the sidecar gets. */
+  readonly posts: number;
+  /** What stands in the log. */
+  readonly log: string;
+}
+
+const ROWS: readonly Row[] = [
+  { lacking: "run", code: 126, posts: 1, log: 'cannot start sh: Requires run access to "sh"' },
+  {
+    lacking: "env",
+    code: 125,
+    posts: 0,
+    log: "WRAPPER_HOOKS cannot be read: the permission --allow-env is missing",
+  },
+  {
+    lacking: "net",
+    code: 5,
+    posts: 0,
+    log: "NOT stopped, the pod may not end: cannot be reached: Requires net access",
+  },
+  { lacking: "read", code: 5, posts: 1, log: "told to quit (200 OK)" },
+  {
+    lacking: "read",
+    options: ["--hook=http+unix://%2Fnowhere.sock/quit"],
+    code: 5,
+    posts: 1,
+    log: "NOT stopped, the pod may not end: cannot be reached: Requires read access",
+  },
+  {
+    lacking: "read",
+    options: ["--hook=signal:nobody"],
+    code: 5,
+    posts: 1,
+    log: "nobody: NOT stopped",
+  },
+  { lacking: "write", code: 5, posts: 1, log: "told to quit (200 OK)" },
+  {
+    lacking: "write",
+    options: ["--termination-log=/tmp/log"],
+    code: 5,
+    posts: 1,
+    log: "cannot write the termination log /tmp/log: ",
+  },
+  {
+    lacking: "write",
+    options: ["--hook=file:/tmp/done"],
+    code: 5,
+    posts: 1,
+    log: "done: NOT stopped, the pod may not end: cannot be created: ",
+  },
+  { lacking: "ffi", code: 5, posts: 1, log: "told to quit (200 OK)" },
+  {
+    lacking: "ffi",
+    options: ["--reap"],
+    code: 5,
+    posts: 1,
+    log: "cannot reap orphans: Requires ffi access",
+  },
 ];
 
-for (const [lacking, code, posts, text] of ROWS) {
-  Deno.test(`without --allow-${lacking} the command line fails clearly, or needs it not`, async () => {
+for (const { lacking, options = [], code, posts, log } of ROWS) {
+  const title = `without --allow-${lacking} ${["wrapper", ...options].join(" ")}`;
+  Deno.test(`${title} ${code === 5 ? "runs COMMAND" : "fails"} and says what is missing`, async () => {
     await using sidecar = startSidecar();
     const permissions = ALL.filter((name) => name !== lacking).map((name) => `--allow-${name}`);
-    const hook = ["--retries=1", `--hook=${sidecar.origin}/quit`];
+    const hook = ["--retries=1", `--hook=${sidecar.origin}/quit`, ...options];
     const child = new Deno.Command(Deno.execPath(), {
       args: ["run", "--quiet", "--no-prompt", ...permissions, CLI, ...hook, "sh", "-c", "exit 5"],
       stdin: "null",
@@ -29,6 +86,6 @@ for (const [lacking, code, posts, text] of ROWS) {
     const ended = await child.output();
     const stderr = new TextDecoder().decode(ended.stderr);
     assertEquals([ended.code, sidecar.posts().length], [code, posts], stderr);
-    assertStringIncludes(stderr, text);
+    assertStringIncludes(stderr, log);
   });
 }

@@ -39,11 +39,17 @@ Deno.test("a line stays one line of bounded length, and cannot play with a termi
   );
   const text = `a\r\nb\u001b[31mc\u009bd\u2028e\u202ef ${"x".repeat(10_000)}`;
   log("hook-note", { hook: "mine", text });
-  assertEquals(lines.length, 1);
+  reportTo(createLogger({ level: "debug", format: "json", write: (line) => lines.push(line) }))(
+    "hook-note",
+    { hook: "mine", text },
+  );
+  assertEquals(lines.length, 2);
+  assert((lines[1] ?? "").length < 4500, lines[1]);
   const [line = ""] = lines;
   assert(line.startsWith("wrapper: mine: a b [31mc d e f xxx"), line.slice(0, 60));
   assert(line.endsWith(" …\n") && line.length < 2100);
 });
+
 Deno.test("every message in the table is written somewhere in the code", () => {
   const sources = ["src", "hooks"].flatMap((folder) => {
     const url = new URL(`../../${folder}/`, import.meta.url);
