@@ -216,10 +216,16 @@ function processesIn(folder: string): number {
 
 const openFiles = () => [...Deno.readDirSync("/proc/self/fd")].length;
 
-/** Kilobytes that a process holds in memory for itself alone. */
-function ownMemory(pid: number): number {
+/** What a process holds: kilobytes of memory for itself alone and with shared files, and descriptors. */
+function usage(pid: number) {
   const text = Deno.readTextFileSync(`/proc/${pid}/status`);
-  return Number(/^RssAnon:\s+(\d+)/m.exec(text)?.[1] ?? NaN);
+  const kilobytes = (name: string) =>
+    Number(new RegExp(`^${name}:\\s+(\\d+)`, "m").exec(text)?.[1] ?? NaN);
+  return {
+    own: kilobytes("RssAnon"),
+    all: kilobytes("VmRSS"),
+    files: [...Deno.readDirSync(`/proc/${pid}/fd`)].length,
+  };
 }
 
 /** One long COMMAND: signals arrive, in number, and the wrapper's memory stays flat. */
@@ -253,15 +259,15 @@ async function runLong(signals: number, minutes: number): Promise<string> {
       : new Promise<void>((resolve) => waiting.push({ text, resolve }));
   await seen("up");
   const gapMs = minutes * 60_000 / signals;
-  let early = 0;
+  let early = usage(child.pid);
   for (let index = 1; index <= signals; index++) {
     child.kill("SIGUSR1");
     // The next only when this one has arrived: equal signals that wait are one for the kernel.
     await seen(String(index));
-    if (index === Math.ceil(signals / 10)) early = ownMemory(child.pid);
+    if (index === Math.ceil(signals / 10)) early = usage(child.pid);
     if (gapMs > 0) await pause(gapMs);
   }
-  const late = ownMemory(child.pid);
+  const late = usage(child.pid);
   child.kill("SIGTERM");
   const { code } = await child.status;
   await reading;
@@ -271,8 +277,17 @@ async function runLong(signals: number, minutes: number): Promise<string> {
   }
   // A garbage collector lets memory swing by a few megabytes; a leak of 1 KiB a signal would not pass
   // an hour's run.
-  if (late - early > 8 * 1024) throw new Error(`memory grew from ${early} to ${late} KiB`);
-  return `${signals} signals arrived; memory ${early} KiB after a tenth of them, ${late} KiB at the end`;
+  if (late.own - early.own > 8 * 1024) {
+    throw new Error(`memory grew from ${early.own} to ${late.own} KiB`);
+  }
+  if (late.files > early.files) {
+    throw new Error(`descriptors grew from ${early.files} to ${late.files}`);
+  }
+  const show = ({ own, all, files }: typeof early) =>
+    `${own} KiB of its own, ${all} KiB with shared files, ${files} descriptors`;
+  return `${signals} signals arrived; after a tenth of them ${show(early)}; at the end ${
+    show(late)
+  }`;
 }
 
 if (import.meta.main) {
