@@ -261,7 +261,10 @@ async function look(
     if (error instanceof NobodyListensError || error instanceof UnreachableError) {
       return { state: "absent", answer: describeError(error) };
     }
-    const answer = `no answer within ${formatDuration(context.requestTimeoutMs)}`;
+    const isLate = error instanceof Error && ["AbortError", "TimeoutError"].includes(error.name);
+    const answer = isLate
+      ? `no answer within ${formatDuration(context.requestTimeoutMs)}`
+      : describeError(error);
     const isThere = await request.endpoint.accepts().catch(() => false);
     return { state: isThere ? "present" : "absent", answer };
   }
@@ -377,7 +380,9 @@ async function stop(
    * one more request before the deadline, and no further one.
    */
   function pauseMs(attempt: number): number {
-    const wantedMs = retryAfterMs(headers) ?? retryDelayMs(attempt) * (0.5 + Math.random() / 2);
+    // `Retry-After: 0` is no wish that all attempts be over within a few milliseconds.
+    const ownMs = retryDelayMs(attempt) * (0.5 + Math.random() / 2);
+    const wantedMs = Math.max(ownMs, retryAfterMs(headers) ?? 0);
     const leftMs = Math.max(0, context.deadlineMs - (performance.now() - startMs));
     isLastAttempt = wantedMs > leftMs * 0.9;
     return isLastAttempt ? leftMs - Math.min(context.requestTimeoutMs, leftMs / 2) : wantedMs;

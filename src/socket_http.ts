@@ -14,6 +14,11 @@ import type { Connection, HttpClient, SocketAddress } from "./platform_types.ts"
 /** No server needs a longer status line with headers, nor a longer line before a chunk. */
 const LONGEST_HEAD_BYTES = 64 * 1024;
 
+/** A whole answer, with what announces it, frames it and follows it. No hook reads as much. */
+const LONGEST_ANSWER_BYTES = 512 * 1024;
+
+const LINE_FEED = 10;
+
 /**
  * The ports that `fetch` refuses with a network error: "bad ports" of the fetch standard.
  *
@@ -155,8 +160,8 @@ interface Line {
   readonly write: (bytes: Uint8Array<ArrayBuffer>) => Promise<void>;
   /** What comes first, so many bytes of it or all that there are; it is not taken. */
   readonly ahead: (length: number) => Promise<string>;
-  /** All that comes up to an end mark, which is left out. */
-  readonly upTo: (mark: "\n" | "\n\n") => Promise<string>;
+  /** One line, without what marks its end. */
+  readonly textLine: () => Promise<string>;
   /** What is there, or comes next, but not more than `most`; undefined at the end. */
   readonly some: (most: number) => Promise<Uint8Array<ArrayBuffer> | undefined>;
   /** Nothing is due to come: closes as soon as something does, and tells so. */
@@ -169,13 +174,22 @@ interface Line {
 
 function lineOn(connection: Connection): Line {
   let rest = new Uint8Array();
+  let answerBytes = 0;
   let coming: Promise<Uint8Array<ArrayBuffer> | undefined> | undefined;
   let onStray: (() => void) | undefined;
+
+  async function write(bytes: Uint8Array<ArrayBuffer>): Promise<void> {
+    answerBytes = 0;
+    await connection.write(bytes);
+  }
 
   async function more(): Promise<boolean> {
     const bytes = await (coming ?? connection.read());
     coming = undefined;
     if (bytes === undefined) return false;
+    answerBytes += bytes.length;
+    // What never ends and never pauses would leave no time for a deadline, or for COMMAND's end.
+    if (answerBytes > LONGEST_ANSWER_BYTES) throw new Error("the answer has no end");
     rest = concatenate(rest, bytes);
     return true;
   }
@@ -185,17 +199,18 @@ function lineOn(connection: Connection): Line {
     return oneCharacterAByte(rest.subarray(0, length));
   }
 
-  async function upTo(mark: "\n" | "\n\n"): Promise<string> {
-    for (;;) {
-      const text = oneCharacterAByte(rest);
-      const end = mark === "\n" ? /\r?\n/.exec(text) : /\r?\n\r?\n/.exec(text);
-      if (end !== null) {
-        rest = rest.subarray(end.index + end[0].length);
-        return text.slice(0, end.index);
+  async function textLine(): Promise<string> {
+    for (let searched = 0;;) {
+      const end = rest.indexOf(LINE_FEED, searched);
+      if (end >= 0) {
+        const text = oneCharacterAByte(rest.subarray(0, end));
+        rest = rest.subarray(end + 1);
+        return text.replace(/\r$/, "");
       }
       if (rest.length > LONGEST_HEAD_BYTES) throw new Error("the answer's head has no end");
+      searched = rest.length;
       if (!await more()) {
-        throw new Error(rest.length > 0 ? "closed within the answer" : "closed without an answer");
+        throw new Error(answerBytes > 0 ? "closed within the answer" : "closed without an answer");
       }
     }
   }
@@ -226,9 +241,9 @@ function lineOn(connection: Connection): Line {
   }
 
   return {
-    write: (bytes) => connection.write(bytes),
+    write,
     ahead,
-    upTo,
+    textLine,
     some,
     watch,
     unwatch,
@@ -237,8 +252,8 @@ function lineOn(connection: Connection): Line {
 }
 
 /**
- * Bytes as text in which an index is one in the bytes too, and which `Headers` takes. A decoder for
- * "latin1" makes other characters of 0x80 to 0x9F, as the encoding standard has it.
+ * Bytes as the text that `Headers` takes. A decoder for "latin1" makes other characters of 0x80 to
+ * 0x9F, as the encoding standard has it.
  */
 function oneCharacterAByte(bytes: Uint8Array): string {
   let text = "";
@@ -252,9 +267,10 @@ async function readResponse(
   signal: AbortSignal,
   finish: (canBeKept: boolean) => void,
 ): Promise<Response> {
-  const { version, status, statusText, headers } = await readHead(line);
+  let head = await readHead(line);
   // 100 and its kin announce the answer proper.
-  if (status < 200 && status !== 101) return await readResponse(line, method, signal, finish);
+  while (head.status < 200 && head.status !== 101) head = await readHead(line);
+  const { version, status, statusText, headers } = head;
   const isBodiless = method === "HEAD" || status < 200 || [204, 205, 304].includes(status);
   const framing = isBodiless ? 0 : framingOf(headers);
   const canBeKept = version === "1.1" && status >= 200 && framing !== "to the end" &&
@@ -275,13 +291,16 @@ async function readHead(line: Line) {
   // An alert of TLS: it has taken the request for a greeting.
   if (start.startsWith("\x15")) throw new Error("the answer is TLS, not HTTP");
   if (!"HTTP/".startsWith(start)) throw new Error("the answer is not HTTP");
-  const [statusLine = "", ...lines] = (await line.upTo("\n\n")).split(/\r?\n/);
+  const statusLine = await line.textLine();
   const [, version, code, statusText = ""] = /^HTTP\/(1\.\d) (\d{3})(?: (.*))?$/.exec(statusLine) ??
     [];
   if (code === undefined) throw new Error("the answer is not HTTP");
   const headers = new Headers();
-  for (const line of lines) {
-    const [, name = "", value = ""] = /^([\w!#$%&'*+.^`|~-]+):\s*(.*?)\s*$/.exec(line) ?? [];
+  let length = statusLine.length;
+  for (let text; (text = await line.textLine()) !== "";) {
+    length += text.length;
+    if (length > LONGEST_HEAD_BYTES) throw new Error("the answer's head has no end");
+    const [, name = "", value = ""] = /^([\w!#$%&'*+.^`|~-]+):\s*(.*?)\s*$/.exec(text) ?? [];
     if (name !== "") headers.append(name, printable(value));
   }
   return { version, status: Number(code), statusText: printable(statusText), headers };
@@ -309,14 +328,14 @@ async function* bodyOf(
     yield* exactly(line, framing);
   } else {
     for (;;) {
-      const [, size] = /^\s*([\da-f]{1,12})\s*(?:;.*)?$/i.exec(await line.upTo("\n")) ?? [];
+      const [, size] = /^\s*([\da-f]{1,12})\s*(?:;.*)?$/i.exec(await line.textLine()) ?? [];
       if (size === undefined) throw new Error("the answer's body is not HTTP");
       if (Number.parseInt(size, 16) === 0) break;
       yield* exactly(line, Number.parseInt(size, 16));
-      await line.upTo("\n");
+      await line.textLine();
     }
     // Further headers may stand here, up to an empty line.
-    while (await line.upTo("\n") !== "");
+    while (await line.textLine() !== "");
   }
 }
 

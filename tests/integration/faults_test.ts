@@ -137,6 +137,13 @@ async function runRow(row: Row, place: Place = row.place ?? {}): Promise<void> {
 const OK = answer("200 OK");
 /** A sidecar that does nothing wrong. */
 const ANSWERING: Behavior = { onLook: (line) => line.send(OK), onStop: (line) => line.send(OK) };
+/** Sends a text, and then another one again and again, for as long as somebody reads it. */
+async function sendForever(line: Line, first: string, piece: string): Promise<void> {
+  await line.send(first);
+  const pieces = piece.repeat(Math.ceil(64 * 1024 / piece.length));
+  for (;;) await line.send(pieces);
+}
+
 const GIGABYTE = 2 ** 30;
 
 /** Sends bytes without an end; the wrapper hangs up at some time. */
@@ -392,6 +399,49 @@ const ROWS: readonly Row[] = [
     posts: 2,
     log: /: told to quit \(200 OK\)/,
   },
+  {
+    title: "answers 503 with Retry-After: 0, then 200",
+    behavior: {
+      onStop: (line, number) =>
+        line.send(number <= 4 ? answer("503 Service Unavailable", "retry-after: 0") : OK),
+    },
+    posts: 5,
+    log: /: told to quit \(200 OK\)/,
+    // 100, 200, 400 and 800 ms, each cut by half at most: attempts at once would be over too soon.
+    then: ({ requests }) => {
+      const timesMs = requests.filter(({ line }) => line.startsWith("POST ")).map((r) => r.atMs);
+      const tookMs = (timesMs.at(-1) ?? 0) - (timesMs[0] ?? 0);
+      assert(tookMs >= 750, `${tookMs} ms`);
+    },
+  },
+  {
+    title: "announces an answer to a stop request without end",
+    behavior: { onStop: (line) => sendForever(line, "", "HTTP/1.1 100 Continue\r\n\r\n") },
+    limits: { ...SHORT, retries: 1 },
+    posts: 2,
+    log: /NOT stopped.*: (connection broke: the answer has no end|no answer within 300ms) \(2 att/,
+    then: ({ sentBytes }) => assert(sentBytes < GIGABYTE / 50, `${sentBytes} bytes`),
+  },
+  ...[["chunks of one byte", "1\r\na\r\n"], ["headers after its body", "a: b\r\n"]].map((
+    [what, piece = ""],
+  ): Row => ({
+    title: `says that it is ready with ${what} without end`,
+    behavior: {
+      onLook: (line) =>
+        sendForever(
+          line,
+          "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" +
+            (piece.startsWith("1") ? "" : "0\r\n"),
+          piece,
+        ),
+      onStop: (line) => line.send(OK),
+    },
+    target: (port) => `envoy=http://127.0.0.1:${port}`,
+    words: ["--wait=1s", "--on-wait-timeout=start", ...EXIT_3],
+    posts: 1,
+    log: /envoy: told to quit \(200 OK\)/,
+    then: ({ sentBytes }) => assert(sentBytes < GIGABYTE / 10, `${sentBytes} bytes`),
+  })),
   {
     title: "answers 500 four times, then 200",
     behavior: {

@@ -135,6 +135,11 @@ const BAD: readonly (readonly [title: string, pieces: readonly string[], message
   ["an alert of TLS", ["\x15\x03\x01\x00\x02\x02\x46"], "the answer is TLS"],
   ["the half of a word", ["HTT"], "closed within the answer"],
   ["another protocol", ["220 mail.example ESMTP\r\n\r\n"], "not HTTP"],
+  [
+    "announcements without an end",
+    Array(200).fill("HTTP/1.1 100 Go\r\n\r\n".repeat(200)),
+    "no end",
+  ],
   ["a head without an end", ["HTTP/1.1 200 OK\r\n", "A: b\r\n".repeat(20_000)], "no end"],
 ];
 
