@@ -41,9 +41,10 @@ export interface Endpoint {
   /**
    * Whether somebody listens.
    *
-   * @throws {UnreachableError} if that cannot be found out
+   * @param signal ends a connection attempt that nobody answers
+   * @throws {UnreachableError} if that cannot be found out, or the signal's reason
    */
-  accepts(): Promise<boolean>;
+  accepts(signal: AbortSignal): Promise<boolean>;
 }
 
 /** A URL as `fetch` takes it, and the sockets that it means. */
@@ -122,6 +123,7 @@ export function openEndpoint(addresses: readonly SocketAddress[]): Endpoint {
   let order = [...addresses];
 
   async function send(request: Request): Promise<Response> {
+    let broke = false;
     for (const address of order) {
       const client = clients.get(address) ?? openHttpClient(address);
       clients.set(address, client);
@@ -133,17 +135,18 @@ export function openEndpoint(addresses: readonly SocketAddress[]): Endpoint {
         if (request.signal.aborted) throw error;
         // The runtimes word a refused connection differently, and the wording changes. Whether
         // somebody listens does not.
-        if (await listens(address)) {
+        if (await listens(address, request.signal)) {
           throw new BrokenConnectionError(causeOf(error), { cause: error });
         }
+        broke ||= !isRefused(error);
       }
     }
-    throw new NobodyListensError("connection refused");
+    throw new NobodyListensError(broke ? "it quit without an answer" : "connection refused");
   }
 
-  async function accepts(): Promise<boolean> {
+  async function accepts(signal: AbortSignal): Promise<boolean> {
     for (const address of order) {
-      if (await listens(address)) return true;
+      if (await listens(address, signal)) return true;
     }
     return false;
   }
@@ -151,14 +154,31 @@ export function openEndpoint(addresses: readonly SocketAddress[]): Endpoint {
   return { send, accepts };
 }
 
-async function listens(address: SocketAddress): Promise<boolean> {
+/** Whether an exchange failed because there was nobody; `fetch` may give the reason as the cause. */
+function isRefused(error: unknown): boolean {
+  const reasons = error instanceof Error ? [error, error.cause] : [];
+  return reasons.some((reason) => ["ECONNREFUSED", "ENOENT"].includes(errorCode(reason)));
+}
+
+async function listens(address: SocketAddress, signal: AbortSignal): Promise<boolean> {
   try {
-    return await acceptsConnections(address);
+    return await untilAborted(acceptsConnections(address), signal);
   } catch (error) {
+    if (signal.aborted) throw error;
     // No IPv6 in this pod: nobody listens there either.
     if (["EADDRNOTAVAIL", "EAFNOSUPPORT"].includes(errorCode(error))) return false;
     throw new UnreachableError(causeOf(error), { cause: error });
   }
+}
+
+/** Waits for what cannot be ended itself, such as a connection attempt, but no longer than that. */
+function untilAborted<Value>(value: Promise<Value>, signal: AbortSignal): Promise<Value> {
+  return new Promise((resolve, reject) => {
+    const onAbort = () => reject(signal.reason);
+    if (signal.aborted) onAbort();
+    signal.addEventListener("abort", onAbort, { once: true });
+    value.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
+  });
 }
 
 /** The innermost reason, in the runtime's words, without the address that the log line has already. */

@@ -173,7 +173,7 @@ export function httpHook(options: HttpHookOptions): Hook {
       found = await look(request, options, context);
       if (found.state !== "absent") break;
     }
-    return found ?? await connect(stopRequest.endpoint);
+    return found ?? await connect(stopRequest.endpoint, context);
   }
 
   /**
@@ -234,10 +234,19 @@ function prepare(
   };
 }
 
-async function connect(endpoint: Endpoint): Promise<Look> {
-  return await endpoint.accepts()
-    ? { state: "ready", answer: "accepts connections" }
-    : { state: "absent", answer: "connection refused" };
+async function connect(endpoint: Endpoint, context: HookContext): Promise<Look> {
+  try {
+    return await endpoint.accepts(context.signal)
+      ? { state: "ready", answer: "accepts connections" }
+      : { state: "absent", answer: "connection refused" };
+  } catch (error) {
+    if (!context.signal.aborted) throw error;
+    return { state: "absent", answer: noAnswer(context) };
+  }
+}
+
+function noAnswer({ requestTimeoutMs }: HookContext): string {
+  return `no answer within ${formatDuration(requestTimeoutMs)}`;
 }
 
 async function look(
@@ -262,10 +271,8 @@ async function look(
       return { state: "absent", answer: describeError(error) };
     }
     const isLate = error instanceof Error && ["AbortError", "TimeoutError"].includes(error.name);
-    const answer = isLate
-      ? `no answer within ${formatDuration(context.requestTimeoutMs)}`
-      : describeError(error);
-    const isThere = await request.endpoint.accepts().catch(() => false);
+    const answer = isLate ? noAnswer(context) : describeError(error);
+    const isThere = await request.endpoint.accepts(context.signal).catch(() => false);
     return { state: isThere ? "present" : "absent", answer };
   }
 }
@@ -345,7 +352,7 @@ async function stop(
     const number = ++attempts;
     status = 0;
     headers = new Headers();
-    answer = `no answer within ${formatDuration(context.requestTimeoutMs)}`;
+    answer = noAnswer(context);
     try {
       const response = await send(new Request(input, init));
       ({ status, headers } = response);
@@ -366,7 +373,8 @@ async function stop(
   async function send(attempted: Request): Promise<Response> {
     // A connection that breaks means one thing if the sidecar was there, and another if it never was.
     if (!context.wasSeen()) {
-      if (!await request.endpoint.accepts()) throw new NobodyListensError("connection refused");
+      const isThere = await request.endpoint.accepts(attempted.signal);
+      if (!isThere) throw new NobodyListensError("connection refused");
       context.markSeen();
     }
     const response = await request.endpoint.send(attempted);

@@ -107,5 +107,7 @@ export function parseHook(
 
 /** What a sidecar without a name is called in the log; nothing of its credentials. */
 export function hostOf(url: string): string {
-  return URL.canParse(url) ? new URL(url).host : "";
+  if (!URL.canParse(url)) return "";
+  const { protocol, host } = new URL(url);
+  return protocol === "http+unix:" ? host.replaceAll(/%2f/gi, "/") : host;
 }

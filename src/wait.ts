@@ -159,12 +159,12 @@ export async function waitForAll(
 }
 
 async function untilReady(sidecar: Sidecar, over: AbortSignal): Promise<LateSidecar | undefined> {
-  let answer = "not asked";
+  let answer = "no answer";
   for (let pauseMs = 50; !over.aborted; pauseMs = Math.min(pauseMs * 2, 1000)) {
     const found = await sidecar.look(over);
     if (found.state === "ready") return undefined;
     // The look that the end of the wait broke off has seen nothing.
-    if (!over.aborted || answer === "not asked") answer = found.answer;
+    if (!over.aborted) answer = found.answer;
     await sleep(pauseMs, over);
   }
   return { hook: sidecar.name, answer };

@@ -466,7 +466,7 @@ const ROWS: readonly Row[] = [
       },
     },
     posts: 1,
-    log: /: has already stopped \(connection refused\)/,
+    log: /: has already stopped \(it quit without an answer\)/,
   },
   {
     title: "dies while it answers",
@@ -478,7 +478,7 @@ const ROWS: readonly Row[] = [
       },
     },
     posts: 1,
-    log: /: has already stopped \(connection refused\)/,
+    log: /: has already stopped \(it quit without an answer\)/,
   },
   {
     title: "breaks the connection, and dies a moment later",
@@ -490,7 +490,7 @@ const ROWS: readonly Row[] = [
       },
     },
     posts: [1, 2],
-    log: /: has already stopped \(connection refused\)/,
+    log: /: has already stopped \(.+\)/,
   },
   {
     title: "answers and lives on",
@@ -636,6 +636,11 @@ Deno.test("a sidecar whose queue of connections is full", async () => {
     const { code, stderr } = await runJob([`http://127.0.0.1:${port}/quit`], SHORT, EXIT_3);
     assertEquals(code, 3);
     assertMatch(stderr, NO_ANSWER);
+    const check = await runWrapper("binary", {
+      args: ["--check", "--request-timeout=300ms", `--hook=http://127.0.0.1:${port}/quit`],
+    });
+    assertEquals(check.code, 1);
+    assertMatch(check.stdout, /\/quit +absent +no answer within 300ms +/);
   } finally {
     listener.close();
     for (const connection of queued) connection.close();

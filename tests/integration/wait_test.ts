@@ -102,7 +102,7 @@ Deno.test("--wait ends in time although a sidecar takes longer over one answer",
     ...COMMAND,
   );
   assertEquals(code, 125);
-  assertMatch(stderr, /not ready after 700ms \(--wait\): envoy \(.+\); command not started/);
+  assertMatch(stderr, /not ready after 700ms \(--wait\): envoy \(no answer\); command not started/);
   assertEquals(silent.posts(), ["POST /quitquitquit"]);
 });
 
