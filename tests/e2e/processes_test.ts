@@ -1,0 +1,194 @@
+/** COMMAND's time limits, its process group, and the end when the machine gives nothing more. */
+
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
+import { findProgram, type Need, testWith } from "../support/needs.ts";
+import { freePort, startSidecar } from "../support/sidecar.ts";
+import { BINARY, runWrapper, startProgram, startWrapper } from "../support/wrapper.ts";
+
+const ROOT = new URL("../../", import.meta.url).pathname;
+
+const start = (...args: string[]) =>
+  startWrapper("binary", { args: ["--hook=none", ...args], detached: true });
+
+/** A COMMAND that does not heed SIGTERM, and says when it runs. */
+const STUBBORN = ["sh", "-c", 'trap "" TERM; echo up; exec sleep 60'];
+
+Deno.test("--timeout ends COMMAND with SIGTERM, and 124", async () => {
+  await using running = start("--timeout=200ms", "sh", "-c", "echo up; exec sleep 60");
+  const { code, stderr } = await running.ended;
+  assertEquals(code, 124, stderr);
+  assertStringIncludes(stderr, "200ms");
+});
+
+Deno.test("--timeout and --kill-after: SIGKILL for a COMMAND that lives on, and 124", async () => {
+  await using running = start("--timeout=1s", "--kill-after=200ms", ...STUBBORN);
+  assertEquals((await running.ended).code, 124);
+});
+
+Deno.test("--kill-after holds for a SIGTERM that was passed on too, and then it is 137", async () => {
+  await using running = start("--kill-after=200ms", ...STUBBORN);
+  await running.waitFor("up");
+  running.kill("SIGTERM");
+  assertEquals((await running.ended).code, 137);
+});
+
+Deno.test("a COMMAND that has stopped itself is continued, and gets its SIGTERM", async () => {
+  const script = 'trap "echo heard; exit 3" TERM; echo up; kill -STOP $$; while :; do :; done';
+  await using running = start("--timeout=1s", "sh", "-c", script);
+  const { code, stdout } = await running.ended;
+  assertEquals([code, stdout], [124, "up\nheard\n"]);
+});
+
+Deno.test("a time limit that is not reached does not hold up the end", async () => {
+  const { code, durationMs } = await runWrapper("binary", {
+    args: ["--hook=none", "--timeout=60s", "--kill-after=60s", "sh", "-c", "exit 6"],
+  });
+  assertEquals(code, 6);
+  assert(durationMs < 60_000);
+});
+
+Deno.test("--process-group: a session of its own; the whole group gets a signal, and its end", async () => {
+  const member = 'trap "echo usr1" USR1; trap "echo term; exit" TERM; echo ready; ' +
+    "while :; do sleep 1; done";
+  const script = 'sh -c "$0" & sh -c "$0" & cut -d" " -f5-6 /proc/$$/stat; echo "self $$ ."; wait';
+  await using running = start("--process-group", "sh", "-c", script, member);
+  await running.waitFor("ready", 2);
+  await running.waitFor(" .\n");
+  running.kill("SIGUSR1");
+  const { code, stdout, stderr } = await running.ended;
+  // The signal ended the shell, so COMMAND was over, and the others got SIGTERM.
+  assertEquals(code, 128 + 10, stderr);
+  const got = stdout.split("\n").filter((line) => ["usr1", "term"].includes(line)).sort();
+  assertEquals(got, ["term", "term", "usr1", "usr1"]);
+  const self = /self (\d+)/.exec(stdout)?.[1] ?? "";
+  assertStringIncludes(stdout, `${self} ${self}\n`);
+});
+
+Deno.test("without --process-group, COMMAND alone gets it, in the wrapper's group", async () => {
+  const script = "cut -d' ' -f5 /proc/$$/stat /proc/$PPID/stat; exit 2";
+  const { code, stdout } = await start("sh", "-c", script).ended;
+  assertEquals(code, 2);
+  assertMatch(stdout, /^(\d+)\n\1\n$/);
+});
+
+Deno.test("what is left of the group: continued, SIGTERM, and SIGKILL after --kill-after", async () => {
+  const stubborn = 'trap "" TERM USR1; echo "stubborn $$ ."; exec sleep 60';
+  // The kernel sends SIGHUP to whoever is stopped in a group that nobody is left to look after.
+  const stopped = 'trap "" USR1 HUP; trap "echo heard; exit" TERM; echo up; kill -STOP $$; ' +
+    "while :; do :; done";
+  const script = 'trap "exit 8" USR1; sh -c "$0" & sh -c "$1" & while :; do sleep 0.1; done';
+  await using running = start(
+    ...["--process-group", "--kill-after=2s", "sh", "-c", script, stubborn, stopped],
+  );
+  await running.waitFor(" .\n");
+  await running.waitFor("up\n");
+  running.kill("SIGUSR1");
+  const { code, stdout, stderr } = await running.ended;
+  assertEquals(code, 8, stderr);
+  assertStringIncludes(stdout, "heard\n");
+  const pid = Number(/stubborn (\d+)/.exec(stdout)?.[1]);
+  // Its parent is gone, and whoever has adopted it may not have looked yet.
+  assertEquals(["", "Z"].includes(stateOf(pid)), true, stderr);
+});
+
+/** The state of a process; nothing if it is gone. */
+function stateOf(pid: number): string {
+  try {
+    return /State:\s*(\w)/.exec(Deno.readTextFileSync(`/proc/${pid}/status`))?.[1] ?? "";
+  } catch {
+    return "";
+  }
+}
+
+/** Words that make another user of the superuser, to whom no limit of processes applies. */
+const ORDINARY_USER: Need<readonly string[]> = {
+  what: "setpriv and prlimit (apt-get install util-linux)",
+  find: () => {
+    if (findProgram("prlimit") === undefined || findProgram("setpriv") === undefined) return;
+    return Deno.uid() === 0
+      ? ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+      : ["env"];
+  },
+};
+
+testWith(
+  ORDINARY_USER,
+  "where no more processes can be started: a clear error, 125, the hooks run",
+  async (asUser) => {
+    const port = freePort();
+    // The checkout may be in a folder that this user may not enter.
+    const folder = await Deno.makeTempDir();
+    await Deno.chmod(folder, 0o755);
+    await Deno.copyFile(BINARY, `${folder}/wrapper`);
+    const hook = `--hook=http://localhost:${port}/quit`;
+    await using running = startProgram(
+      [...asUser, `${folder}/wrapper`, hook, "--wait=60s", "true"],
+    );
+    await running.waitFor("waiting up to 1m");
+    const limit = [...asUser, "prlimit", "--pid", String(running.pid), "--nproc=1:1"];
+    assertEquals((await startProgram(limit).ended).code, 0);
+    await using sidecar = startSidecar([200], { port });
+    const { code, stderr } = await running.ended;
+    assertEquals(code, 125, stderr);
+    assertStringIncludes(stderr, "cannot start true: no more processes can be started here");
+    assertEquals(sidecar.posts().length, 1);
+    await Deno.remove(folder, { recursive: true });
+  },
+);
+
+for (const redirection of [">&- 2>&-", "<&- >&- 2>&-", ">/dev/full 2>/dev/full"]) {
+  Deno.test(`with ${redirection} the wrapper works, and the hooks run`, async () => {
+    await using sidecar = startSidecar();
+    const script = `exec "$@" ${redirection}`;
+    const hook = `--hook=${sidecar.origin}/quit`;
+    const words = ["sh", "-c", script, "sh", BINARY, hook, "--log-level=debug"];
+    const { code } = await startProgram([...words, "sh", "-c", "exit 5"]).ended;
+    assertEquals(code, 5);
+    assertEquals(sidecar.posts().length, 1);
+  });
+}
+
+/** A wrapper of one's own, with a hook that does this when it looks for its sidecar. */
+const faultyWrapper = (look: string) => `
+  import { main, nameHook } from ${JSON.stringify(`${ROOT}mod.ts`)};
+  const faulty = nameHook("faulty", "throws", () => ({
+    name: "faulty",
+    address: "nowhere",
+    look() { ${look} },
+    stop: () => Promise.resolve({ state: "stopped", answer: "done" }),
+  }));
+  Deno.exit(await main(Deno.args, { hooks: [faulty] }));
+`;
+
+for (
+  const [where, look] of [
+    ["at once", 'throw new Error("oh no");'],
+    [
+      "later, where nobody waits for it",
+      'setTimeout(() => { throw new Error("oh no"); }); ' +
+      'return Promise.resolve({ state: "ready", answer: "ok" });',
+    ],
+    [
+      "in a promise that nobody has",
+      'Promise.reject(new Error("oh no")); ' +
+      'return Promise.resolve({ state: "ready", answer: "ok" });',
+    ],
+  ] as const
+) {
+  Deno.test(`an error in the wrapper itself, thrown ${where}: COMMAND runs on, hooks, 125`, async () => {
+    await using sidecar = startSidecar();
+    const file = await Deno.makeTempFile({ suffix: ".ts" });
+    await Deno.writeTextFile(file, faultyWrapper(look));
+    const words = [Deno.execPath(), "run", "--quiet", "--no-check", "--allow-all"];
+    words.push(`--config=${ROOT}deno.json`, file, "--hook=faulty", `--hook=${sidecar.origin}/quit`);
+    words.push("sh", "-c", "read line; echo over; exit 5");
+    await using running = startProgram(words, { stdin: "piped" });
+    await running.waitFor("error in the wrapper itself: Error: oh no");
+    await running.type("go on\n");
+    const { code, stdout, stderr } = await running.ended;
+    assertEquals([code, stdout], [125, "over\n"], stderr);
+    assertStringIncludes(stderr, "faulty: told to quit");
+    assertEquals(sidecar.posts().length, 1);
+    await Deno.remove(file);
+  });
+}
