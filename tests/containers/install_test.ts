@@ -67,13 +67,6 @@ for (const [target, image] of Object.entries(TARGET_IMAGE)) {
     },
   );
 
-  testWith(PODMAN, `${target}: a tenth of a CPU is enough`, async () => {
-    await makeImages();
-    const on = imageOn(target === "portable" ? "scratch" : "distroless cc");
-    const { code } = await run("--cpus=0.1", "--env=WRAPPER_HOOKS=none", on, "exit", "3");
-    assertEquals(code, 3);
-  });
-
   if (target !== "wrapper" && target !== "portable") throw new Error(target);
   testWith(PODMAN, `${target}: built twice, the image is the same`, async () => {
     await makeImages();

@@ -4,6 +4,7 @@
  *   job exit CODE      leaves an orphan to PID 1, waits until that was reaped, exits with CODE
  *   job wait CODE      runs until SIGTERM, then exits with CODE
  *   job memory MIB     uses that much memory of its own, and exits with 0
+ *   job settings CODE  prints what it may do and how much it may use, then exits with CODE
  */
 #include <errno.h>
 #include <signal.h>
@@ -53,6 +54,37 @@ static void expect_reaped(pid_t orphan) {
   exit(99);
 }
 
+static void print_writable(const char *folder) {
+  char path[4096];
+  snprintf(path, sizeof path, "%s/by-job", folder);
+  FILE *file = fopen(path, "w");
+  printf("job: %s write to %s\n", file != NULL ? "may" : "may not", folder);
+  if (file != NULL) fclose(file);
+}
+
+/* The lines of /proc/self/status about capabilities and new privileges. */
+static void print_privileges(void) {
+  char line[256];
+  FILE *status = fopen("/proc/self/status", "r");
+  while (status != NULL && fgets(line, sizeof line, status) != NULL) {
+    if (strncmp(line, "Cap", 3) != 0 && strncmp(line, "NoNew", 5) != 0) continue;
+    char *value = strchr(line, ':');
+    *value = 0;
+    printf("job: %s is %s", line, value + 2);
+  }
+  if (status != NULL) fclose(status);
+}
+
+/* A limit of the control group, by the file that its first or its second version has. */
+static void print_limit(const char *what, const char *first, const char *second) {
+  char line[256];
+  FILE *file = fopen(first, "r");
+  if (file == NULL) file = fopen(second, "r");
+  if (file == NULL || fgets(line, sizeof line, file) == NULL) strcpy(line, "unknown\n");
+  printf("job: %s is %s", what, line);
+  if (file != NULL) fclose(file);
+}
+
 static volatile sig_atomic_t told_to_end = 0;
 
 static void on_sigterm(int signal) {
@@ -83,6 +115,18 @@ int main(int argc, char **argv) {
     for (size_t i = 0; i < (size_t)number << 20; i += 4096) bytes[i] = 1;
     puts("job: has its memory");
     return 0;
+  }
+  if (strcmp(argv[1], "settings") == 0) {
+    const char *home = getenv("HOME");
+    print_writable("");
+    print_writable("/tmp");
+    print_writable("/var/tmp");
+    print_writable(home != NULL ? home : "/root");
+    print_privileges();
+    print_limit("memory", "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+                "/sys/fs/cgroup/memory.max");
+    print_limit("CPU", "/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "/sys/fs/cgroup/cpu.max");
+    return number;
   }
   return 98;
 }

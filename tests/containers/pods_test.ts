@@ -3,7 +3,7 @@
  * hard settings. The images are built from the Dockerfile.
  */
 
-import { assertEquals, assertStringIncludes } from "../support/assert.ts";
+import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
 import { both, ENVOY, testWith } from "../support/needs.ts";
 import {
   BASES,
@@ -99,5 +99,33 @@ for (const { title, jobImage } of BASES) {
     assertEquals(await pod.exitCode("pilot-agent"), 0);
     assertStringIncludes(await pod.log("main"), "istio: not there yet; expecting it for another");
     assertStringIncludes(await pod.log("main"), "wrapper: istio: told to quit (200 OK)");
+  });
+
+  testWith(PODMAN, `${title}: a tenth of a CPU beside every other hard setting`, async () => {
+    await makeImages();
+    await using pod = await startPod();
+    await startPilotAgent(pod);
+    const settings = [...HARD_SETTINGS, "--cpus=0.1", IN_KUBERNETES];
+    await pod.start("main", ...settings, jobImage, "settings", "3");
+    assertEquals(await pod.exitCode("main"), 3);
+    assertEquals(await pod.exitCode("pilot-agent"), 0);
+    const log = await pod.log("main");
+    for (
+      const line of [
+        "user 65532",
+        "may not write to \n",
+        "may not write to /tmp\n",
+        "may not write to /var/tmp\n",
+        "CapPrm is 0000000000000000",
+        "CapEff is 0000000000000000",
+        "CapBnd is 0000000000000000",
+        "NoNewPrivs is 1",
+        "memory is 67108864\n",
+      ]
+    ) assertStringIncludes(log, line);
+    assert(/job: CPU is 10000( 100000)?\n/.test(log), log);
+    // Its home among them, whichever that is.
+    assert(!log.includes("may write"), log);
+    assertStringIncludes(log, "wrapper: istio: told to quit (200 OK)");
   });
 }

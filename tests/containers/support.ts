@@ -1,6 +1,6 @@
 /** Images and pods for the containers' tests: real ones, by podman and runc. */
 
-import { TEST_RUNTIME, testRuntime } from "../../scripts/compile.ts";
+import { TEST_DENO_VERSION, testRuntime } from "../../scripts/compile.ts";
 import { findProgram, type Need } from "../support/needs.ts";
 
 const HERE = new URL("./", import.meta.url).pathname;
@@ -166,7 +166,7 @@ export const PILOT_AGENT_IMAGE = "localhost/wrapper-test/pilot-agent";
 export const ENVOY_IMAGE = "docker.io/library/debian:bookworm-slim";
 
 /** The image that the Dockerfile builds with. */
-export const BUILDER_IMAGE = `docker.io/denoland/deno:debian-${TEST_RUNTIME.denoVersion}`;
+export const BUILDER_IMAGE = `docker.io/denoland/deno:debian-${TEST_DENO_VERSION}`;
 
 /** Builds one target of the Dockerfile, without a network. */
 export async function buildTarget(
@@ -174,13 +174,35 @@ export async function buildTarget(
   ...options: readonly string[]
 ): Promise<string> {
   const build = ["build", "--quiet", "--network=none", "--pull=never", "--timestamp=0"];
-  const version = `DENO_VERSION=${TEST_RUNTIME.denoVersion}`;
+  const version = `DENO_VERSION=${TEST_DENO_VERSION}`;
   return await must("podman", [
     ...build,
     ...["--build-arg", version, "--target", target],
     ...options,
     ROOT,
   ]);
+}
+
+/**
+ * Builds one target of the Dockerfile for arm64. Nothing of that machine is run for it, as a builder
+ * with Docker does it, but the runtime is the one for tests.
+ */
+export async function buildForArm64(target: "wrapper" | "portable"): Promise<string> {
+  await makeImages();
+  const context = `${CACHE}/arm64`;
+  Deno.mkdirSync(context, { recursive: true });
+  Deno.copyFileSync(await testRuntime("aarch64-unknown-linux-gnu"), `${context}/denort`);
+  const builder = `FROM ${BUILDER_IMAGE}\nCOPY denort /usr/local/lib/denort\n`;
+  const build = ["build", "--quiet", "--network=none", "--pull=never", "--file=-", "--tag"];
+  await must("podman", [...build, `${BUILDER_IMAGE}-arm64`, context], builder);
+  return await buildTarget(
+    target,
+    "--platform=linux/arm64",
+    ...["--build-arg", `DENO_VERSION=${TEST_DENO_VERSION}-arm64`],
+    ...["--build-arg", "BASE=localhost/wrapper-test/cc-arm64"],
+    // Docker sets it by itself.
+    ...["--build-arg", "BUILDPLATFORM=linux/amd64"],
+  );
 }
 
 let made: Promise<void> | undefined;
@@ -238,7 +260,6 @@ async function makeImagesNow(): Promise<void> {
  * runtime for tests, and what Deno would download, since nothing can be downloaded in a build here.
  */
 async function makeBuilder(): Promise<void> {
-  const { denoVersion, target } = TEST_RUNTIME;
   const tag = BUILDER_IMAGE;
   const lock = Deno.readFileSync(`${ROOT}deno.lock`);
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", lock)).toHex();
@@ -251,11 +272,12 @@ async function makeBuilder(): Promise<void> {
   if (exists(context)) Deno.removeSync(context, { recursive: true });
   Deno.mkdirSync(context, { recursive: true });
   const find = 'process.stdout.write(require.resolve("@deno/linux-x64-glibc/deno"))';
-  const npx = ["--yes", `--package=deno@${denoVersion}`, "--"];
+  const npx = ["--yes", `--package=deno@${TEST_DENO_VERSION}`, "--"];
   const bin = await must("npx", [...npx, "sh", "-c", "command -v deno"]);
   const modules = Deno.realPathSync(bin).replace(/\/node_modules\/.*$/, "/node_modules");
   const deno = await must("node", ["-e", find.replace("@deno", `${modules}/@deno`)]);
-  const runtime = await testRuntime();
+  const target = "x86_64-unknown-linux-gnu";
+  const runtime = await testRuntime(target);
   Deno.copyFileSync(deno, `${context}/deno`);
   Deno.copyFileSync(runtime, `${context}/denort`);
   Deno.copyFileSync(findProgram("patchelf") ?? "", `${context}/patchelf`);

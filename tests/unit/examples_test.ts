@@ -113,3 +113,22 @@ for (const { file, document } of EXAMPLES) {
     }
   });
 }
+
+Deno.test("the policy for a whole cluster puts this version where the init container's example has it", () => {
+  const policy = EXAMPLES.find(({ document }) => document.kind === "MutatingAdmissionPolicy")
+    ?.document;
+  const job = EXAMPLES.find(({ file, document }) =>
+    file === "init-container.yaml" && document.kind === "Job"
+  )?.document;
+  const spec = job && podSpecOf(job);
+  const [init] = spec?.initContainers ?? [];
+  const text = JSON.stringify(policy).replaceAll("\\", "");
+  for (
+    const part of [
+      `image: "${init?.image}"`,
+      `args: [${init?.args?.map((word) => `"${word}"`).join(", ")}]`,
+      `mountPath: "${init?.volumeMounts?.[0]?.mountPath}"`,
+      `["${spec?.containers[0]?.command?.[0]}"] + object.spec`,
+    ]
+  ) assert(text.includes(part), part);
+});
