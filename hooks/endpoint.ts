@@ -162,16 +162,16 @@ function isRefused(error: unknown): boolean {
 
 async function listens(address: SocketAddress, signal: AbortSignal): Promise<boolean> {
   try {
-    return await untilAborted(acceptsConnections(address), signal);
+    return await untilAborted(acceptsConnections(address, signal), signal);
   } catch (error) {
-    if (signal.aborted) throw error;
+    if (signal.aborted) throw signal.reason;
     // No IPv6 in this pod: nobody listens there either.
     if (["EADDRNOTAVAIL", "EAFNOSUPPORT"].includes(errorCode(error))) return false;
     throw new UnreachableError(causeOf(error), { cause: error });
   }
 }
 
-/** Waits for what cannot be ended itself, such as a connection attempt, but no longer than that. */
+/** Waits for what may not end with the signal, such as the look-up of a name, but no longer than that. */
 function untilAborted<Value>(value: Promise<Value>, signal: AbortSignal): Promise<Value> {
   return new Promise((resolve, reject) => {
     const onAbort = () => reject(signal.reason);

@@ -272,7 +272,8 @@ async function look(
     }
     const isLate = error instanceof Error && ["AbortError", "TimeoutError"].includes(error.name);
     const answer = isLate ? noAnswer(context) : describeError(error);
-    const isThere = await request.endpoint.accepts(context.signal).catch(() => false);
+    const aMoment = AbortSignal.timeout(Math.max(1, context.requestTimeoutMs));
+    const isThere = await request.endpoint.accepts(aMoment).catch(() => false);
     return { state: isThere ? "present" : "absent", answer };
   }
 }

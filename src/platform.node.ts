@@ -181,17 +181,19 @@ export function openHttpClient(address: SocketAddress): HttpClient {
  * Opens a connection.
  *
  * @param isSecure whether it is TLS, with a certificate for the address's name
+ * @param signal gives it up: the system would try for minutes
  */
-export async function connect(address: SocketAddress, isSecure: boolean): Promise<Connection> {
+export async function connect(
+  address: SocketAddress,
+  isSecure: boolean,
+  signal: AbortSignal,
+): Promise<Connection> {
   const where = "path" in address ? address : { host: address.hostname, port: address.port };
   const isName = "hostname" in address && net.isIP(address.hostname) === 0;
   const socket = isSecure
     ? tls.connect({ ...where, ...(isName ? { servername: address.hostname } : {}) })
     : net.connect(where);
-  await new Promise<void>((resolve, reject) => {
-    socket.once(isSecure ? "secureConnect" : "connect", resolve);
-    socket.once("error", reject);
-  });
+  await opened(socket, isSecure ? "secureConnect" : "connect", signal);
   // An error that comes when nobody reads any more must not end the process.
   socket.on("error", () => {});
   const chunks: AsyncIterator<Uint8Array<ArrayBuffer>> = socket[Symbol.asyncIterator]();
@@ -212,20 +214,35 @@ export async function connect(address: SocketAddress, isSecure: boolean): Promis
   };
 }
 
+function opened(socket: net.Socket, event: string, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const giveUp = () => socket.destroy(signal.reason);
+    if (signal.aborted) giveUp();
+    signal.addEventListener("abort", giveUp, { once: true });
+    socket.once("error", reject);
+    socket.once("close", () => signal.removeEventListener("abort", giveUp));
+    socket.once(event, () => {
+      signal.removeEventListener("abort", giveUp);
+      resolve();
+    });
+  });
+}
+
 /**
  * Opens a connection and closes it again.
  *
+ * @param signal gives it up: the system would try for minutes
  * @returns false if nobody listens at that address.
  * @throws the system's error where it is anything else than "nobody listens".
  */
-export async function acceptsConnections(address: SocketAddress): Promise<boolean> {
+export async function acceptsConnections(
+  address: SocketAddress,
+  signal: AbortSignal,
+): Promise<boolean> {
   const where = "path" in address ? address : { host: address.hostname, port: address.port };
   const socket = net.connect(where);
   try {
-    await new Promise<void>((resolve, reject) => {
-      socket.once("connect", resolve);
-      socket.once("error", reject);
-    });
+    await opened(socket, "connect", signal);
     return true;
   } catch (error) {
     const code = errorCode(error);

@@ -263,13 +263,18 @@ export function openHttpClient(address: SocketAddress): HttpClient {
  * Opens a connection.
  *
  * @param isSecure whether it is TLS, with a certificate for the address's name
+ * @param signal gives it up: the system would try for minutes
  */
-export async function connect(address: SocketAddress, isSecure: boolean): Promise<Connection> {
+export async function connect(
+  address: SocketAddress,
+  isSecure: boolean,
+  signal: AbortSignal,
+): Promise<Connection> {
   const connection = "path" in address
     ? await Deno.connect({ transport: "unix", path: address.path })
     : isSecure
-    ? await Deno.startTls(await connectTcp(address), { hostname: address.hostname })
-    : await connectTcp(address);
+    ? await Deno.startTls(await connectTcp(address, signal), { hostname: address.hostname })
+    : await connectTcp(address, signal);
   let isOpen = true;
   return {
     async read() {
@@ -296,16 +301,19 @@ export async function connect(address: SocketAddress, isSecure: boolean): Promis
 /** Of a name that stands for several addresses, Deno itself tries only the first. */
 async function connectTcp(
   address: { readonly hostname: string; readonly port: number },
+  signal: AbortSignal,
 ): Promise<Deno.TcpConn> {
   try {
-    return await Deno.connect(address);
+    return await Deno.connect({ ...address, signal });
   } catch (error) {
     // Without a code it is the name that nobody knows.
     if (isIpAddress(address.hostname) || errorCode(error) === "") throw error;
     const { lookup } = await import("node:dns/promises");
     const all = await lookup(address.hostname, { all: true }).catch(() => []);
     for (const { address: hostname } of all) {
-      const connection = await Deno.connect({ ...address, hostname }).catch(() => undefined);
+      const connection = await Deno.connect({ ...address, hostname, signal }).catch(() =>
+        undefined
+      );
       if (connection !== undefined) return connection;
     }
     throw error;
@@ -347,14 +355,18 @@ function createDirectClient(): Deno.HttpClient {
 /**
  * Opens a connection and closes it again.
  *
+ * @param signal gives it up: the system would try for minutes
  * @returns false if nobody listens at that address.
  * @throws the system's error where it is anything else than "nobody listens".
  */
-export async function acceptsConnections(address: SocketAddress): Promise<boolean> {
+export async function acceptsConnections(
+  address: SocketAddress,
+  signal: AbortSignal,
+): Promise<boolean> {
   try {
     const connection = "path" in address
       ? await Deno.connect({ transport: "unix", path: address.path })
-      : await connectTcp(address);
+      : await connectTcp(address, signal);
     connection.close();
     return true;
   } catch (error) {

@@ -38,8 +38,12 @@ export function isClosedToFetch(address: SocketAddress): boolean {
   return "path" in address || PORTS_CLOSED_TO_FETCH.has(address.port);
 }
 
-/** Opens a connection; over TLS if `isSecure`. */
-export type Connect = (address: SocketAddress, isSecure: boolean) => Promise<Connection>;
+/** Opens a connection, over TLS if `isSecure`; gives up when the signal is aborted. */
+export type Connect = (
+  address: SocketAddress,
+  isSecure: boolean,
+  signal: AbortSignal,
+) => Promise<Connection>;
 
 /**
  * Makes an HTTP client that is bound to one address, whatever the URL says. A connection whose
@@ -69,7 +73,7 @@ export function openSocketHttpClient(address: SocketAddress, connect: Connect): 
   let kept: Line | undefined;
 
   async function openLine(isSecure: boolean, signal: AbortSignal): Promise<Line> {
-    const opening = connect(address, isSecure);
+    const opening = connect(address, isSecure, signal);
     let giveUp = () => {};
     const givenUp = new Promise<never>((_, reject) => {
       giveUp = () => reject(signal.reason);

@@ -627,24 +627,45 @@ Deno.test("a sidecar that answers 429 with Retry-After: a date, then 200", async
   assert(secondAtMs >= dateMs, `${dateMs - secondAtMs} ms too early`);
 });
 
-Deno.test("a sidecar whose queue of connections is full", async () => {
+/** A port whose queue of connections is full. */
+async function fullQueue() {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0, tcpBacklog: 1 });
   const { hostname, port } = listener.addr;
   // Two fit, and the system leaves the third without an answer.
   const queued = await Promise.all([1, 2].map(() => Deno.connect({ hostname, port })));
-  try {
-    const { code, stderr } = await runJob([`http://127.0.0.1:${port}/quit`], SHORT, EXIT_3);
-    assertEquals(code, 3);
-    assertMatch(stderr, NO_ANSWER);
-    const check = await runWrapper("binary", {
-      args: ["--check", "--request-timeout=300ms", `--hook=http://127.0.0.1:${port}/quit`],
-    });
-    assertEquals(check.code, 1);
-    assertMatch(check.stdout, /\/quit +absent +no answer within 300ms +/);
-  } finally {
-    listener.close();
-    for (const connection of queued) connection.close();
-  }
+  return {
+    port,
+    [Symbol.dispose]: () => {
+      listener.close();
+      for (const connection of queued) connection.close();
+    },
+  };
+}
+
+Deno.test("a sidecar whose queue of connections is full", async () => {
+  using full = await fullQueue();
+  const target = `http://127.0.0.1:${full.port}/quit`;
+  const { code, stderr } = await runJob([target], SHORT, EXIT_3);
+  assertEquals(code, 3);
+  assertMatch(stderr, NO_ANSWER);
+  const check = await runWrapper("binary", {
+    args: ["--check", "--request-timeout=300ms", `--hook=${target}`],
+  });
+  assertEquals(check.code, 1);
+  assertMatch(check.stdout, /\/quit +absent +no answer within 300ms +/);
+});
+
+Deno.test("a job that tells a sidecar whose queue is full to quit ends when it has given up", async () => {
+  using full = await fullQueue();
+  const script = new URL("../support/quit_nobody.ts", import.meta.url).pathname;
+  const startMs = performance.now();
+  const { code, stdout } = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "--quiet", "--no-prompt", "--allow-net", script, String(full.port)],
+  }).output();
+  assertEquals([code, new TextDecoder().decode(stdout)], [0, "failed\n"]);
+  // 15 s are the limit of a hook. The system would try for more than two minutes.
+  const tookMs = performance.now() - startMs;
+  assert(tookMs < 15_000 + 60_000, `${tookMs} ms`);
 });
 
 /** A path for a Unix socket, in a folder that is removed in the end. */
