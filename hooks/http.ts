@@ -129,6 +129,8 @@ export interface StopFailure {
 /** More of a body than this is never read. */
 const LONGEST_BODY_BYTES = 256 * 1024;
 
+const LAST_LOOK_MS = 250;
+
 const FIRST_DELAY_MS = 100;
 const LONGEST_DELAY_MS = 2000;
 
@@ -272,8 +274,9 @@ async function look(
     }
     const isLate = error instanceof Error && ["AbortError", "TimeoutError"].includes(error.name);
     const answer = isLate ? noAnswer(context) : describeError(error);
-    const aMoment = AbortSignal.timeout(Math.max(1, context.requestTimeoutMs));
-    const isThere = await request.endpoint.accepts(aMoment).catch(() => false);
+    // The time of this look is over; who listens on the loopback says so at once.
+    const soon = AbortSignal.timeout(LAST_LOOK_MS);
+    const isThere = await request.endpoint.accepts(soon).catch(() => false);
     return { state: isThere ? "present" : "absent", answer };
   }
 }

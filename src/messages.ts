@@ -187,7 +187,8 @@ export const MESSAGES = {
   "hook-already-stopped": {
     level: "info",
     text: "{hook}: has already stopped ({answer})",
-    meaning: "The sidecar was seen before and is gone now: nothing was left to do.",
+    meaning:
+      "The sidecar was seen before and is gone now: nothing is left to do. Some sidecars heed the stop request so fast that their answer is lost; the line then says that it quit without one.",
   },
   "hook-no-sidecar": {
     level: "info",

@@ -119,7 +119,7 @@ export interface Sidecar {
 
 const FIRST_PAUSE_MS = 50;
 const LONGEST_PAUSE_MS = 1000;
-const LAST_WORDS_MS = 100;
+const LAST_WORDS_MS = 500;
 
 /**
  * Where no startup window is set a sidecar is still looked for during this time: it costs a few

@@ -175,6 +175,21 @@ Deno.test("unrelated servers on the sidecars' ports get nothing but harmless req
   }
 });
 
+Deno.test("servers that never answer are all asked at the same time", async () => {
+  const ports = [3500, 4191, 8200, 9090, 9091, 9901, 9902, 15020, 15021, 19000, 20600];
+  const silent = ports.map((port) => Deno.listen({ hostname: "127.0.0.1", port }));
+  try {
+    const requestTimeoutMs = 1000;
+    const limit = `--request-timeout=${requestTimeoutMs}ms`;
+    const { code, stderr, durationMs } = await run([limit, "sh", "-c", "exit 3"]);
+    assertEquals(code, 3, stderr);
+    assertStringIncludes(stderr, "auto: no sidecar found");
+    assert(durationMs < ports.length * requestTimeoutMs / 2, `took ${durationMs} ms`);
+  } finally {
+    for (const listener of silent) listener.close();
+  }
+});
+
 Deno.test("real sidecars beside unrelated servers: only theirs are told to quit", async () => {
   await using started = startStandIns(LINKERD, VAULT_AGENT);
   const servers = [3500, 9090, 9901, 15021].map((port) => startSidecar([200], { port }));
