@@ -4,7 +4,7 @@ import { assert, assertEquals, assertMatch, assertStringIncludes } from "../supp
 import { C_COMPILER, compileFixture } from "../support/fixtures.ts";
 import { findProgram, type Need, testWith } from "../support/needs.ts";
 import { freePort, startSidecar } from "../support/sidecar.ts";
-import { BINARY, runWrapper, startProgram, startWrapper } from "../support/wrapper.ts";
+import { BINARY, runWrapper, startProgram, startWrapper, untilCaught } from "../support/wrapper.ts";
 
 /** Every signal that can be caught and means something to COMMAND, SIGTERM last. */
 const FORWARDED: readonly (readonly [Deno.Signal, number])[] = [
@@ -62,6 +62,8 @@ testWith(C_COMPILER, "every signal that can be caught reaches COMMAND once, in o
   // Twice around, as a signal that can be caught once can be lost the second time.
   for (const [name, number] of [...FORWARDED.slice(0, -1), ...FORWARDED]) {
     sent.push(number);
+    // This one tells of the wrapper's own children, and is nothing to COMMAND.
+    running.kill("SIGCHLD");
     running.kill(name);
     const times = sent.filter((other) => other === number).length;
     await running.waitFor(`got ${number}\n`, times);
@@ -84,6 +86,25 @@ testWith(C_COMPILER, "10,000 mixed signals at once, and the last SIGTERM arrives
   assertEquals(got.at(-1), 15);
   assert(got.length > 1, stdout);
 });
+
+testWith(
+  C_COMPILER,
+  "a signal just before COMMAND is there is neither lost nor doubled",
+  async () => {
+    const recorder = compileFixture("record_signals");
+    for (const _ of Array(10)) {
+      await using running = startProgram([BINARY, "--hook=none", recorder], { detached: true });
+      // As soon as the wrapper has the signal, long before COMMAND runs.
+      await untilCaught(running.pid, 10);
+      running.kill("SIGUSR1");
+      const hasGot = await running.waitFor("got 10\n").then(() => true, () => false);
+      if (hasGot) running.kill("SIGTERM");
+      const { code, stdout } = await running.ended;
+      // It may have come before COMMAND was as far as to do something about it, and ends it then.
+      if (code !== 128 + 10) assertEquals([code, recorded(stdout)], [5, [10, 15]]);
+    }
+  },
+);
 
 Deno.test("a signal that comes before COMMAND does is delivered once it runs", async () => {
   const port = freePort();

@@ -4,7 +4,7 @@ import { assertEquals, assertMatch, assertStringIncludes } from "../support/asse
 import { C_COMPILER, compileFixture } from "../support/fixtures.ts";
 import { findProgram, type Need, testWith } from "../support/needs.ts";
 import { startSidecar } from "../support/sidecar.ts";
-import { BINARY, type Running, startProgram } from "../support/wrapper.ts";
+import { BINARY, type Running, startProgram, untilCaught } from "../support/wrapper.ts";
 
 const [CTRL_C, CTRL_D, CTRL_Z, ESCAPE] = ["\x03", "\x04", "\x1a", "\x1b"];
 
@@ -62,17 +62,6 @@ async function untilState(pid: number, state: "S" | "T"): Promise<void> {
     const stat = Deno.readTextFileSync(`/proc/${pid}/stat`);
     if (stat.slice(stat.lastIndexOf(")") + 2).startsWith(state)) return;
     await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-}
-
-/** Waits until a process catches a signal. */
-async function untilCaught(pid: number, signal: number): Promise<void> {
-  for (;;) {
-    const status = Deno.readTextFileSync(`/proc/${pid}/status`);
-    const caught = parseInt(/SigCgt:.*([0-9a-f]{8})\n/.exec(status)?.[1] ?? "", 16);
-    // The shell, which this process is at first, may catch it too.
-    if (status.startsWith("Name:\twrapper\n") && (caught >> (signal - 1)) & 1) return;
-    await new Promise((resolve) => setTimeout(resolve));
   }
 }
 

@@ -135,6 +135,17 @@ export async function runWrapper(which: Which, start: Start): Promise<Ended> {
   return await startWrapper(which, start).ended;
 }
 
+/** Waits until a wrapper catches a signal. */
+export async function untilCaught(pid: number, signal: number): Promise<void> {
+  for (;;) {
+    const status = Deno.readTextFileSync(`/proc/${pid}/status`);
+    const caught = parseInt(/SigCgt:.*([0-9a-f]{8})\n/.exec(status)?.[1] ?? "", 16);
+    // The process may still be the shell, which catches signals too.
+    if (status.startsWith("Name:\twrapper\n") && (caught >> (signal - 1)) & 1) return;
+    await new Promise((resolve) => setTimeout(resolve));
+  }
+}
+
 /** The machine's environment without what a wrapper would heed. */
 function cleanEnvironment(): Record<string, string> {
   return Object.fromEntries(
