@@ -31,6 +31,8 @@ readonly ORDER=(static base cc debian busybox musl cc-arm64)
 
 readonly STATIC_PACKAGES=(base-files netbase tzdata media-types ca-certificates)
 readonly BASE_PACKAGES=("${STATIC_PACKAGES[@]}" libc6 libssl3)
+# build reads it by the name of the image.
+# shellcheck disable=SC2034
 readonly CC_PACKAGES=("${BASE_PACKAGES[@]}" gcc-12-base libgcc-s1 libstdc++6 libgomp1)
 readonly DEBIAN_PACKAGES=(
   base-files base-passwd bash coreutils dash debianutils diffutils findutils gcc-12-base grep gzip hostname
@@ -123,7 +125,7 @@ busybox_applets() {
   if [[ -e $root/usr/bin/busybox ]]; then
     mv "$root/usr/bin/busybox" "$root/bin/busybox"
   fi
-  rm -rf "$root/usr"
+  rm -rf "${root:?}/usr"
   mkdir -p "$root/usr/bin"
   "$root/bin/busybox" --list | while read -r name; do
     [[ $name == busybox ]] || ln "$root/bin/busybox" "$root/bin/$name"
