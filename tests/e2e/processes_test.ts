@@ -162,9 +162,8 @@ const faultyWrapper = (look: string) => `
 
 for (
   const [where, look] of [
-    ["at once", 'throw new Error("oh no");'],
     [
-      "later, where nobody waits for it",
+      "where nobody waits for it",
       'setTimeout(() => { throw new Error("oh no"); }); ' +
       'return Promise.resolve({ state: "ready", answer: "ok" });',
     ],
@@ -192,3 +191,16 @@ for (
     await Deno.remove(file);
   });
 }
+
+Deno.test("a hook that throws when it looks has found nothing, and is asked to stop all the same", async () => {
+  await using sidecar = startSidecar();
+  const file = await Deno.makeTempFile({ suffix: ".ts" });
+  await Deno.writeTextFile(file, faultyWrapper('throw new Error("oh no");'));
+  const words = [Deno.execPath(), "run", "--quiet", "--no-check", "--allow-all"];
+  words.push(`--config=${ROOT}deno.json`, file, "--hook=faulty", `--hook=${sidecar.origin}/quit`);
+  const { code, stderr } = await startProgram([...words, "sh", "-c", "exit 5"]).ended;
+  assertEquals(code, 5, stderr);
+  assertStringIncludes(stderr, "faulty: told to quit");
+  assertEquals(sidecar.posts().length, 1);
+  await Deno.remove(file);
+});

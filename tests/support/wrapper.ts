@@ -60,6 +60,9 @@ export function startWrapper(which: Which, start: Start): Running {
   return startProgram([...wrapperWords(which), ...start.args], start);
 }
 
+/** Many times what any program here takes. One that hangs is killed then, and its test fails. */
+const LONGEST_RUN_MS = 180_000;
+
 /** Starts any program in the same way. */
 export function startProgram(words: readonly string[], start: Omit<Start, "args"> = {}): Running {
   const [file = "", ...args] = words;
@@ -74,6 +77,9 @@ export function startProgram(words: readonly string[], start: Omit<Start, "args"
     stderr: "piped",
     ...(start.cwd === undefined ? {} : { cwd: start.cwd }),
   }).spawn();
+
+  const timer = setTimeout(() => child.kill("SIGKILL"), LONGEST_RUN_MS);
+  child.status.then(() => clearTimeout(timer));
 
   const output = { stdout: "", stderr: "" };
   const waiting = new Set<() => void>();
