@@ -93,11 +93,11 @@ for (const { title, jobImage } of BASES) {
   testWith(PODMAN, `${title}: a sidecar that comes 3 s late is stopped too`, async () => {
     await makeImages();
     await using pod = await startPod();
-    await startPilotAgent(pod, { lateMs: 3000 });
     await start(pod, {}, "exit", "0");
+    await pod.waitForLog("main", "istio: not there yet; expecting it for another");
+    await startPilotAgent(pod, { lateMs: 3000 });
     assertEquals(await pod.exitCode("main"), 0);
     assertEquals(await pod.exitCode("pilot-agent"), 0);
-    assertStringIncludes(await pod.log("main"), "istio: not there yet; expecting it for another");
     assertStringIncludes(await pod.log("main"), "wrapper: istio: told to quit (200 OK)");
   });
 
