@@ -10,8 +10,12 @@ import { main } from "./mod.ts";
 // parent and the sidecars without a stop request.
 addEventListener("unhandledrejection", (event) => event.preventDefault());
 
-// Without this the default hooks would run in place of the operator's, and nobody would know.
-if (Deno.permissions.querySync({ name: "env", variable: "WRAPPER_HOOKS" }).state !== "granted") {
+// Without this the default hooks would run in place of the operator's, and nobody would know. The
+// compiled program has all permissions.
+if (
+  !Deno.build.standalone &&
+  Deno.permissions.querySync({ name: "env", variable: "WRAPPER_HOOKS" }).state !== "granted"
+) {
   const text =
     "wrapper: error: WRAPPER_HOOKS cannot be read: the permission --allow-env is missing\n";
   Deno.stderr.writeSync(new TextEncoder().encode(text));

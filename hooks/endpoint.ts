@@ -1,17 +1,19 @@
 /**
- * The way to a sidecar: which sockets a URL means, and one request over them.
+ * The way to a sidecar: one request over the sockets that a URL means.
  *
  * @module
  */
 
 import {
   acceptsConnections,
+  connect,
   errorCode,
   type HttpClient,
   openHttpClient,
   type SocketAddress,
 } from "../src/platform.ts";
 import { redact } from "../src/redact.ts";
+import { isClosedToFetch, openSocketHttpClient } from "../src/socket_http.ts";
 
 /** Nobody listens at the endpoint. */
 export class NobodyListensError extends Error {
@@ -47,76 +49,6 @@ export interface Endpoint {
   accepts(signal: AbortSignal): Promise<boolean>;
 }
 
-/** A URL as `fetch` takes it, and the sockets that it means. */
-export interface Target {
-  /** The URL for the request line and the `Host` header; `http://localhost/…` for a Unix socket. */
-  readonly url: URL;
-  /** An `Authorization` header from the URL's credentials, if it has any. */
-  readonly authorization?: string;
-  /** The sockets, tried in this order. */
-  readonly addresses: readonly SocketAddress[];
-}
-
-/**
- * Reads a URL: `http://`, `https://`, or `http+unix://` with the socket's path percent-encoded as
- * the host.
- *
- * @throws {TypeError} that says what was expected, if it is none of these
- */
-export function parseTarget(text: string): Target {
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  if (url === undefined || !["http:", "https:", "http+unix:"].includes(url.protocol)) {
-    throw new TypeError(
-      "expected http://HOST[:PORT]/PATH, https://… or http+unix://%2FSOCKET/PATH",
-    );
-  }
-  if (url.protocol === "http+unix:") return unixTarget(url);
-  const hostname = url.hostname.replace(/^\[(.*)\]$/, "$1");
-  const port = Number(url.port) || (url.protocol === "https:" ? 443 : 80);
-  // `localhost` is both loopback addresses by definition (RFC 6761), whatever the image's hosts
-  // file says, and a sidecar may listen on either. A certificate, though, is for the name.
-  const isLoopback = hostname === "localhost" && url.protocol === "http:";
-  const hostnames = isLoopback ? ["127.0.0.1", "::1"] : [hostname];
-  if (isLoopback) url.hostname = "127.0.0.1";
-  return withoutCredentials(url, hostnames.map((hostname) => ({ hostname, port })));
-}
-
-function unixTarget(url: URL): Target {
-  let path = "";
-  try {
-    path = decodeURIComponent(url.hostname);
-  } catch {
-    // An escape that is none: the path stays empty, and the message below says what is expected.
-  }
-  if (!path.startsWith("/")) {
-    throw new TypeError(
-      "expected the socket's absolute path percent-encoded as the host: http+unix://%2Frun%2Fx.sock/quit",
-    );
-  }
-  const request = new URL(`http://localhost${url.pathname || "/"}${url.search}`);
-  return { url: request, addresses: [{ path }] };
-}
-
-/** `fetch` refuses a URL with credentials; as a header they are what every server expects. */
-function withoutCredentials(from: URL, addresses: readonly SocketAddress[]): Target {
-  const url = new URL(from);
-  url.hash = "";
-  if (url.username === "" && url.password === "") return { url, addresses };
-  const pair = `${percentDecoded(url.username)}:${percentDecoded(url.password)}`;
-  url.username = url.password = "";
-  const binary = Array.from(new TextEncoder().encode(pair), (byte) => String.fromCharCode(byte));
-  return { url, addresses, authorization: `Basic ${btoa(binary.join(""))}` };
-}
-
-/** A `%` that starts no escape, as in a password typed as it is, stands for itself. */
-function percentDecoded(text: string): string {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return text;
-  }
-}
-
 /** Opens the way to the sockets of a target; nothing is connected yet. */
 export function openEndpoint(addresses: readonly SocketAddress[]): Endpoint {
   const clients = new Map<SocketAddress, HttpClient>();
@@ -125,7 +57,7 @@ export function openEndpoint(addresses: readonly SocketAddress[]): Endpoint {
   async function send(request: Request): Promise<Response> {
     let broke = false;
     for (const address of order) {
-      const client = clients.get(address) ?? openHttpClient(address);
+      const client = clients.get(address) ?? openClient(address);
       clients.set(address, client);
       try {
         const response = await client.fetch(request);
@@ -152,6 +84,11 @@ export function openEndpoint(addresses: readonly SocketAddress[]): Endpoint {
   }
 
   return { send, accepts };
+}
+
+function openClient(address: SocketAddress): HttpClient {
+  const onSocket = openSocketHttpClient(address, connect);
+  return isClosedToFetch(address) ? onSocket : openHttpClient(address, onSocket);
 }
 
 /** Whether an exchange failed because there was nobody; `fetch` may give the reason as the cause. */

@@ -19,9 +19,14 @@
 import {
   type Contestant,
   findPeers,
+  FLOOR,
+  FLOOR_KY,
+  FLOOR_SOCKET,
+  FLOORS,
   ownContestants,
   type Setup,
   WRAPPER,
+  WRAPPER_NO_HOOK,
   WRAPPER_URL,
 } from "./bench/contestants.ts";
 import { type Bench, NoCompilerError, openBench, type Run } from "./bench/measure.ts";
@@ -29,13 +34,11 @@ import {
   chart,
   type Figure,
   figure,
-  goalRows,
   HOOK_SERIES,
   type Measure,
   type Results,
-  tables,
 } from "./bench/report.ts";
-import { markdownTable } from "./docs.ts";
+import { performanceTables } from "./docs.ts";
 
 const ROOT = new URL("../", import.meta.url).pathname;
 
@@ -52,7 +55,7 @@ interface Plan {
 
 const FULL: Plan = {
   start: 40,
-  stop: [["50ms", 50, 30], ["1s", 1000, 20], ["10s", 10_000, 5]],
+  stop: [["50ms", 50, 30], ["1s", 1000, 15], ["10s", 10_000, 3]],
   waitingMs: 30_000,
   hooks: [["hooks-1", 1], ["hooks-5", 5], ["hooks-20", 20]],
   hookRuns: 15,
@@ -107,7 +110,7 @@ async function measureAll(
 ): Promise<Pick<Results, "figures" | "reused">> {
   const { add, figures } = createCollection();
   const say = (text: string) => console.error(`measuring ${text} …`);
-  const usual = contestants.filter(({ name }) => name !== WRAPPER_URL);
+  const usual = contestants.filter(({ name }) => ![WRAPPER_URL, FLOOR_SOCKET].includes(name));
 
   say("start and whole");
   await inTurns(plan.start, usual, async (contestant, counts) => {
@@ -136,7 +139,8 @@ async function measureAll(
   }
 
   say(`${plan.waitingMs / 1000} s of waiting`);
-  await Promise.all(usual.map(async (contestant) => {
+  const waiters = usual.filter(({ name }) => name !== FLOOR_KY);
+  await Promise.all(waiters.map(async (contestant) => {
     const waiting = await bench.watch(contestant, plan.waitingMs);
     add("waiting-cpu", contestant.name, waiting.cpuMs);
     add("waiting-switches", contestant.name, waiting.switches);
@@ -157,7 +161,7 @@ async function measureAll(
 
   say("many at once");
   for (const [measure, count] of plan.atOnce) {
-    await inTurns(plan.atOnceRuns, usual, async (contestant, counts) => {
+    await inTurns(plan.atOnceRuns, waiters, async (contestant, counts) => {
       const wallMs = await bench.runAtOnce(contestant, count);
       if (counts) add(measure, contestant.name, wallMs);
     });
@@ -165,7 +169,7 @@ async function measureAll(
 
   say("size");
   for (const contestant of usual) {
-    if (contestant.program === wrapper.program && contestant !== wrapper) continue;
+    if ([WRAPPER_NO_HOOK, FLOOR_KY].includes(contestant.name)) continue;
     const files = [contestant.program, ...contestant.extra ?? []];
     add("size", contestant.name, sum(files.map((file) => Deno.statSync(file).size)) / 1e6);
     if (plan !== FULL) continue;
@@ -212,26 +216,28 @@ async function versionOf(wrapper: string): Promise<string> {
   return new TextDecoder().decode(stdout).trim();
 }
 
-/** What the page shows between its markers. */
-function printed(results: Results): string {
-  const list = tables(results).map(({ title, rows }) => `${title}\n\n${markdownTable(rows)}`);
-  return [...list, markdownTable(goalRows(results)), ...results.absent].join("\n\n");
-}
-
 async function main(short: boolean): Promise<void> {
   const folder = Deno.makeTempDirSync({ prefix: "wrapper-bench-" });
   let bench: Bench | undefined;
   try {
     const wrapper = Deno.env.get("BENCH_WRAPPER") ?? `${ROOT}dist/wrapper`;
-    const floor = `${folder}/floor`;
     if (Deno.env.get("BENCH_WRAPPER") === undefined) {
       await deno("run", "--allow-all", "scripts/compile.ts");
     }
-    const entry = `${ROOT}scripts/bench/floor.ts`;
-    await deno("run", "--allow-all", "scripts/compile.ts", "--entry", entry, "--output", floor);
+    const floors = { [FLOOR]: "", [FLOOR_SOCKET]: "", [FLOOR_KY]: "" };
+    for (const name of [FLOOR, FLOOR_SOCKET, FLOOR_KY] as const) {
+      const file = FLOORS[name];
+      floors[name] = `${folder}/${file.replace(".ts", "")}`;
+      const words = ["--entry", `${ROOT}scripts/bench/${file}`, "--output", floors[name]];
+      await deno("run", "--allow-all", "scripts/compile.ts", ...words);
+    }
+
+    // Two programs of one file would share its memory, and look smaller than the floor.
+    const copy = `${folder}/wrapper-no-hook`;
+    Deno.copyFileSync(wrapper, copy);
 
     const { found, absent } = findPeers();
-    const contestants = [...ownContestants(wrapper, floor), ...found];
+    const contestants = [...ownContestants(wrapper, copy, floors), ...found];
     for (const line of absent) console.error(line);
     const fixedPorts = found.flatMap(({ fixedPort }) => fixedPort === undefined ? [] : [fixedPort]);
     bench = await openBench(folder, 20, fixedPorts);
@@ -246,7 +252,7 @@ async function main(short: boolean): Promise<void> {
       absent,
       ...measured,
     };
-    console.log(printed(results));
+    console.log(performanceTables(results));
     if (short) return;
     Deno.mkdirSync(`${ROOT}docs`, { recursive: true });
     Deno.writeTextFileSync(`${ROOT}docs/performance.json`, JSON.stringify(results, null, 2) + "\n");

@@ -14,6 +14,7 @@ import { defaultText, usage } from "../src/help.ts";
 import { LOG_LEVELS } from "../src/log.ts";
 import { type Message, MESSAGES } from "../src/messages.ts";
 import { ACTIONS, type Option, OPTIONS } from "../src/options.ts";
+import { goalRows, type Results, summaryRows, tables } from "./bench/report.ts";
 
 const ROOT = new URL("../", import.meta.url);
 
@@ -104,6 +105,26 @@ export function fileTable(): string {
   ]);
 }
 
+/** The figures of the bench's last long run. */
+function benchResults(): Results {
+  return JSON.parse(Deno.readTextFileSync(new URL("docs/performance.json", ROOT)));
+}
+
+/** All figures of a run, and the goals. */
+export function performanceTables(results: Results): string {
+  const { date, machine, wrapper, load, absent, reused } = results;
+  const [before, after] = load.map((value) => value.toFixed(1));
+  return [
+    `${date}, ${machine}; load average ${before} before and ${after} after. ${wrapper}.`,
+    ...tables(results).map(({ title, rows }) => `**${title}**\n\n${markdownTable(rows)}`),
+    `Of ${reused[1]} stop requests after a job of 1 s or more, ${
+      reused[0]
+    } went over the connection that was open already.`,
+    `**Goals**\n\n${markdownTable(goalRows(results))}`,
+    ...absent,
+  ].join("\n\n");
+}
+
 /** An example's file as a block of code. It is a program of its own, which its own test runs. */
 function program(path: string): string {
   return `\`\`\`ts ignore\n${Deno.readTextFileSync(new URL(path, ROOT)).trimEnd()}\n\`\`\``;
@@ -119,6 +140,16 @@ export const PARTS: readonly { page: string; marker: string; text: () => string 
     text: () => program("examples/custom-hook/my_wrapper.ts"),
   },
   { page: "docs/architecture.md", marker: "files", text: fileTable },
+  {
+    page: "docs/performance.md",
+    marker: "figures",
+    text: () => performanceTables(benchResults()),
+  },
+  {
+    page: "README.md",
+    marker: "performance",
+    text: () => markdownTable(summaryRows(benchResults())),
+  },
   { page: "docs/library.md", marker: "job.ts", text: () => program("examples/own-job/job.ts") },
 ];
 

@@ -6,11 +6,8 @@
 
 import { DEFAULT_TARGETS, parseHook, PRESETS } from "../hooks/registry.ts";
 import { scuttleHooks } from "../hooks/scuttle.ts";
-import { checkAll } from "./check.ts";
 import { fileErrorReason } from "./file_error.ts";
-import { checkLines, checkTable, configText, helpText } from "./help.ts";
 import type { Hook, NamedHook } from "./hook.ts";
-import { install } from "./install.ts";
 import { createLogger, type Logger, type Report, reportTo } from "./log.ts";
 import { OPTIONS } from "./options.ts";
 import {
@@ -87,7 +84,8 @@ async function runCommandLine(args: readonly string[], options: MainOptions): Pr
   const presets = [...PRESETS.filter(({ hookName }) => !ownNames.has(hookName)), ...own];
   const invocation = readInvocation(args, environmentVariable);
 
-  if (invocation.action === "help") return print(helpText(presets));
+  // What only some invocations need is loaded by them: reading code takes its time before COMMAND.
+  if (invocation.action === "help") return print((await import("./help.ts")).helpText(presets));
   if (invocation.action === "version") return print(versionText());
 
   const logger = createLogger({
@@ -99,14 +97,15 @@ async function runCommandLine(args: readonly string[], options: MainOptions): Pr
     // An init container that only copies: there is nothing to stop, whatever is wrong.
     for (const problem of invocation.problems) log("settings-error", { problem });
     if (invocation.problems.length > 0) return WRAPPER_FAILED;
-    return installOrExplain(invocation.actionArgument, log);
+    return await installOrExplain(invocation.actionArgument, log);
   }
 
   const { hooks, waitFor, problems } = readHooks(invocation, presets);
   for (const problem of problems) log("settings-error", { problem });
   for (const problem of invocation.warnings) log("settings-warning", { problem });
   if (invocation.action === "print-config") {
-    return problems.length > 0 ? WRAPPER_FAILED : print(configText(invocation));
+    if (problems.length > 0) return WRAPPER_FAILED;
+    return print((await import("./help.ts")).configText(invocation));
   }
   if (invocation.action === "check") {
     if (problems.length > 0) return WRAPPER_FAILED;
@@ -224,6 +223,10 @@ async function check(
   { settings }: Invocation,
   log: Logger,
 ): Promise<number> {
+  const [{ checkAll }, { checkLines, checkTable }] = await Promise.all([
+    import("./check.ts"),
+    import("./help.ts"),
+  ]);
   const checks = await checkAll(hooks, { requestTimeoutMs: settings.requestTimeout, log });
   const color = isTerminal("stdout") && !environmentVariable("NO_COLOR") &&
     environmentVariable("TERM") !== "dumb";
@@ -231,7 +234,8 @@ async function check(
   return checks.every(({ state }) => state === "ready") ? 0 : 1;
 }
 
-function installOrExplain(path: string, log: Report): number {
+async function installOrExplain(path: string, log: Report): Promise<number> {
+  const { install } = await import("./install.ts");
   try {
     return print(`${install(path)}\n`);
   } catch (error) {

@@ -21,7 +21,6 @@ import type {
   SignalName,
   SocketAddress,
 } from "./platform_types.ts";
-import { openSocketHttpClient } from "./socket_http.ts";
 
 export type {
   CatchableSignal,
@@ -172,9 +171,12 @@ export function addUncaughtErrorListener(listener: (error: unknown) => void): ()
   };
 }
 
-/** An HTTP client for one address. */
-export function openHttpClient(address: SocketAddress): HttpClient {
-  return openSocketHttpClient(address, connect);
+/**
+ * An HTTP client for one address: that on a socket of our own, as `fetch` on Node takes no address
+ * beside the URL.
+ */
+export function openHttpClient(_address: SocketAddress, onSocket: HttpClient): HttpClient {
+  return onSocket;
 }
 
 /**

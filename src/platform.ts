@@ -15,7 +15,6 @@ import type {
   SignalName,
   SocketAddress,
 } from "./platform_types.ts";
-import { isClosedToFetch, openSocketHttpClient } from "./socket_http.ts";
 
 export type {
   CatchableSignal,
@@ -237,12 +236,15 @@ export function addUncaughtErrorListener(listener: (error: unknown) => void): ()
   };
 }
 
-/** An HTTP client for one address. */
-export function openHttpClient(address: SocketAddress): HttpClient {
-  const onSocket = openSocketHttpClient(address, connect);
+/**
+ * An HTTP client for one address.
+ *
+ * @param onSocket a client on a socket of our own, for what `fetch` does worse
+ */
+export function openHttpClient(address: SocketAddress, onSocket: HttpClient): HttpClient {
   // Deno's own way to a Unix socket treats it as a proxy: `POST http://localhost/quit HTTP/1.1`, which
   // many servers take for a path.
-  if ("path" in address || isClosedToFetch(address)) return onSocket;
+  if ("path" in address) return onSocket;
   const isIp = isIpAddress(address.hostname);
   const host = address.hostname.includes(":") ? `[${address.hostname}]` : address.hostname;
   return {

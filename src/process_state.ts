@@ -61,9 +61,11 @@ export interface Dispositions {
 export function readDispositions(pid: number | "self"): Dispositions | undefined {
   const text = tryRead(`/proc/${pid}/status`);
   if (text === undefined) return undefined;
+  // Sixteen hexadecimal digits, of which the last eight are the signals up to 32.
   const bits = (name: string) => {
-    const hex = new RegExp(`^${name}:\\s*([0-9a-f]+)$`, "m").exec(text)?.[1] ?? "0";
-    return parseInt(hex.slice(-8), 16);
+    const label = `\n${name}:\t`;
+    const start = text.indexOf(label) + label.length;
+    return start < label.length ? 0 : parseInt(text.slice(start + 8, start + 16), 16);
   };
   return { blocked: bits("SigBlk"), ignored: bits("SigIgn"), caught: bits("SigCgt") };
 }

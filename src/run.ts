@@ -371,6 +371,8 @@ async function runCommand(
   const startMs = performance.now();
   const name = redactPath(command[0] ?? "");
   const lookOut = new AbortController();
+  let isLooking = sidecars.length > 0;
+  let onAbort: (() => void) | undefined;
   try {
     const running = await startCommand(command, {
       timeoutMs: options.timeoutMs ?? 0,
@@ -385,11 +387,11 @@ async function runCommand(
       return true;
     });
     if (options.signal?.aborted) running.send("SIGTERM");
-    options.signal?.addEventListener("abort", () => running.send("SIGTERM"), {
-      signal: lookOut.signal,
-    });
+    onAbort = () => running.send("SIGTERM");
+    options.signal?.addEventListener("abort", onAbort);
     if (options.reap) reapOrphans(running, over, log);
-    for (const sidecar of sidecars) sidecar.lookOut(lookOut.signal, running.pid);
+    const lookingOut = sidecars.map((sidecar) => sidecar.lookOut(lookOut.signal, running.pid));
+    Promise.all(lookingOut).then(() => isLooking = false);
 
     const { code, signal, timedOut } = await running.end;
     const exitCode = timedOut ? TIMED_OUT : code;
@@ -407,7 +409,9 @@ async function runCommand(
     log("internal-error", { reason: error instanceof Error ? error.message : String(error) });
     return { command: name, exitCode: WRAPPER_FAILED, durationMs: 0, timedOut: false };
   } finally {
-    lookOut.abort();
+    // Every request so far hangs on this signal, so that aborting it would hold up the stop request.
+    if (isLooking) lookOut.abort();
+    if (onAbort !== undefined) options.signal?.removeEventListener("abort", onAbort);
   }
 }
 

@@ -49,6 +49,19 @@ const LONGEST_WAIT = "15m";
  */
 const NAME_OF_MANY = "QUIT_REQUEST_TIMEOUT";
 
+const VARIABLES = [
+  "SCUTTLE_LOGGING",
+  "ENVOY_ADMIN_API",
+  "ISTIO_QUIT_API",
+  "GENERIC_QUIT_ENDPOINTS",
+  "GENERIC_QUIT_ONLY",
+  "NEVER_KILL_ISTIO",
+  "NEVER_KILL_ISTIO_ON_FAILURE",
+  "START_WITHOUT_ENVOY",
+  "WAIT_FOR_ENVOY_TIMEOUT",
+  "QUIT_WITHOUT_ENVOY_TIMEOUT",
+];
+
 /** Go's units of time, in milliseconds. */
 const UNITS_MS: Readonly<Record<string, number>> = {
   ns: 1e-6,
@@ -79,6 +92,7 @@ const UNITS_MS: Readonly<Record<string, number>> = {
  * ```
  */
 export function readScuttle(environment: Environment): ScuttleReading | undefined {
+  if (!VARIABLES.some((name) => environment(name))) return undefined;
   const warnings: string[] = [];
   const given = new Set<string>();
 

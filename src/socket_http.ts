@@ -139,10 +139,9 @@ function requestBytes(
   const lines = [...headers].map(([name, value]) => `${name}: ${value}\r\n`);
   const start = `${request.method} ${url.pathname}${url.search} HTTP/1.1\r\n`;
   // A header's value has one byte a character (the class lets no other in), so this has too.
-  const head = Uint8Array.from(
-    `${start}${lines.join("")}\r\n`,
-    (character) => character.charCodeAt(0),
-  );
+  const text = `${start}${lines.join("")}\r\n`;
+  const head = new Uint8Array(text.length);
+  for (let index = 0; index < text.length; index++) head[index] = text.charCodeAt(index);
   return concatenate(head, body);
 }
 

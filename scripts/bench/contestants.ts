@@ -48,8 +48,31 @@ export const WRAPPER_NO_HOOK = "wrapper, no hook";
 /** An empty program made by `deno compile` on the same base, which only spawns COMMAND. */
 export const FLOOR = "floor";
 
-/** This program in the forms that are measured, and the floor. */
-export function ownContestants(wrapper: string, floor: string): readonly Contestant[] {
+/** The floor with an open connection, on which it writes a stop request. */
+export const FLOOR_SOCKET = "floor, socket";
+/** The floor with ky, by which it sends a stop request. */
+export const FLOOR_KY = "floor, ky";
+
+/** The programs in this folder that are compiled to be measured, by their names in the tables. */
+export const FLOORS = {
+  [FLOOR]: "floor.ts",
+  [FLOOR_SOCKET]: "floor_socket.ts",
+  [FLOOR_KY]: "floor_ky.ts",
+} as const;
+
+/**
+ * This program in the forms that are measured, and the floors.
+ *
+ * @param wrapper the compiled program
+ * @param copy the same in another file
+ * @param floors each compiled floor
+ */
+export function ownContestants(
+  wrapper: string,
+  copy: string,
+  floors: Readonly<Record<keyof typeof FLOORS, string>>,
+): readonly Contestant[] {
+  const port = (setup: Setup) => [String(portOf(setup))];
   return [
     {
       name: WRAPPER,
@@ -63,8 +86,10 @@ export function ownContestants(wrapper: string, floor: string): readonly Contest
       stops: true,
       words: (setup) => ["--hook", `http://127.0.0.1:${portOf(setup)}/quit`],
     },
-    { name: WRAPPER_NO_HOOK, program: wrapper, stops: false, words: () => ["--hook", "none"] },
-    { name: FLOOR, program: floor, stops: false, words: () => [] },
+    { name: WRAPPER_NO_HOOK, program: copy, stops: false, words: () => ["--hook", "none"] },
+    { name: FLOOR, program: floors[FLOOR], stops: false, words: () => [] },
+    { name: FLOOR_SOCKET, program: floors[FLOOR_SOCKET], stops: true, words: port },
+    { name: FLOOR_KY, program: floors[FLOOR_KY], stops: true, words: port },
   ];
 }
 

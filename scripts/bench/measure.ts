@@ -69,7 +69,8 @@ export interface Bench {
 }
 
 const SOURCES = new URL("./", import.meta.url).pathname;
-const SETTLE_MS = 2000;
+/** Five seconds after the look-out the runtime's clock looks once at a time-out that was taken back. */
+const SETTLE_MS = 8000;
 
 /** There is no C compiler, or it failed: a sentence for the operator. */
 export class NoCompilerError extends Error {
@@ -228,11 +229,7 @@ export async function openBench(
     const memory = memoryOf(child.pid);
     await child.status;
     await arrivals();
-    return {
-      cpuMs: after.cpuMs - before.cpuMs,
-      switches: after.switches - before.switches,
-      ...memory,
-    };
+    return { ...difference(before, after), ...memory };
   }
 
   async function close(): Promise<void> {
@@ -244,21 +241,35 @@ export async function openBench(
   return { setup, run, runAtOnce, watch, close };
 }
 
-/** The context switches and CPU time of all threads so far. */
-function activity(pid: number): { cpuMs: number; switches: number } {
-  let cpuMs = 0;
-  let switches = 0;
-  for (const { name } of Deno.readDirSync(`/proc/${pid}/task`)) {
-    const folder = `/proc/${pid}/task/${name}`;
-    cpuMs += Number(Deno.readTextFileSync(`${folder}/schedstat`).split(" ")[0]) / 1e6;
-    for (
-      const [, count] of Deno.readTextFileSync(`${folder}/status`).matchAll(/switches:\s+(\d+)/g)
-    ) {
-      switches += Number(count);
-    }
-  }
-  return { cpuMs, switches };
+/** The context switches and CPU time so far of each thread, by its id. */
+function activity(pid: number): ReadonlyMap<string, { cpuMs: number; switches: number }> {
+  const threads = [...Deno.readDirSync(`/proc/${pid}/task`)].map(({ name }) => {
+    const read = (file: string) => Deno.readTextFileSync(`/proc/${pid}/task/${name}/${file}`);
+    const switches = [...read("status").matchAll(/switches:\s+(\d+)/g)];
+    return [name, {
+      cpuMs: Number(read("schedstat").split(" ")[0]) / 1e6,
+      switches: sum(switches.map(([, count]) => Number(count))),
+    }] as const;
+  });
+  return new Map(threads);
 }
+
+/** What was done between two looks; a thread that has ended meanwhile is not counted. */
+function difference(
+  before: ReturnType<typeof activity>,
+  after: ReturnType<typeof activity>,
+): { cpuMs: number; switches: number } {
+  const threads = [...after].map(([id, { cpuMs, switches }]) => ({
+    cpuMs: cpuMs - (before.get(id)?.cpuMs ?? 0),
+    switches: switches - (before.get(id)?.switches ?? 0),
+  }));
+  return {
+    cpuMs: sum(threads.map(({ cpuMs }) => cpuMs)),
+    switches: sum(threads.map(({ switches }) => switches)),
+  };
+}
+
+const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
 
 /** The memory of the process alone, COMMAND not counted. */
 function memoryOf(pid: number): { residentMB: number; proportionalMB: number } {

@@ -4,7 +4,14 @@
  * @module
  */
 
-import { FLOOR, WRAPPER, WRAPPER_NO_HOOK, WRAPPER_URL } from "./contestants.ts";
+import {
+  FLOOR,
+  FLOOR_KY,
+  FLOOR_SOCKET,
+  WRAPPER,
+  WRAPPER_NO_HOOK,
+  WRAPPER_URL,
+} from "./contestants.ts";
 
 /** What is measured. */
 export type Measure = keyof typeof MEASURES;
@@ -215,7 +222,14 @@ const GOALS: readonly Goal[] = [
 
 /** The goals as rows of cells, with the ratio that was reached. */
 export function goalRows(results: Results): readonly (readonly string[])[] {
-  const own: readonly string[] = [WRAPPER, WRAPPER_URL, WRAPPER_NO_HOOK, FLOOR];
+  const own: readonly string[] = [
+    WRAPPER,
+    WRAPPER_URL,
+    WRAPPER_NO_HOOK,
+    FLOOR,
+    FLOOR_SOCKET,
+    FLOOR_KY,
+  ];
   const rows = GOALS.flatMap(({ text, limit, of, against }) => {
     const reached = find(results, ...of);
     const peers = results.figures.filter(({ measure, who }) =>
@@ -243,6 +257,22 @@ export function goalRows(results: Results): readonly (readonly string[])[] {
     switches.median === 0 ? "met" : "not met",
   ]];
   return [["goal", "reached", "wanted", ""], ...rows, ...waiting];
+}
+
+/** The README's few figures: one row for each program that was measured in all of them. */
+export function summaryRows(results: Results): readonly (readonly string[])[] {
+  const measures = ["start", "stop-1s", "waiting-resident", "size"] as const;
+  const names = [...new Set(results.figures.map(({ who }) => who))];
+  const rows = names.flatMap((who) => {
+    const figures = measures.map((measure) => find(results, measure, who));
+    if (figures[0] === undefined || figures[2] === undefined || figures[3] === undefined) return [];
+    return [[who, ...figures.map((figure) => figure === undefined ? "–" : short(figure))]];
+  });
+  return [["", "start", "stop request", "resident", "files"], ...rows];
+}
+
+function short({ median, measure }: Figure): string {
+  return `${number(median)} ${MEASURES[measure][1]}`.trimEnd();
 }
 
 interface Panel {
@@ -273,7 +303,7 @@ export function chart(results: Results): string {
     y += 8;
     for (const { who, median } of figures.toSorted((a, b) => a.median - b.median)) {
       const length = Math.max(1, (width - labels - values) * median / most);
-      const kind = who.startsWith(WRAPPER) ? "own" : who === FLOOR ? "floor" : "peer";
+      const kind = who.startsWith(WRAPPER) ? "own" : who.startsWith(FLOOR) ? "floor" : "peer";
       parts.push(
         `<text x="${labels - 8}" y="${y + 15}" text-anchor="end">${escape(who)}</text>`,
         `<rect class="${kind}" x="${labels}" y="${y + 3}" width="${length.toFixed(1)}" height="${

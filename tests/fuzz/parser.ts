@@ -1,7 +1,7 @@
 /** Everything that reads what people type, with random input, in this process. */
 
 import * as fc from "fast-check";
-import { parseTarget } from "../../hooks/endpoint.ts";
+import { parseTarget } from "../../hooks/target.ts";
 import { parseHook } from "../../hooks/registry.ts";
 import { scuttleHooks } from "../../hooks/scuttle.ts";
 import { formatDuration, LONGEST_MS, parseDuration } from "../../src/duration.ts";

@@ -1,4 +1,4 @@
-import { parseTarget } from "../../hooks/endpoint.ts";
+import { parseTarget } from "../../hooks/target.ts";
 import { parseHook } from "../../hooks/registry.ts";
 import { redactValue } from "../../src/redact.ts";
 import { assertEquals } from "../support/assert.ts";

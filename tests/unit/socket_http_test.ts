@@ -1,6 +1,7 @@
 /** The client for what `fetch` cannot do, against a socket that answers what the test says. */
 
-import { connect, openHttpClient } from "../../src/platform.ts";
+import { connect } from "../../src/platform.ts";
+import { openEndpoint } from "../../hooks/endpoint.ts";
 import { openSocketHttpClient } from "../../src/socket_http.ts";
 import { assert, assertEquals, assertRejects } from "../support/assert.ts";
 
@@ -207,8 +208,8 @@ Deno.test("a port that fetch refuses can be reached", async () => {
     }
     await using _ = server;
     const url = `http://127.0.0.1:${port}/`;
-    const client = openHttpClient({ hostname: "127.0.0.1", port });
-    assertEquals((await client.fetch(new Request(url))).status, 200);
+    const endpoint = openEndpoint([{ hostname: "127.0.0.1", port }]);
+    assertEquals((await endpoint.send(new Request(url))).status, 200);
     return;
   }
   throw new Error("all these ports are taken");
