@@ -141,13 +141,15 @@ export async function runWrapper(which: Which, start: Start): Promise<Ended> {
   return await startWrapper(which, start).ended;
 }
 
-/** Waits until a wrapper catches a signal. */
+/** Waits until the compiled wrapper catches a signal. */
 export async function untilCaught(pid: number, signal: number): Promise<void> {
+  // The kernel keeps this much of a program's name.
+  const name = BINARY.slice(BINARY.lastIndexOf("/") + 1).slice(0, 15);
   for (;;) {
     const status = Deno.readTextFileSync(`/proc/${pid}/status`);
     const caught = parseInt(/SigCgt:.*([0-9a-f]{8})\n/.exec(status)?.[1] ?? "", 16);
     // The process may still be the shell, which catches signals too.
-    if (status.startsWith("Name:\twrapper\n") && (caught >> (signal - 1)) & 1) return;
+    if (status.startsWith(`Name:\t${name}\n`) && (caught >> (signal - 1)) & 1) return;
     await new Promise((resolve) => setTimeout(resolve));
   }
 }
