@@ -89,16 +89,52 @@ export async function spawn(
   words: readonly string[],
   options: { newSession: boolean },
 ): Promise<Child> {
+  const child = startHere(words, options.newSession);
+  return { pid: child.pid, exit: child.status.then(toExit, unnamedSignal) };
+}
+
+/**
+ * The runtime lets a child enter the working directory anew, by its path. A container's may be in a
+ * folder that is closed to its user, as `/root` is; the kernel's own link leads there all the same.
+ */
+function startHere(words: readonly string[], newSession: boolean): Deno.ChildProcess {
+  try {
+    return startIn(undefined, words, newSession);
+  } catch (error) {
+    if (!isClosed(() => Deno.cwd())) throw error;
+    if (isClosed(() => ".")) {
+      throw new Error("the working directory is closed to this user", { cause: error });
+    }
+    return startIn("/proc/self/cwd", words, newSession);
+  }
+}
+
+/** Whether a folder may not be entered by this process's user. */
+function isClosed(findFolder: () => string): boolean {
+  if (Deno.permissions.querySync({ name: "read" }).state !== "granted") return false;
+  try {
+    Deno.statSync(`${findFolder()}/.`);
+    return false;
+  } catch (error) {
+    return errorCode(error) === "EACCES";
+  }
+}
+
+function startIn(
+  cwd: string | undefined,
+  words: readonly string[],
+  newSession: boolean,
+): Deno.ChildProcess {
   const [file, ...args] = words;
   if (file === undefined) throw new TypeError("no command to start");
-  const child = new Deno.Command(file, {
+  return new Deno.Command(file, {
     args,
     stdin: "inherit",
     stdout: "inherit",
     stderr: "inherit",
-    detached: options.newSession,
+    detached: newSession,
+    ...(cwd === undefined ? {} : { cwd }),
   }).spawn();
-  return { pid: child.pid, exit: child.status.then(toExit, unnamedSignal) };
 }
 
 function toExit(status: Deno.CommandStatus): Exit {

@@ -136,6 +136,30 @@ testWith(
   },
 );
 
+testWith(
+  ORDINARY_USER,
+  "a working directory below a folder that is closed to this user stays COMMAND's",
+  async (asUser) => {
+    const folder = await Deno.makeTempDir();
+    await Deno.mkdir(`${folder}/closed/open`, { recursive: true });
+    await Deno.copyFile(BINARY, `${folder}/wrapper`);
+    const startFrom = (cwd: string) => {
+      // The shell is there before the folder is closed, as a container's runtime is.
+      const script = `cd ${cwd} && chmod 711 ${folder} && chmod 0 ${folder}/closed && exec "$@"`;
+      const command = [...asUser, `${folder}/wrapper`, "--hook=none", "sh", "-c", "pwd -P; exit 5"];
+      return startProgram(["sh", "-c", script, "sh", ...command]).ended;
+    };
+    const below = await startFrom(`${folder}/closed/open`);
+    assertEquals([below.code, below.stdout], [5, `${folder}/closed/open\n`], below.stderr);
+    await Deno.chmod(`${folder}/closed`, 0o755);
+    const inside = await startFrom(`${folder}/closed`);
+    assertEquals(inside.code, 126, inside.stderr);
+    assertStringIncludes(inside.stderr, "the working directory is closed to this user");
+    await Deno.chmod(`${folder}/closed`, 0o755);
+    await Deno.remove(folder, { recursive: true });
+  },
+);
+
 for (const redirection of [">&- 2>&-", "<&- >&- 2>&-", ">/dev/full 2>/dev/full"]) {
   Deno.test(`with ${redirection} the wrapper works, and the hooks run`, async () => {
     await using sidecar = startSidecar();
