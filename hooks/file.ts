@@ -45,6 +45,7 @@ export interface FileHookOptions {
  * const job = { command: "backup", exitCode: 3, durationMs: 1500 };
  * await quit([fileHook({ path: `${folder}/done` })], {}, job);
  * assertEquals(JSON.parse(Deno.readTextFileSync(`${folder}/done`)).exitCode, 3);
+ * Deno.removeSync(folder, { recursive: true });
  * ```
  */
 export function fileHook(options: FileHookOptions): Hook {
