@@ -4,7 +4,8 @@
  * @module
  */
 
-import { listFolder, readLink, readTextFile } from "./platform.ts";
+import { readLink, readTextFile } from "./platform.ts";
+import { attempt, isOver, processIds, readProcess } from "./process_state.ts";
 
 /** A process. */
 export interface Process {
@@ -24,39 +25,21 @@ const COMM_BYTES = 15;
  * @param name the base name, as `ps` shows it
  */
 export function findProcesses(name: string): readonly Process[] {
-  return listFolder("/proc")
-    .filter((entry) => /^\d+$/.test(entry))
-    .flatMap((entry) => {
-      const status = readStatus(Number(entry));
-      return status !== undefined && isCalled(status, name)
-        ? [{ pid: status.pid, startTime: status.startTime }]
-        : [];
-    });
+  return processIds().flatMap((pid) => {
+    const process = readProcess(pid);
+    return process !== undefined && !isOver(process) && isCalled(pid, process.comm, name)
+      ? [{ pid, startTime: process.startTime }]
+      : [];
+  });
 }
 
 /** Whether it still runs; a zombie does not, and another process that got its id is another. */
-export function runs(process: Process): boolean {
-  return readStatus(process.pid)?.startTime === process.startTime;
+export function runs({ pid, startTime }: Process): boolean {
+  const process = readProcess(pid);
+  return process !== undefined && !isOver(process) && process.startTime === startTime;
 }
 
-interface Status extends Process {
-  readonly comm: string;
-}
-
-/** @returns undefined if there is no such process, or it is over and only not yet reaped */
-function readStatus(pid: number): Status | undefined {
-  const stat = attempt(() => readTextFile(`/proc/${pid}/stat`));
-  // The name stands in parentheses and may hold any character, a parenthesis too.
-  const [, comm, rest] = /^\d+ \((.*)\) (.*)$/s.exec(stat ?? "") ?? [];
-  const fields = rest?.split(" ") ?? [];
-  const [state, startTime] = [fields[0], fields[19]];
-  if (comm === undefined || startTime === undefined || state === "Z" || state === "X") {
-    return undefined;
-  }
-  return { pid, startTime, comm };
-}
-
-function isCalled({ pid, comm }: Status, name: string): boolean {
+function isCalled(pid: number, comm: string, name: string): boolean {
   const bytes = new TextEncoder().encode(name);
   const isCut = bytes.length > COMM_BYTES;
   if (!isCut && comm === name) return true;
@@ -72,13 +55,4 @@ function isCalled({ pid, comm }: Status, name: string): boolean {
 
 function baseName(path: string): string {
   return path.split("/").at(-1) ?? path;
-}
-
-/** The result, or undefined where the process has gone meanwhile or is none of this user's. */
-function attempt(read: () => string): string | undefined {
-  try {
-    return read();
-  } catch {
-    return undefined;
-  }
 }
