@@ -49,7 +49,8 @@ const LONGEST_WAIT = "15m";
  */
 const NAME_OF_MANY = "QUIT_REQUEST_TIMEOUT";
 
-const VARIABLES = [
+/** All that are read. */
+export const SCUTTLE_VARIABLES = [
   "SCUTTLE_LOGGING",
   "ENVOY_ADMIN_API",
   "ISTIO_QUIT_API",
@@ -60,7 +61,10 @@ const VARIABLES = [
   "START_WITHOUT_ENVOY",
   "WAIT_FOR_ENVOY_TIMEOUT",
   "QUIT_WITHOUT_ENVOY_TIMEOUT",
-];
+  NAME_OF_MANY,
+] as const;
+
+type Variable = typeof SCUTTLE_VARIABLES[number];
 
 /** Go's units of time, in milliseconds. */
 const UNITS_MS: Readonly<Record<string, number>> = {
@@ -92,12 +96,14 @@ const UNITS_MS: Readonly<Record<string, number>> = {
  * ```
  */
 export function readScuttle(environment: Environment): ScuttleReading | undefined {
-  if (!VARIABLES.some((name) => environment(name))) return undefined;
+  if (SCUTTLE_VARIABLES.every((name) => name === NAME_OF_MANY || !environment(name))) {
+    return undefined;
+  }
   const warnings: string[] = [];
   const given = new Set<string>();
 
   function read<Value>(
-    name: string,
+    name: Variable,
     parse: (text: string) => Value | undefined,
     expected: string,
   ): Value | undefined {
@@ -112,10 +118,10 @@ export function readScuttle(environment: Environment): ScuttleReading | undefine
     }
     return value;
   }
-  const text = (name: string) => read(name, (value) => value, "");
+  const text = (name: Variable) => read(name, (value) => value, "");
   // scuttle knows these two words alone: not `True`, not `1`.
-  const flag = (name: string) => read(name, parseFlag, "true or false");
-  const duration = (name: string) =>
+  const flag = (name: Variable) => read(name, parseFlag, "true or false");
+  const duration = (name: Variable) =>
     read(name, parseGoDuration, "a duration with its unit, such as 500ms, 30s or 1m30s");
 
   const logging = flag("SCUTTLE_LOGGING");

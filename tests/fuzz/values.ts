@@ -3,6 +3,7 @@
 import * as fc from "fast-check";
 import { PRESETS } from "../../hooks/registry.ts";
 import { ACTIONS, OPTIONS } from "../../src/options.ts";
+import { SCUTTLE_VARIABLES } from "../../src/scuttle.ts";
 
 /** Marks that stand where a URL has its password and its query; none may ever be printed. */
 export const SECRETS: readonly string[] = ["hunter2", "sesame", "opensaysme"];
@@ -122,20 +123,6 @@ export const argumentList: fc.Arbitrary<string[]> = fc.tuple(
   fc.constantFrom<readonly string[]>([], ["--"]),
   fc.array(word, { maxLength: 5 }),
 ).map((parts) => parts.flat());
-
-const SCUTTLE_VARIABLES = [
-  "SCUTTLE_LOGGING",
-  "ENVOY_ADMIN_API",
-  "ISTIO_QUIT_API",
-  "GENERIC_QUIT_ENDPOINTS",
-  "GENERIC_QUIT_ONLY",
-  "NEVER_KILL_ISTIO",
-  "NEVER_KILL_ISTIO_ON_FAILURE",
-  "START_WITHOUT_ENVOY",
-  "WAIT_FOR_ENVOY_TIMEOUT",
-  "QUIT_WITHOUT_ENVOY_TIMEOUT",
-  "QUIT_REQUEST_TIMEOUT",
-] as const;
 
 /** Variables that the wrapper looks at. */
 export const environment: fc.Arbitrary<Record<string, string>> = fc.dictionary(
