@@ -33,9 +33,9 @@ const PORTS_CLOSED_TO_FETCH: ReadonlySet<number> = new Set([
   6669, 6679, 6697, 10080,
 ]);
 
-/** Whether `fetch` cannot go to an address. */
+/** Whether `fetch` refuses an address's port. */
 export function isClosedToFetch(address: SocketAddress): boolean {
-  return "path" in address || PORTS_CLOSED_TO_FETCH.has(address.port);
+  return "port" in address && PORTS_CLOSED_TO_FETCH.has(address.port);
 }
 
 /** Opens a connection, over TLS if `isSecure`; gives up when the signal is aborted. */
