@@ -371,8 +371,8 @@ async function runCommand(
   const startMs = performance.now();
   const name = redactPath(command[0] ?? "");
   const lookOut = new AbortController();
+  const ended = new AbortController();
   let isLooking = sidecars.length > 0;
-  let onAbort: (() => void) | undefined;
   try {
     const running = await startCommand(command, {
       timeoutMs: options.timeoutMs ?? 0,
@@ -387,8 +387,9 @@ async function runCommand(
       return true;
     });
     if (options.signal?.aborted) running.send("SIGTERM");
-    onAbort = () => running.send("SIGTERM");
-    options.signal?.addEventListener("abort", onAbort);
+    options.signal?.addEventListener("abort", () => running.send("SIGTERM"), {
+      signal: ended.signal,
+    });
     if (options.reap) reapOrphans(running, over, log);
     const lookingOut = sidecars.map((sidecar) => sidecar.lookOut(lookOut.signal, running.pid));
     Promise.all(lookingOut).then(() => isLooking = false);
@@ -411,7 +412,7 @@ async function runCommand(
   } finally {
     // Every request so far hangs on this signal, so that aborting it would hold up the stop request.
     if (isLooking) lookOut.abort();
-    if (onAbort !== undefined) options.signal?.removeEventListener("abort", onAbort);
+    ended.abort();
   }
 }
 

@@ -7,9 +7,14 @@
  * @module
  */
 
-import { addSignalListener, kill, processId, removeSignalListener } from "./platform.ts";
+import {
+  addSignalListener,
+  type CatchableSignal,
+  kill,
+  processId,
+  removeSignalListener,
+} from "./platform.ts";
 import { type ProcessState, readProcess } from "./process_state.ts";
-import type { CatchableSignal } from "./platform.ts";
 
 /** Whether the wrapper has a controlling terminal. */
 export function hasTerminal(): boolean {
