@@ -35,19 +35,19 @@ export { linkerd } from "./hooks/linkerd.ts";
 export { DEFAULT_TARGETS, parseHook, PRESETS } from "./hooks/registry.ts";
 export { signalHook, type SignalHookOptions } from "./hooks/signal.ts";
 export { vaultAgent } from "./hooks/vault_agent.ts";
-export { type Check, checkAll, type CheckOptions } from "./src/check.ts";
-export { StartError } from "./src/command.ts";
-export { formatDuration, LONGEST_MS, parseDuration } from "./src/duration.ts";
+export { type Check, checkAll, type CheckOptions } from "./src/job/check.ts";
+export { StartError } from "./src/job/command.ts";
+export { formatDuration, LONGEST_MS, parseDuration } from "./src/time.ts";
 export {
   type Get,
   type Hook,
   type HookContext,
   type JobSummary,
-  type Look,
   type NamedHook,
   nameHook,
   type Page,
   type PresetOptions,
+  type Probe,
   type Recognize,
   type Stop,
 } from "./src/hook.ts";
@@ -58,19 +58,24 @@ export {
   type Logger,
   type LoggerOptions,
   silentLogger,
-} from "./src/log.ts";
-export { main, type MainOptions } from "./src/main.ts";
-export type { LogLevel } from "./src/messages.ts";
+} from "./src/log/log.ts";
+export { main, type MainOptions } from "./src/cli/main.ts";
+export type { LogLevel } from "./src/log/messages.ts";
 export {
   type OnWaitTimeout,
-  quit,
-  type QuitOptions,
   run,
   type RunHooksOn,
   type RunOptions,
   type RunResult,
-} from "./src/run.ts";
-export type { HookOptions, HookOutcome } from "./src/sidecar.ts";
-export { VERSION } from "./src/version.ts";
-export { type LateSidecar, NotReadyError, type WaitOptions, waitUntilReady } from "./src/wait.ts";
-export type { CatchableSignal, SignalName } from "./src/platform_types.ts";
+  stopSidecars,
+  type StopSidecarsOptions,
+} from "./src/job/run.ts";
+export type { HookOptions, HookOutcome } from "./src/job/sidecar.ts";
+export { VERSION } from "./src/cli/version.ts";
+export {
+  type LateSidecar,
+  NotReadyError,
+  type WaitOptions,
+  waitUntilReady,
+} from "./src/job/wait.ts";
+export type { CatchableSignal, SignalName } from "./src/platform/signals.ts";

@@ -4,8 +4,8 @@
  * @module
  */
 
-import { combineLooks } from "../src/group.ts";
-import type { Hook, HookContext, Look, NamedHook, Recognize } from "../src/hook.ts";
+import { combineProbes } from "../src/job/sidecars.ts";
+import type { Hook, HookContext, NamedHook, Probe, Recognize } from "../src/hook.ts";
 import { getPage } from "./http.ts";
 
 /**
@@ -35,9 +35,9 @@ export function auto(presets: readonly NamedHook[]): Hook {
     name: "auto",
     address: "each preset's address",
     candidates,
-    async look(context) {
-      const looks = candidates.map(async (one) => [one.name, await one.look(context)] as const);
-      return combineLooks(await Promise.all(looks));
+    async probe(context) {
+      const probes = candidates.map(async (one) => [one.name, await one.probe(context)] as const);
+      return combineProbes(await Promise.all(probes));
     },
     async stop(context) {
       const stops = await Promise.all(candidates.map((candidate) => candidate.stop(context)));
@@ -63,18 +63,18 @@ function recognizedHook(hook: Hook, recognize: Recognize): Hook {
   }
 
   /** Looks in this way, if the sidecar is there. */
-  async function lookIfThere(
-    lookAt: (context: HookContext) => Promise<Look>,
+  async function probeIfThere(
+    probeFirst: (context: HookContext) => Promise<Probe>,
     context: HookContext,
-  ): Promise<Look> {
+  ): Promise<Probe> {
     if (!await isThere(context)) return { state: "absent", answer: "not recognized" };
-    const found = await lookAt(context);
+    const found = await probeFirst(context);
     return found.state === "absent" ? { ...found, state: "present" } : found;
   }
 
-  async function warm(context: HookContext): Promise<Look> {
-    return await lookIfThere(async () => {
-      const found = await (hook.warm ?? hook.look)(context);
+  async function warmUp(context: HookContext): Promise<Probe> {
+    return await probeIfThere(async () => {
+      const found = await (hook.warmUp ?? hook.probe)(context);
       isStoppable = found.state !== "absent";
       return found;
     }, context);
@@ -82,8 +82,8 @@ function recognizedHook(hook: Hook, recognize: Recognize): Hook {
 
   return {
     ...hook,
-    look: (context) => lookIfThere(hook.look, context),
-    warm,
+    probe: (context) => probeIfThere(hook.probe, context),
+    warmUp,
     async stop(context) {
       if (!isStoppable || !context.wasSeen()) {
         if (!await isThere(context)) return { state: "absent", answer: "not recognized" };

@@ -1,6 +1,6 @@
 import type { NamedHook, Page } from "../src/hook.ts";
 import { type HttpPreset, httpPreset } from "./http.ts";
-import { isNotFoundOfGo } from "./recognize.ts";
+import { isNotFoundOfGo } from "../src/http/recognize.ts";
 
 /**
  * Google's Cloud SQL Auth Proxy.
@@ -51,7 +51,7 @@ export function googleProxy(): Omit<HttpPreset, "name" | "summary"> {
     stop: { path: "/quitquitquit" },
     ready: { path: "/readiness", baseUrl: "http://localhost:9090" },
     // The admin server has no page there and says so, whatever else is switched on.
-    warm: { path: "/" },
+    warmUp: { path: "/" },
     hint({ state, status }) {
       if (state !== "failed") return "Start the proxy with --quitquitquit";
       return status === 404 ? "The proxy was started with --debug: add --quitquitquit" : undefined;

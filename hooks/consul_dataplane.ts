@@ -1,6 +1,6 @@
 import type { NamedHook } from "../src/hook.ts";
 import { httpPreset } from "./http.ts";
-import { isNotFoundOfGo, isOfKuma, nodeOfEnvoy } from "./recognize.ts";
+import { isNotFoundOfGo, isOfKuma, nodeOfEnvoy } from "../src/http/recognize.ts";
 
 /**
  * Consul's sidecar: consul-dataplane, which runs Envoy.
@@ -28,7 +28,7 @@ export const consulDataplane: NamedHook = httpPreset({
   stop: { path: "/graceful_shutdown" },
   ready: { path: "/ready", baseUrl: "http://localhost:19000" },
   // There is no page there, and it says so: nothing else on this port is harmless.
-  warm: { path: "/" },
+  warmUp: { path: "/" },
   async recognize(get) {
     const node = await nodeOfEnvoy(get, "http://localhost:19000");
     if (node === undefined || isOfKuma(node) || "ISTIO_VERSION" in node.metadata) return false;

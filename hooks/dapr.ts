@@ -1,7 +1,7 @@
 import { type Get, type NamedHook, nameHook, type PresetOptions } from "../src/hook.ts";
-import { environmentVariable } from "../src/platform.ts";
+import { environmentVariable } from "../src/platform/mod.ts";
 import { type HttpPreset, presetHook } from "./http.ts";
-import { jsonOf } from "./recognize.ts";
+import { jsonOf } from "../src/http/recognize.ts";
 
 /**
  * What {@linkcode dapr} takes.

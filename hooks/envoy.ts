@@ -1,6 +1,6 @@
 import type { NamedHook } from "../src/hook.ts";
 import { httpPreset, type StopFailure } from "./http.ts";
-import { isOfKuma, nodeOfEnvoy } from "./recognize.ts";
+import { isOfKuma, nodeOfEnvoy } from "../src/http/recognize.ts";
 
 /**
  * Envoy by its admin interface.

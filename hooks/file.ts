@@ -5,8 +5,8 @@
  */
 
 import type { Hook, JobSummary, Stop } from "../src/hook.ts";
-import { fileErrorReason } from "../src/file_error.ts";
-import { processId, removeFile, renameFile, writeTextFile } from "../src/platform.ts";
+import { fileErrorReason } from "../src/platform/errors.ts";
+import { processId, removeFile, renameFile, writeTextFile } from "../src/platform/mod.ts";
 
 /**
  * What {@linkcode fileHook} needs.
@@ -38,12 +38,12 @@ export interface FileHookOptions {
  *
  * @example
  * ```ts
- * import { fileHook, quit } from "@k8s-job/wrapper";
+ * import { fileHook, stopSidecars } from "@k8s-job/wrapper";
  * import { assertEquals } from "@std/assert";
  *
  * const folder = Deno.makeTempDirSync();
  * const job = { command: "backup", exitCode: 3, durationMs: 1500 };
- * await quit([fileHook({ path: `${folder}/done` })], {}, job);
+ * await stopSidecars([fileHook({ path: `${folder}/done` })], {}, job);
  * assertEquals(JSON.parse(Deno.readTextFileSync(`${folder}/done`)).exitCode, 3);
  * Deno.removeSync(folder, { recursive: true });
  * ```
@@ -57,7 +57,7 @@ export function fileHook(options: FileHookOptions): Hook {
   return {
     name: options.name ?? path.split("/").at(-1) ?? path,
     address: path,
-    look: () => Promise.resolve({ state: "ready", answer: "needs nobody" }),
+    probe: () => Promise.resolve({ state: "ready", answer: "needs nobody" }),
     stop: ({ job }) => Promise.resolve(create(path, job)),
   };
 }

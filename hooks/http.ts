@@ -13,9 +13,9 @@ import {
   type PresetOptions,
   type Recognize,
 } from "../src/hook.ts";
-import { redactValue } from "../src/redact.ts";
-import type { Exchange } from "./exchange.ts";
-import { parseTarget } from "./target.ts";
+import { redactValue } from "../src/log/redact.ts";
+import type { Exchange } from "../src/http/exchange.ts";
+import { resolveUrl } from "../src/http/url.ts";
 
 /**
  * One request.
@@ -81,7 +81,7 @@ export interface HttpHookOptions {
    *
    * @default none: a connection is made and closed again
    */
-  readonly warm?: HttpRequest;
+  readonly warmUp?: HttpRequest;
   /** Headers for every request. */
   readonly headers?: Readonly<Record<string, string>>;
   /** What the operator can do about a stop request that failed like this, as a sentence. */
@@ -139,19 +139,19 @@ export interface StopFailure {
  */
 export function httpHook(options: HttpHookOptions): Hook {
   const ready = options.ready === undefined ? [] : [options.ready].flat();
-  const requests = [options.stop, ...ready, ...(options.warm ? [options.warm] : [])];
-  for (const { url } of requests) parseTarget(url);
+  const requests = [options.stop, ...ready, ...(options.warmUp ? [options.warmUp] : [])];
+  for (const { url } of requests) resolveUrl(url);
   let opening: Promise<Exchange> | undefined;
   // What goes over the wire is not needed before COMMAND runs, and so is not even loaded.
   const exchange = () =>
-    opening ??= import("./exchange.ts").then(({ openExchange }) => openExchange(options));
+    opening ??= import("../src/http/exchange.ts").then(({ openExchange }) => openExchange(options));
 
   return {
     name: options.name,
     address: redactValue(options.stop.url),
     ...(ready[0] === undefined ? {} : { readyAddress: redactValue(ready[0].url) }),
-    look: async (context) => await (await exchange()).look(context),
-    warm: async (context) => await (await exchange()).warm(context),
+    probe: async (context) => await (await exchange()).probe(context),
+    warmUp: async (context) => await (await exchange()).warmUp(context),
     stop: async (context) => await (await exchange()).stop(context),
   };
 }
@@ -168,9 +168,9 @@ export function httpHook(options: HttpHookOptions): Hook {
  *
  * @example
  * ```ts
- * import { getPage, type HookContext, type Look } from "@k8s-job/wrapper";
+ * import { getPage, type HookContext, type Probe } from "@k8s-job/wrapper";
  *
- * async function look(context: HookContext): Promise<Look> {
+ * async function probe(context: HookContext): Promise<Probe> {
  *   const page = await getPage("http://localhost:7777/status", context);
  *   if (page === undefined) return { state: "absent", answer: "connection refused" };
  *   return { state: page.text === "serving" ? "ready" : "present", answer: page.text };
@@ -183,7 +183,7 @@ export async function getPage(
   context: HookContext,
   headers?: Readonly<Record<string, string>>,
 ): Promise<Page | undefined> {
-  const { getPageOnce } = await import("./exchange.ts");
+  const { getPageOnce } = await import("../src/http/exchange.ts");
   return await getPageOnce(url, context, headers);
 }
 
@@ -221,7 +221,7 @@ export interface HttpPreset {
   /** Which statuses mean ready; 200 alone by default. */
   readonly isReady?: (status: number) => boolean;
   /** A harmless path on the origin that is told to quit, where `ready` has another origin. */
-  readonly warm?: { readonly path: string };
+  readonly warmUp?: { readonly path: string };
   /** Headers for every request. */
   readonly headers?: Readonly<Record<string, string>>;
   /** What to do about a stop request that failed like this. */
@@ -276,7 +276,7 @@ export function httpPreset(preset: HttpPreset): NamedHook {
 export function presetHook(preset: HttpPreset, options: PresetOptions = {}): Hook {
   const own = options.baseUrl;
   const on = (path: string, baseUrl: string) => ({ url: joinUrl(own ?? baseUrl, path) });
-  const { stop, ready, warm } = preset;
+  const { stop, ready, warmUp } = preset;
   return httpHook({
     name: preset.name,
     stop: {
@@ -286,7 +286,7 @@ export function presetHook(preset: HttpPreset, options: PresetOptions = {}): Hoo
     ...(ready && {
       ready: [ready].flat().map(({ path, baseUrl }) => on(path, baseUrl ?? preset.baseUrl)),
     }),
-    ...(warm && { warm: on(warm.path, preset.baseUrl) }),
+    ...(warmUp && { warmUp: on(warmUp.path, preset.baseUrl) }),
     ...(preset.isReady && { isReady: preset.isReady }),
     ...(preset.headers && { headers: preset.headers }),
     ...(preset.hint && { hint: preset.hint }),

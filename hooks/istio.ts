@@ -1,6 +1,6 @@
 import type { NamedHook } from "../src/hook.ts";
 import { httpPreset } from "./http.ts";
-import { jsonOf, nodeOfEnvoy } from "./recognize.ts";
+import { jsonOf, nodeOfEnvoy } from "../src/http/recognize.ts";
 
 /**
  * Istio's sidecar: pilot-agent, which runs Envoy.
@@ -29,7 +29,7 @@ export const istio: NamedHook = httpPreset({
     { path: "/healthz/ready", baseUrl: "http://localhost:15021" },
     { path: "/healthz/ready" },
   ],
-  warm: { path: "/healthz/ready" },
+  warmUp: { path: "/healthz/ready" },
   async recognize(get) {
     const ready = await get("http://localhost:15021/healthz/ready");
     // Envoy passes on pilot-agent's own answer, which is empty.

@@ -8,7 +8,7 @@ import {
 } from "../src/hook.ts";
 import { adminHint } from "./envoy.ts";
 import { getPage, type HttpPreset, presetHook } from "./http.ts";
-import { isOfKuma, isReadinessOfEnvoy, nodeOfEnvoy } from "./recognize.ts";
+import { isOfKuma, isReadinessOfEnvoy, nodeOfEnvoy } from "../src/http/recognize.ts";
 
 /** kuma-dp's own readiness, which it serves itself wherever Envoy's admin interface is. */
 const READINESS = "http://localhost:9902/ready";
@@ -66,8 +66,8 @@ export const kuma: NamedHook = nameHook(
 function withReadiness(admin: Hook): Hook {
   return {
     ...admin,
-    async look(context) {
-      const found = await admin.look(context);
+    async probe(context) {
+      const found = await admin.probe(context);
       const page = found.state === "absent" ? await readiness(getFor(context)) : undefined;
       return page === undefined
         ? found

@@ -1,6 +1,6 @@
 import type { NamedHook } from "../src/hook.ts";
 import { httpPreset } from "./http.ts";
-import { jsonOf } from "./recognize.ts";
+import { jsonOf } from "../src/http/recognize.ts";
 
 const BASE_URL = "http://localhost:4191";
 

@@ -5,7 +5,7 @@
  */
 
 import type { Hook } from "../src/hook.ts";
-import type { ScuttlePlan } from "../src/scuttle.ts";
+import type { ScuttlePlan } from "../src/cli/scuttle.ts";
 import { httpHook } from "./http.ts";
 import { hostOf } from "./registry.ts";
 

@@ -4,12 +4,12 @@
  * @module
  */
 
-import { formatDuration } from "../src/duration.ts";
+import { formatDuration } from "../src/time.ts";
 import type { Hook, HookContext, Stop } from "../src/hook.ts";
-import { CATCHABLE_SIGNALS, kill, processId } from "../src/platform.ts";
-import type { SignalName } from "../src/platform_types.ts";
-import { findProcesses, type Process, runs } from "../src/processes.ts";
-import { sleep } from "../src/sidecar.ts";
+import { CATCHABLE_SIGNALS, kill, processId } from "../src/platform/mod.ts";
+import type { SignalName } from "../src/platform/signals.ts";
+import { findProcesses, type Process, runs } from "../src/process/find.ts";
+import { sleep } from "../src/job/sidecar.ts";
 
 /**
  * What {@linkcode signalHook} needs.
@@ -92,7 +92,7 @@ export function signalHook(options: SignalHookOptions): Hook {
   return {
     name: options.name ?? process,
     address: `signal:${process}:${signal}`,
-    look: async (context) => {
+    probe: async (context) => {
       const found = await Promise.resolve(find(context));
       return found.length > 0
         ? { state: "ready", answer: describe(found) }

@@ -11,7 +11,7 @@
 
 // deno-lint-ignore-file no-console
 
-import { VERSION } from "../src/version.ts";
+import { VERSION } from "../src/cli/version.ts";
 
 const ROOT = new URL("../", import.meta.url).pathname;
 
@@ -20,7 +20,7 @@ const OUTPUT = `${ROOT}npm`;
 
 /** The files that Node has its own twin of. */
 export const NODE_TWINS: Readonly<Record<string, string>> = {
-  "src/platform.ts": "src/platform.node.ts",
+  "src/platform/deno.ts": "src/platform/node.ts",
 };
 
 /** dnt, and nothing that looks like it. */

@@ -10,11 +10,12 @@
 
 // deno-lint-ignore-file no-console
 
-import { defaultText, usage } from "../src/help.ts";
-import { LOG_LEVELS } from "../src/log.ts";
-import { type Message, MESSAGES } from "../src/messages.ts";
+import { defaultText, usage } from "../src/cli/help.ts";
+import { LOG_LEVELS } from "../src/log/log.ts";
+import { type Message, MESSAGES } from "../src/log/messages.ts";
 import { ACTIONS, type Option, OPTIONS } from "../src/options.ts";
-import { goalRows, type Results, summaryRows, tables } from "./bench/report.ts";
+import { read, sources } from "./sources.ts";
+import { goalRows, type Results, summaryRows, tables } from "../bench/report.ts";
 
 const ROOT = new URL("../", import.meta.url);
 
@@ -84,11 +85,8 @@ export function fieldNames(text: string): readonly string[] {
 
 /** What each file does: the first sentence of its own description. */
 export function fileTable(): string {
-  const paths = ["src", "hooks"].flatMap((folder) =>
-    [...Deno.readDirSync(new URL(folder, ROOT))].map(({ name }) => `${folder}/${name}`).sort()
-  );
-  const described = ["cli.ts", "mod.ts", ...paths].map((path) => {
-    const text = Deno.readTextFileSync(new URL(path, ROOT));
+  const described = ["cli.ts", "mod.ts", ...sources("src"), ...sources("hooks")].map((path) => {
+    const text = read(path);
     const [, comment = ""] = /^\/\*\*\n((?: \*.*\n)*?) \* @module/.exec(text) ?? [];
     const [sentence = ""] = comment.replaceAll(/^ \* ?/gm, "").split(/\n\n|(?<=\.)\s/);
     return { path, sentence: sentence.replaceAll("\n", " ").trim() };

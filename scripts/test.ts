@@ -49,10 +49,12 @@ const { code, lastLines } = await deno(
   "mod.ts",
   "README.md",
   "docs",
+  "mod_test.ts",
   "src",
   "hooks",
+  "examples",
+  "scripts",
   // Those in containers need podman and take minutes: `deno task test:containers`.
-  "tests/unit",
   "tests/integration",
   "tests/e2e",
   "tests/fuzz",

@@ -9,13 +9,13 @@
  *
  * @example
  * ```ts
- * import type { Look } from "@k8s-job/wrapper";
+ * import type { Probe } from "@k8s-job/wrapper";
  *
- * const found: Look = { state: "present", answer: "503 Service Unavailable" };
+ * const found: Probe = { state: "present", answer: "503 Service Unavailable" };
  * console.log(found.state);
  * ```
  */
-export interface Look {
+export interface Probe {
   /**
    * - `ready`: it answers, and says that it is ready
    * - `present`: it answers, but is not ready
@@ -60,10 +60,10 @@ export interface Stop {
  *
  * @example
  * ```ts
- * import { type JobSummary, quit } from "@k8s-job/wrapper";
+ * import { type JobSummary, stopSidecars } from "@k8s-job/wrapper";
  *
  * const job: JobSummary = { command: "nightly-report", exitCode: 0, durationMs: performance.now() };
- * await quit([], {}, job);
+ * await stopSidecars([], {}, job);
  * ```
  */
 export interface JobSummary {
@@ -130,7 +130,7 @@ export interface HookContext {
  * const lockFile: Hook = {
  *   name: "lock-file",
  *   address: "/shared/lock",
- *   look: () => Promise.resolve({ state: "ready", answer: "always" }),
+ *   probe: () => Promise.resolve({ state: "ready", answer: "always" }),
  *   stop: async () => {
  *     await Deno.remove("/shared/lock");
  *     return { state: "stopped", answer: "removed" };
@@ -144,15 +144,15 @@ export interface Hook {
   readonly name: string;
   /** Where the sidecar is told to quit, for people to read. Without credentials or query. */
   readonly address: string;
-  /** Where {@linkcode Hook.look} looks, if that is another place than `address`. */
+  /** Where {@linkcode Hook.probe} probes, if that is another place than `address`. */
   readonly readyAddress?: string;
   /** Looks once, harmlessly, whether the sidecar is there and ready. */
-  look(context: HookContext): Promise<Look>;
+  probe(context: HookContext): Promise<Probe>;
   /**
    * Looks once, harmlessly, whether the sidecar is there, at the very address that will be told to
-   * quit, so that the connection is made already. Without it, {@linkcode Hook.look} is used.
+   * quit, so that the connection is made already. Without it, {@linkcode Hook.probe} is used.
    */
-  warm?(context: HookContext): Promise<Look>;
+  warmUp?(context: HookContext): Promise<Probe>;
   /** Tells the sidecar to quit; repeats failed attempts itself as `context` allows. */
   stop(context: HookContext): Promise<Stop>;
   /**
@@ -275,7 +275,7 @@ export interface NamedHook<Options extends PresetOptions = PresetOptions> {
  * const mine = nameHook("mine", "my own sidecar", () => ({
  *   name: "mine",
  *   address: "nowhere",
- *   look: () => Promise.resolve({ state: "absent", answer: "never there" }),
+ *   probe: () => Promise.resolve({ state: "absent", answer: "never there" }),
  *   stop: () => Promise.resolve({ state: "absent", answer: "never there" }),
  * }));
  * assertEquals(mine().name, "mine");

@@ -5,11 +5,11 @@
  * @module
  */
 
-import { formatDuration, LONGEST_MS, parseDuration } from "./duration.ts";
-import { LOG_LEVELS, type LogFormat, type LogLevel } from "./log.ts";
-import { processId } from "./platform.ts";
-import type { OnWaitTimeout, RunHooksOn } from "./run.ts";
-import { defaultStartupWindowMs } from "./sidecar.ts";
+import { formatDuration, LONGEST_MS, parseDuration } from "./time.ts";
+import { LOG_LEVELS, type LogFormat, type LogLevel } from "./log/log.ts";
+import { processId } from "./platform/mod.ts";
+import type { OnWaitTimeout, RunHooksOn } from "./job/run.ts";
+import { defaultStartupWindowMs } from "./job/sidecar.ts";
 
 export type { LogFormat, LogLevel, OnWaitTimeout, RunHooksOn };
 
@@ -90,7 +90,7 @@ const duration: Kind<number> = {
 };
 
 /** Within no time no sidecar can be told to quit: where 0 does not mean "off" it is a slip. */
-const someTime: Kind<number> = {
+const positiveDuration: Kind<number> = {
   ...duration,
   parse: (text) => parseDuration(text) || undefined,
   expected: duration.expected.replace("2h or 0, at most", "2h, above 0 and at most"),
@@ -176,14 +176,14 @@ export const OPTIONS: { readonly [Key in keyof Settings]: Option<Settings[Key]> 
   requestTimeout: {
     name: "request-timeout",
     variable: "WRAPPER_REQUEST_TIMEOUT",
-    kind: someTime,
+    kind: positiveDuration,
     defaultValue: () => 5000,
     help: "one attempt at one request",
   },
   shutdownTimeout: {
     name: "shutdown-timeout",
     variable: "WRAPPER_SHUTDOWN_TIMEOUT",
-    kind: someTime,
+    kind: positiveDuration,
     defaultValue: () => 15_000,
     help: "the whole of a hook once its sidecar is there, retries included",
   },

@@ -178,7 +178,7 @@ const faultyWrapper = (look: string) => `
   const faulty = nameHook("faulty", "throws", () => ({
     name: "faulty",
     address: "nowhere",
-    look() { ${look} },
+    probe() { ${look} },
     stop: () => Promise.resolve({ state: "stopped", answer: "done" }),
   }));
   Deno.exit(await main(Deno.args, { hooks: [faulty] }));

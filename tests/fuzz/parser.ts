@@ -1,16 +1,16 @@
 /** Everything that reads what people type, with random input, in this process. */
 
 import * as fc from "fast-check";
-import { parseTarget } from "../../hooks/target.ts";
+import { resolveUrl } from "../../src/http/url.ts";
 import { parseHook } from "../../hooks/registry.ts";
 import { scuttleHooks } from "../../hooks/scuttle.ts";
-import { formatDuration, LONGEST_MS, parseDuration } from "../../src/duration.ts";
-import { configText } from "../../src/help.ts";
-import { createLogger, reportTo } from "../../src/log.ts";
+import { formatDuration, LONGEST_MS, parseDuration } from "../../src/time.ts";
+import { configText } from "../../src/cli/help.ts";
+import { createLogger, createReport } from "../../src/log/log.ts";
 import { OPTIONS, type Settings } from "../../src/options.ts";
-import { redact, redactValue } from "../../src/redact.ts";
-import { parseGoDuration, readScuttle } from "../../src/scuttle.ts";
-import { readInvocation } from "../../src/settings.ts";
+import { redact, redactValue } from "../../src/log/redact.ts";
+import { parseGoDuration, readScuttle } from "../../src/cli/scuttle.ts";
+import { readInvocation } from "../../src/cli/settings.ts";
 import { assert, assertEquals } from "../support/assert.ts";
 import {
   argumentList,
@@ -176,7 +176,7 @@ export const PROPERTIES: readonly Property[] = [
     property: fc.property(urlText, (text) => {
       let target;
       try {
-        target = parseTarget(text);
+        target = resolveUrl(text);
       } catch (error) {
         assert(error instanceof TypeError && error.message.startsWith("expected"), `${error}`);
         return;
@@ -232,7 +232,7 @@ export const PROPERTIES: readonly Property[] = [
         const write = (line: string) => {
           written += line;
         };
-        const log = reportTo(createLogger({ level: "debug", format, write }));
+        const log = createReport(createLogger({ level: "debug", format, write }));
         log("hook-note", { hook: "h", text });
         assert(!/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u.test(written.slice(0, -1)), JSON.stringify(written));
         assert(written.endsWith("\n"));

@@ -3,8 +3,8 @@
 import * as fc from "fast-check";
 import { parseHook } from "../../hooks/registry.ts";
 import { fieldNames } from "../../scripts/docs.ts";
-import { type Message, MESSAGES } from "../../src/messages.ts";
-import { readInvocation } from "../../src/settings.ts";
+import { type Message, MESSAGES } from "../../src/log/messages.ts";
+import { readInvocation } from "../../src/cli/settings.ts";
 import { assert, assertEquals } from "../support/assert.ts";
 import { BINARY } from "../support/wrapper.ts";
 import { type Answer, answers, closeAll, type RawSidecar, startSidecar } from "./sidecar.ts";
@@ -111,7 +111,7 @@ interface Job {
   readonly wait: boolean;
   readonly debug: boolean;
   readonly json: boolean;
-  readonly looks: readonly Answer[];
+  readonly probes: readonly Answer[];
   readonly stops: readonly Answer[];
 }
 
@@ -124,7 +124,7 @@ const job: fc.Arbitrary<Job> = fc.record({
   wait: fc.nat({ max: 9 }).map((n) => n === 0),
   debug: fc.boolean(),
   json: fc.boolean(),
-  looks: fc.array(fc.oneof(answers("retry"), answers("final"), answers("done")), {
+  probes: fc.array(fc.oneof(answers("retry"), answers("final"), answers("done")), {
     maxLength: 2,
   }),
   stops: fc.tuple(
@@ -140,9 +140,9 @@ const job: fc.Arbitrary<Job> = fc.record({
 });
 
 async function checkJob(
-  { ending, words, variable, preset, wait, debug, json, looks, stops }: Job,
+  { ending, words, variable, preset, wait, debug, json, probes, stops }: Job,
 ): Promise<void> {
-  const sidecar = startSidecar({ looks, stops });
+  const sidecar = startSidecar({ probes, stops });
   try {
     const hook = preset ? `envoy=http://127.0.0.1:${sidecar.port}` : quitUrl(sidecar);
     const { code, stdout, stderr, durationMs } = await runBinary([
@@ -212,7 +212,7 @@ const typo: fc.Arbitrary<Typo> = fc.record({
 }).filter(isHarmless);
 
 async function checkTypo({ before, env, ending }: Typo): Promise<void> {
-  const sidecar = startSidecar({ looks: [], stops: [] });
+  const sidecar = startSidecar({ probes: [], stops: [] });
   try {
     const command = ["/bin/sh", "-c", PRINT + ending.script, "sh"];
     const args = [`--hook=${quitUrl(sidecar)}`, ...before, "--", ...command];
@@ -242,8 +242,8 @@ async function checkTypo({ before, env, ending }: Typo): Promise<void> {
 }
 
 /** `--check` beside a sidecar that may do wrong: it says what it saw, and stops nothing. */
-async function checkCheck({ preset, json, looks }: Job): Promise<void> {
-  const sidecar = startSidecar({ looks, stops: [] });
+async function checkCheck({ preset, json, probes }: Job): Promise<void> {
+  const sidecar = startSidecar({ probes, stops: [] });
   try {
     const hook = preset ? `envoy=http://127.0.0.1:${sidecar.port}` : quitUrl(sidecar);
     const { code, stdout, stderr } = await runBinary([

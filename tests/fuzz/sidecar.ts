@@ -16,7 +16,7 @@ export interface Answer {
 
 /** What the sidecar does: with GETs, and with all else. */
 export interface Behavior {
-  readonly looks: readonly Answer[];
+  readonly probes: readonly Answer[];
   readonly stops: readonly Answer[];
 }
 
@@ -41,13 +41,13 @@ export function startSidecar(behavior: Behavior): RawSidecar {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const requests: string[] = [];
   const connections = new Set<Deno.TcpConn>();
-  const next = { looks: 0, stops: 0 };
+  const next = { probes: 0, stops: 0 };
 
   async function serve(connection: Deno.TcpConn): Promise<void> {
     for await (const line of requestLines(connection)) {
       const [method = "", path = ""] = line.split(" ");
       requests.push(`${method} ${path}`);
-      const turn = method === "GET" ? "looks" : "stops";
+      const turn = method === "GET" ? "probes" : "stops";
       const answer = behavior[turn][next[turn]++] ?? GOOD;
       await give(connection, answer);
       if (answer.then === "close") break;

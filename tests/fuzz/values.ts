@@ -3,7 +3,7 @@
 import * as fc from "fast-check";
 import { PRESETS } from "../../hooks/registry.ts";
 import { ACTIONS, OPTIONS } from "../../src/options.ts";
-import { SCUTTLE_VARIABLES } from "../../src/scuttle.ts";
+import { SCUTTLE_VARIABLES } from "../../src/cli/scuttle.ts";
 
 /** Marks that stand where a URL has its password and its query; none may ever be printed. */
 export const SECRETS: readonly string[] = ["hunter2", "sesame", "opensaysme"];

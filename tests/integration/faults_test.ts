@@ -3,7 +3,7 @@
  * the exit code is, and that it takes no longer than the settings allow.
  */
 
-import { formatDuration } from "../../src/duration.ts";
+import { formatDuration } from "../../src/time.ts";
 import { assert, assertEquals, assertMatch, assertRejects } from "../support/assert.ts";
 import {
   answer,

@@ -2,7 +2,7 @@
 
 import { auto } from "../../hooks/auto.ts";
 import { PRESETS } from "../../hooks/registry.ts";
-import { type HookOutcome, quit } from "../../mod.ts";
+import { type HookOutcome, stopSidecars } from "../../mod.ts";
 import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
 import { startSidecar } from "../support/sidecar.ts";
 import {
@@ -36,7 +36,7 @@ function stopping(requests: readonly string[]): readonly string[] {
 /** Runs the hook alone, in this process. */
 async function quitAuto(standIn: StandIn): Promise<{ outcome: HookOutcome; requests: string[] }> {
   await using started = startStandIns(standIn);
-  const [outcome] = await quit([auto(PRESETS)], { startupWindowMs: 0 });
+  const [outcome] = await stopSidecars([auto(PRESETS)], { startupWindowMs: 0 });
   assert(outcome !== undefined);
   return { outcome, requests: [...started.requests] };
 }

@@ -11,7 +11,7 @@ import { test } from "node:test";
 import { BUNDLES, freePort, library, listen, startCli, startSidecar } from "./support.mjs";
 
 const { envoy, fileHook, httpHook, signalHook } = library;
-const { NotReadyError, quit, run, StartError, waitUntilReady } = library;
+const { NotReadyError, stopSidecars, run, StartError, waitUntilReady } = library;
 
 function temporaryFolder(t) {
   const folder = fs.mkdtempSync(`${os.tmpdir()}/wrapper-node-`);
@@ -140,14 +140,14 @@ test("waitUntilReady() resolves, throws a NotReadyError, or its AbortSignal's re
   await assert.rejects(waitUntilReady(late, { signal: AbortSignal.abort(reason) }), reason);
 });
 
-test("quit(): 503, 503, 200 takes three requests; 404 fails with a hint", async (t) => {
+test("stopSidecars(): 503, 503, 200 takes three requests; 404 fails with a hint", async (t) => {
   let posted = 0;
   const sidecar = await startSidecar((_request, response) => {
     response.statusCode = ++posted < 3 ? 503 : 200;
     response.end();
   });
   t.after(sidecar.close);
-  const [stopped] = await quit([envoy({ baseUrl: sidecar.origin })]);
+  const [stopped] = await stopSidecars([envoy({ baseUrl: sidecar.origin })]);
   assert.deepEqual([stopped.outcome, stopped.answer, posted], ["stopped", "200 OK", 3]);
 
   const other = await startSidecar((_request, response) => {
@@ -155,23 +155,25 @@ test("quit(): 503, 503, 200 takes three requests; 404 fails with a hint", async 
     response.end();
   });
   t.after(other.close);
-  const [failed] = await quit([envoy({ baseUrl: other.origin })]);
+  const [failed] = await stopSidecars([envoy({ baseUrl: other.origin })]);
   assert.equal(failed.outcome, "failed");
   assert.match(failed.hint, /istio/);
 });
 
-test("quit(): nobody there, and a sidecar that goes without an answer", async () => {
-  const [none] = await quit([envoy({ baseUrl: `http://127.0.0.1:${await freePort()}` })]);
+test("stopSidecars(): nobody there, and a sidecar that goes without an answer", async () => {
+  const [none] = await stopSidecars([envoy({ baseUrl: `http://127.0.0.1:${await freePort()}` })]);
   assert.equal(none.outcome, "no-sidecar");
   const sidecar = await startSidecar(() => sidecar.close());
-  const [gone] = await quit([envoy({ baseUrl: sidecar.origin })], { shutdownTimeoutMs: 60_000 });
+  const [gone] = await stopSidecars([envoy({ baseUrl: sidecar.origin })], {
+    shutdownTimeoutMs: 60_000,
+  });
   assert.equal(gone.outcome, "already-stopped");
 });
 
-test("quit(): a sidecar that never answers costs its time limit", async (t) => {
+test("stopSidecars(): a sidecar that never answers costs its time limit", async (t) => {
   const sidecar = await startSidecar(() => {});
   t.after(sidecar.close);
-  const [failed] = await quit([envoy({ baseUrl: sidecar.origin })], {
+  const [failed] = await stopSidecars([envoy({ baseUrl: sidecar.origin })], {
     requestTimeoutMs: 100,
     shutdownTimeoutMs: 300,
   });
@@ -184,7 +186,7 @@ test("a Unix socket, a Host header, credentials, and no proxy", async (t) => {
   const socket = await startSidecar(undefined, `${folder}/quit.sock`);
   t.after(socket.close);
   const url = `http+unix://${encodeURIComponent(`${folder}/quit.sock`)}/quit?now=1`;
-  const [overSocket] = await quit([httpHook({ name: "mine", stop: { url } })]);
+  const [overSocket] = await stopSidecars([httpHook({ name: "mine", stop: { url } })]);
   assert.equal(overSocket.outcome, "stopped");
   assert.deepEqual(socket.posts().map(({ path, headers }) => [path, headers.host]), [
     ["/quit?now=1", "localhost"],
@@ -197,7 +199,7 @@ test("a Unix socket, a Host header, credentials, and no proxy", async (t) => {
   }
   const { host } = new URL(sidecar.origin);
   const withPassword = `http://me:hunter2@${host}/quit`;
-  const [direct] = await quit([httpHook({ name: "mine", stop: { url: withPassword } })]);
+  const [direct] = await stopSidecars([httpHook({ name: "mine", stop: { url: withPassword } })]);
   assert.equal(direct.outcome, "stopped");
   assert.ok(!direct.address.includes("hunter2"));
   const [{ headers }] = sidecar.posts();
@@ -212,10 +214,10 @@ test("signalHook() tells a process by its name, and waits until it is gone", asy
   const exited = once(sidecar, "exit");
   await once(sidecar, "spawn");
   const hook = signalHook({ process: name, signal: "SIGINT" });
-  const [stopped] = await quit([hook]);
+  const [stopped] = await stopSidecars([hook]);
   assert.equal(stopped.outcome, "stopped");
   assert.deepEqual(await exited, [null, "SIGINT"]);
-  const [gone] = await quit([hook]);
+  const [gone] = await stopSidecars([hook]);
   assert.equal(gone.outcome, "already-stopped");
 });
 
@@ -229,7 +231,7 @@ test("fileHook() and terminationLog write what came of the job", async (t) => {
   assert.equal(JSON.parse(fs.readFileSync(`${folder}/done`, "utf8")).exitCode, 3);
   const summary = JSON.parse(fs.readFileSync(`${folder}/termination-log`, "utf8"));
   assert.deepEqual([summary.command, summary.exitCode], ["sh", 3]);
-  const [failed] = await quit([fileHook({ path: `${folder}/no/such/folder/done` })]);
+  const [failed] = await stopSidecars([fileHook({ path: `${folder}/no/such/folder/done` })]);
   assert.equal(failed.outcome, "failed");
   assert.match(failed.answer, /no such file or folder/);
 });
@@ -239,13 +241,13 @@ test("a hook of one's own that finds nobody need not say so itself", async () =>
   const fetcher = {
     name: "fetcher",
     address: "somewhere",
-    look: () => Promise.resolve({ state: "absent", answer: "not asked" }),
+    probe: () => Promise.resolve({ state: "absent", answer: "not asked" }),
     stop: async () => {
       const { status } = await fetch(`http://127.0.0.1:${port}`, { method: "POST" });
       return { state: "stopped", answer: String(status) };
     },
   };
-  const [none] = await quit([fetcher]);
+  const [none] = await stopSidecars([fetcher]);
   assert.deepEqual([none.outcome, none.answer], ["no-sidecar", "connection refused"]);
 });
 

@@ -1,0 +1,104 @@
+/**
+ * A look at every sidecar: is it there, and ready? Nothing is stopped. For `--check`, and for a job's
+ * own code.
+ *
+ * @module
+ */
+
+import { validateHooks, validateOptions } from "./validate.ts";
+import type { Hook, Probe } from "../hook.ts";
+import { createReport, type Logger, silentLogger } from "../log/log.ts";
+import { trackAll } from "./sidecar.ts";
+
+/**
+ * What a look at one hook's sidecar found.
+ *
+ * @example
+ * ```ts
+ * import { type Check, checkAll, istio } from "@k8s-job/wrapper";
+ *
+ * const checks: readonly Check[] = await checkAll([istio()]);
+ * for (const { hook, state, answer } of checks) console.log(`${hook}: ${state} (${answer})`);
+ * ```
+ */
+export interface Check {
+  /** The hook's name. */
+  readonly hook: string;
+  /** Where its readiness was asked for. */
+  readonly address: string;
+  /** `ready`, `present` (it is there and not ready) or `absent`. */
+  readonly state: Probe["state"];
+  /** What was seen, in a few words. */
+  readonly answer: string;
+  /** How long that took, in milliseconds. */
+  readonly durationMs: number;
+}
+
+/**
+ * How sidecars are looked at. Every field has a default.
+ *
+ * @example
+ * ```ts
+ * import { checkAll, type CheckOptions, istio } from "@k8s-job/wrapper";
+ *
+ * const options: CheckOptions = { requestTimeoutMs: 500 };
+ * console.log(await checkAll([istio()], options));
+ * ```
+ */
+export interface CheckOptions {
+  /**
+   * The look at one sidecar, in milliseconds; at least 1.
+   *
+   * @default 5000
+   */
+  readonly requestTimeoutMs?: number;
+  /** When it is aborted, the promise is rejected with its reason. */
+  readonly signal?: AbortSignal;
+  /**
+   * Takes the log lines.
+   *
+   * @default silentLogger
+   */
+  readonly log?: Logger;
+}
+
+/**
+ * Looks once at every hook's sidecar, at all of them at the same time, and stops none.
+ *
+ * @param hooks the sidecars
+ * @param options the limits
+ * @returns one result each, in the order of the hooks
+ * @throws {TypeError} or {RangeError} for a wrong argument, or the reason of `options.signal`
+ *
+ * @example
+ * ```ts
+ * import { checkAll, istio } from "@k8s-job/wrapper";
+ * import { assertEquals } from "@std/assert";
+ *
+ * // Nobody listens on this port here.
+ * const [check] = await checkAll([istio({ baseUrl: "http://127.0.0.1:9" })]);
+ * assertEquals([check?.state, check?.answer], ["absent", "connection refused"]);
+ * ```
+ */
+export async function checkAll(
+  hooks: readonly Hook[],
+  options: CheckOptions = {},
+): Promise<readonly Check[]> {
+  validateHooks(hooks);
+  validateOptions(options);
+  const stopped = options.signal ?? new AbortController().signal;
+  const sidecars = trackAll(hooks, options, createReport(options.log ?? silentLogger));
+  const checks = await Promise.all(hooks.map(async (hook, index): Promise<Check> => {
+    const startMs = performance.now();
+    const found = await sidecars[index]?.probe(stopped);
+    return {
+      hook: hook.name,
+      address: hook.readyAddress ?? hook.address,
+      state: found?.state ?? "absent",
+      answer: found?.answer ?? "",
+      durationMs: Math.round(performance.now() - startMs),
+    };
+  }));
+  stopped.throwIfAborted();
+  return checks;
+}

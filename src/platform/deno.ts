@@ -1,0 +1,457 @@
+/**
+ * Every call that only Deno has stands here, so that one other file of the same shape
+ * (`platform.node.ts`) makes the library run on Node.
+ *
+ * @module
+ */
+
+import { errorCode } from "./errors.ts";
+import { CATCHABLE, type CatchableSignal, type SignalName } from "./signals.ts";
+import type { Child, ChildWaiter, Connection, Exit, HttpClient, SocketAddress } from "./types.ts";
+
+export type { Child, ChildWaiter, Connection, Exit, HttpClient, SocketAddress } from "./types.ts";
+
+/** A variable of the environment; undefined if it is not set, not UTF-8, or not to be read. */
+export function environmentVariable(name: string): string | undefined {
+  try {
+    return Deno.env.get(name);
+  } catch (error) {
+    // Deno refuses to hand out a value that is not UTF-8. COMMAND inherits it all the same.
+    if (error instanceof TypeError || error instanceof Deno.errors.InvalidData) return undefined;
+    // A job that uses the library need not have the permission.
+    if (error instanceof Deno.errors.NotCapable) return undefined;
+    throw error;
+  }
+}
+
+/** This process's own id. */
+export function processId(): number {
+  return Deno.pid;
+}
+
+/** Whether file descriptor 1 or 2 is a terminal. */
+export function isTerminal(stream: "stdout" | "stderr"): boolean {
+  return Deno[stream].isTerminal();
+}
+
+/**
+ * Starts a command with the caller's own stdin, stdout, stderr, environment and working directory.
+ *
+ * @throws an error whose {@linkcode errorCode} says why it could not be started.
+ */
+// deno-lint-ignore require-await -- Node tells only later whether the start went well.
+export async function spawn(
+  words: readonly string[],
+  options: { newSession: boolean },
+): Promise<Child> {
+  const child = startHere(words, options.newSession);
+  return { pid: child.pid, exit: child.status.then(toExit, unnamedSignal) };
+}
+
+/**
+ * The runtime lets a child enter the working directory anew, by its path. A container's may be in a
+ * folder that is closed to its user, as `/root` is; the kernel's own link leads there all the same.
+ */
+function startHere(words: readonly string[], newSession: boolean): Deno.ChildProcess {
+  try {
+    return startIn(undefined, words, newSession);
+  } catch (error) {
+    if (!isClosed(() => Deno.cwd())) throw error;
+    if (isClosed(() => ".")) {
+      throw new Error("the working directory is closed to this user", { cause: error });
+    }
+    return startIn("/proc/self/cwd", words, newSession);
+  }
+}
+
+/** Whether a folder may not be entered by this process's user. */
+function isClosed(findFolder: () => string): boolean {
+  if (Deno.permissions.querySync({ name: "read" }).state !== "granted") return false;
+  try {
+    Deno.statSync(`${findFolder()}/.`);
+    return false;
+  } catch (error) {
+    return errorCode(error) === "EACCES";
+  }
+}
+
+function startIn(
+  cwd: string | undefined,
+  words: readonly string[],
+  newSession: boolean,
+): Deno.ChildProcess {
+  const [file, ...args] = words;
+  if (file === undefined) throw new TypeError("no command to start");
+  return new Deno.Command(file, {
+    args,
+    stdin: "inherit",
+    stdout: "inherit",
+    stderr: "inherit",
+    detached: newSession,
+    ...(cwd === undefined ? {} : { cwd }),
+  }).spawn();
+}
+
+function toExit(status: Deno.CommandStatus): Exit {
+  return status.signal === null
+    ? { code: status.code }
+    : { code: status.code, signal: status.signal };
+}
+
+/** A real-time signal has no name in Deno, and the status is then an error that holds its number. */
+function unnamedSignal(error: unknown): Exit {
+  const number = /signal: (\d+)/i.exec(String(error))?.[1];
+  return number === undefined ? { code: 125 } : { code: 128 + Number(number), signal: number };
+}
+
+/** The signals that can be caught here. A real-time signal has no name for Deno. */
+export const CATCHABLE_SIGNALS: readonly CatchableSignal[] = CATCHABLE;
+
+/** Calls `listener` for each such signal that this process gets, instead of what it would do. */
+export function addSignalListener(signal: CatchableSignal, listener: () => void): void {
+  Deno.addSignalListener(signal, listener);
+}
+
+/**
+ * Makes SIGBUS one that can be caught more than once: to be called once, before anyone listens to it.
+ *
+ * Rust's own handler, which tells of overflowed stacks, would be called beside ours, and at its first
+ * call puts the default action in place of both: the second SIGBUS would end the process. Called
+ * alone, it does just that, and nothing else.
+ */
+export function releaseBusSignal(): void {
+  Deno.kill(Deno.pid, "SIGBUS");
+}
+
+/** Undoes {@linkcode addSignalListener}. */
+export function removeSignalListener(signal: CatchableSignal, listener: () => void): void {
+  Deno.removeSignalListener(signal, listener);
+}
+
+/**
+ * Sends a signal to a process, or to a process group if `pid` is negative.
+ *
+ * @returns false if there is no such process any more.
+ */
+export function kill(pid: number, signal: SignalName): boolean {
+  try {
+    Deno.kill(pid, signal);
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound || errorCode(error) === "ESRCH") return false;
+    throw error;
+  }
+}
+
+/**
+ * Opens the system's calls that wait for children; Deno has none that wait for any other than those
+ * that it started.
+ *
+ * @throws an error that says why they cannot be had.
+ */
+export function openChildWaiter(): ChildWaiter {
+  const { symbols } = Deno.dlopen("libc.so.6", {
+    prctl: { parameters: ["i32", "usize", "usize", "usize", "usize"], result: "i32" },
+    waitid: { parameters: ["i32", "i32", "buffer", "i32"], result: "i32" },
+  });
+  // The kernel's numbers, the same on every architecture that Deno runs on.
+  const [P_ALL, P_PID, WNOHANG, WEXITED, WNOWAIT] = [0, 1, 1, 4, 0x01000000];
+  const PR_SET_CHILD_SUBREAPER = 36;
+  const SI_PID_OFFSET = 16;
+  const info = new DataView(new ArrayBuffer(128));
+  return {
+    adoptOrphans() {
+      if (symbols.prctl(PR_SET_CHILD_SUBREAPER, 1n, 0n, 0n, 0n) !== 0) {
+        throw new Error("the kernel gives no orphans to this process");
+      }
+    },
+    firstEnded() {
+      info.setInt32(SI_PID_OFFSET, 0, true);
+      if (symbols.waitid(P_ALL, 0, info.buffer, WEXITED | WNOHANG | WNOWAIT) !== 0) {
+        return undefined;
+      }
+      return info.getInt32(SI_PID_OFFSET, true) || undefined;
+    },
+    take(pid) {
+      symbols.waitid(P_PID, pid, info.buffer, WEXITED | WNOHANG);
+    },
+  };
+}
+
+/**
+ * Calls `listener` for an error that nobody caught, instead of the end of the process.
+ *
+ * @returns a function that ends it.
+ */
+export function addUncaughtErrorListener(listener: (error: unknown) => void): () => void {
+  const onError = (event: ErrorEvent) => {
+    event.preventDefault();
+    listener(event.error);
+  };
+  const onRejection = (event: PromiseRejectionEvent) => {
+    event.preventDefault();
+    listener(event.reason);
+  };
+  addEventListener("error", onError);
+  addEventListener("unhandledrejection", onRejection);
+  return () => {
+    removeEventListener("error", onError);
+    removeEventListener("unhandledrejection", onRejection);
+  };
+}
+
+/**
+ * An HTTP client for one address.
+ *
+ * @param onSocket a client on a socket of our own, for what `fetch` does worse
+ */
+export function openHttpClient(address: SocketAddress, onSocket: HttpClient): HttpClient {
+  // Deno's own way to a Unix socket treats it as a proxy: `POST http://localhost/quit HTTP/1.1`, which
+  // many servers take for a path.
+  if ("path" in address) return onSocket;
+  const isIp = isIpAddress(address.hostname);
+  const host = address.hostname.includes(":") ? `[${address.hostname}]` : address.hostname;
+  return {
+    fetch: (request) => {
+      // On a socket of our own a request leaves in half the time, and `fetch` is not even loaded. It
+      // is needed for certificates, and for a name that stands for several addresses.
+      if (isIp && request.url.startsWith("http:")) return onSocket.fetch(request);
+      directClient ??= createDirectClient();
+      const url = new URL(request.url);
+      if (url.hostname === host) return fetch(request, { client: directClient });
+      url.hostname = host;
+      return fetch(new Request(url, request), { client: directClient });
+    },
+  };
+}
+
+/**
+ * Opens a connection.
+ *
+ * @param isSecure whether it is TLS, with a certificate for the address's name
+ * @param signal gives it up: the system would try for minutes
+ */
+export async function connect(
+  address: SocketAddress,
+  isSecure: boolean,
+  signal: AbortSignal,
+): Promise<Connection> {
+  const connection = "path" in address
+    ? await Deno.connect({ transport: "unix", path: address.path })
+    : isSecure
+    ? await Deno.startTls(await connectTcp(address, signal), { hostname: address.hostname })
+    : await connectTcp(address, signal);
+  let isOpen = true;
+  return {
+    async read() {
+      const buffer = new Uint8Array(LONGEST_READ_BYTES);
+      const length = await connection.read(buffer);
+      return length === null ? undefined : buffer.subarray(0, length);
+    },
+    async write(bytes) {
+      for (let done = 0; done < bytes.length;) {
+        done += await connection.write(bytes.subarray(done));
+      }
+    },
+    setIdle(isIdle) {
+      if (isIdle) connection.unref();
+      else connection.ref();
+    },
+    close() {
+      if (isOpen) connection.close();
+      isOpen = false;
+    },
+  };
+}
+
+/** Of a name that stands for several addresses, Deno itself tries only the first. */
+async function connectTcp(
+  address: { readonly hostname: string; readonly port: number },
+  signal: AbortSignal,
+): Promise<Deno.TcpConn> {
+  try {
+    return await Deno.connect({ ...address, signal });
+  } catch (error) {
+    // Without a code it is the name that nobody knows.
+    if (isIpAddress(address.hostname) || errorCode(error) === "") throw error;
+    const { lookup } = await import("node:dns/promises");
+    const all = await lookup(address.hostname, { all: true }).catch(() => []);
+    for (const { address: hostname } of all) {
+      const connection = await Deno.connect({ ...address, hostname, signal }).catch(() =>
+        undefined
+      );
+      if (connection !== undefined) return connection;
+    }
+    throw error;
+  }
+}
+
+function isIpAddress(hostname: string): boolean {
+  return /^[\d.]+$|:/.test(hostname);
+}
+
+const LONGEST_READ_BYTES = 16 * 1024;
+
+let directClient: Deno.HttpClient | undefined;
+
+/**
+ * A client that goes straight to the address. Deno takes a proxy from these variables when the
+ * client is made, even for localhost, and has no option against it; so they are out of sight just
+ * for that call. Nothing else runs meanwhile, and COMMAND inherits them as they were.
+ */
+function createDirectClient(): Deno.HttpClient {
+  const names = [
+    "HTTP_PROXY",
+    "http_proxy",
+    "HTTPS_PROXY",
+    "https_proxy",
+    "ALL_PROXY",
+    "all_proxy",
+  ];
+  const hidden = names.map((name) => [name, environmentVariable(name)] as const);
+  try {
+    for (const [name, value] of hidden) if (value !== undefined) Deno.env.delete(name);
+    // No idle time-out: a kept connection needs no timer, so that nothing wakes up meanwhile.
+    return Deno.createHttpClient({ poolIdleTimeout: false });
+  } finally {
+    for (const [name, value] of hidden) if (value !== undefined) Deno.env.set(name, value);
+  }
+}
+
+/**
+ * Opens a connection and closes it again.
+ *
+ * @param signal gives it up: the system would try for minutes
+ * @returns false if nobody listens at that address.
+ * @throws the system's error where it is anything else than "nobody listens".
+ */
+export async function acceptsConnections(
+  address: SocketAddress,
+  signal: AbortSignal,
+): Promise<boolean> {
+  try {
+    const connection = "path" in address
+      ? await Deno.connect({ transport: "unix", path: address.path })
+      : await connectTcp(address, signal);
+    connection.close();
+    return true;
+  } catch (error) {
+    const code = errorCode(error);
+    if (code === "ECONNREFUSED" || code === "ENOENT") return false;
+    // Who hangs up at once listens all the same, and so does who has a full queue.
+    if (code === "ECONNRESET" || code === "EAGAIN") return true;
+    throw error;
+  }
+}
+
+/**
+ * Writes all of a text to a standard stream.
+ *
+ * @throws the system's error, `EPIPE` when the reader is gone.
+ */
+export function writeText(stream: "stdout" | "stderr", text: string): void {
+  const bytes = new TextEncoder().encode(text);
+  for (let done = 0; done < bytes.length;) {
+    done += Deno[stream].writeSync(bytes.subarray(done));
+  }
+}
+
+/** The whole of a file as text. */
+export function readTextFile(path: string): string {
+  return Deno.readTextFileSync(path);
+}
+
+/** Names in a folder. */
+export function listFolder(path: string): string[] {
+  return [...Deno.readDirSync(path)].map((entry) => entry.name);
+}
+
+/** What a symbolic link points at. */
+export function readLink(path: string): string {
+  return Deno.readLinkSync(path);
+}
+
+/** Writes a file, over what it held before. */
+export function writeTextFile(path: string, text: string): void {
+  Deno.writeTextFileSync(path, text);
+}
+
+/** Gives a file another name, in one step that nobody sees half done. */
+export function renameFile(from: string, to: string): void {
+  Deno.renameSync(from, to);
+}
+
+/** Removes a file. */
+export function removeFile(path: string): void {
+  Deno.removeSync(path);
+}
+
+/** The file that this program is; undefined if it is not compiled and runs from its source. */
+export function executablePath(): string | undefined {
+  return Deno.build.standalone ? Deno.execPath() : undefined;
+}
+
+/** The working directory. */
+export function workingFolder(): string {
+  return Deno.cwd();
+}
+
+/** Whether there is a folder of this path. */
+export function isFolder(path: string): boolean {
+  return stat(path)?.isDirectory ?? false;
+}
+
+/** Whether there is a named pipe of this path. */
+export function isPipe(path: string): boolean {
+  return stat(path)?.isFifo ?? false;
+}
+
+function stat(path: string): Deno.FileInfo | undefined {
+  try {
+    return Deno.statSync(path);
+  } catch (error) {
+    if (["ENOENT", "ENOTDIR"].includes(errorCode(error))) return undefined;
+    throw error;
+  }
+}
+
+/** Makes a folder; one that is there already stays as it is. */
+export function makeFolder(path: string): void {
+  Deno.mkdirSync(path, { recursive: true });
+}
+
+/** Copies a file, over what was there before. */
+export function copyFile(from: string, to: string): void {
+  Deno.copyFileSync(from, to);
+}
+
+/** Sets who may read, write and execute a file. */
+export function setMode(path: string, mode: number): void {
+  Deno.chmodSync(path, mode);
+}
+
+/** Bytes of a file from an offset on; fewer than asked for where the file ends. */
+export function readBytes(path: string, offset: number, length: number): Uint8Array {
+  using file = Deno.openSync(path);
+  file.seekSync(offset, Deno.SeekMode.Start);
+  const bytes = new Uint8Array(length);
+  let done = 0;
+  while (done < length) {
+    const read = file.readSync(bytes.subarray(done));
+    if (read === null) break;
+    done += read;
+  }
+  return bytes.subarray(0, done);
+}
+
+/** Writes bytes over those that a file has from an offset on. */
+export function writeBytes(path: string, offset: number, bytes: Uint8Array): void {
+  using file = Deno.openSync(path, { write: true });
+  file.seekSync(offset, Deno.SeekMode.Start);
+  for (let done = 0; done < bytes.length;) done += file.writeSync(bytes.subarray(done));
+}
+
+/** The runtime with its version, for `--version`. */
+export function runtimeName(): string {
+  return `deno ${Deno.version.deno}, ${Deno.build.target}`;
+}
