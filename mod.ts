@@ -78,4 +78,4 @@ export {
   type WaitOptions,
   waitUntilReady,
 } from "./src/job/wait.ts";
-export type { CatchableSignal, SignalName } from "./src/platform/signals.ts";
+export { type SignalName, SIGNALS } from "./src/platform/signals.ts";

@@ -10,7 +10,7 @@
  *
  * @see https://man7.org/linux/man-pages/man7/signal.7.html
  */
-const SIGNALS = [
+export const SIGNALS = [
   { name: "SIGHUP", number: 1 },
   { name: "SIGINT", number: 2 },
   { name: "SIGQUIT", number: 3 },
