@@ -32,16 +32,16 @@ export {
 export { istio } from "./hooks/istio.ts";
 export { kuma } from "./hooks/kuma.ts";
 export { linkerd } from "./hooks/linkerd.ts";
-export { DEFAULT_TARGETS, parseHook, PRESETS } from "./hooks/registry.ts";
+export { parseHook, PRESETS } from "./hooks/registry.ts";
 export { signalHook, type SignalHookOptions } from "./hooks/signal.ts";
 export { vaultAgent } from "./hooks/vault_agent.ts";
 export { type Check, checkAll, type CheckOptions } from "./src/job/check.ts";
-export { StartError } from "./src/job/command.ts";
 export { formatDuration, LONGEST_MS, parseDuration } from "./src/time.ts";
 export {
   type Get,
   type Hook,
   type HookContext,
+  type HookGroup,
   type JobSummary,
   type NamedHook,
   nameHook,
@@ -49,6 +49,7 @@ export {
   type PresetOptions,
   type Probe,
   type Recognize,
+  type SidecarHook,
   type Stop,
 } from "./src/hook.ts";
 export {
@@ -61,21 +62,17 @@ export {
 } from "./src/log/log.ts";
 export { main, type MainOptions } from "./src/cli/main.ts";
 export type { LogLevel } from "./src/log/messages.ts";
-export {
-  type OnWaitTimeout,
-  run,
-  type RunHooksOn,
-  type RunOptions,
-  type RunResult,
-  stopSidecars,
-  type StopSidecarsOptions,
-} from "./src/job/run.ts";
-export type { HookOptions, HookOutcome } from "./src/job/sidecar.ts";
+export { type LateSidecar, NotReadyError, StartError } from "./src/job/errors.ts";
+export type {
+  HookOptions,
+  OnWaitTimeout,
+  RunHooksOn,
+  RunOptions,
+  StopSidecarsOptions,
+} from "./src/job/options.ts";
+export type { HookOutcome, RunResult } from "./src/job/result.ts";
+export { refuse, run, stopSidecars } from "./src/job/run.ts";
+export { DEFAULT_TARGETS } from "./src/options.ts";
 export { VERSION } from "./src/cli/version.ts";
-export {
-  type LateSidecar,
-  NotReadyError,
-  type WaitOptions,
-  waitUntilReady,
-} from "./src/job/wait.ts";
+export { type WaitOptions, waitUntilReady } from "./src/job/wait.ts";
 export { type SignalName, SIGNALS } from "./src/platform/signals.ts";

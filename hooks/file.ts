@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Hook, JobSummary, Stop } from "../src/hook.ts";
+import type { JobSummary, SidecarHook, Stop } from "../src/hook.ts";
 import { fileErrorReason } from "../src/platform/errors.ts";
 import { processId, removeFile, renameFile, writeTextFile } from "../src/platform/mod.ts";
 
@@ -48,7 +48,7 @@ export interface FileHookOptions {
  * Deno.removeSync(folder, { recursive: true });
  * ```
  */
-export function fileHook(options: FileHookOptions): Hook {
+export function fileHook(options: FileHookOptions): SidecarHook {
   const { path } = options;
   // What starts with two slashes is a URL, not a path.
   if (!/^(?!\/\/).*[^/]$/s.test(path)) {

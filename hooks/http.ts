@@ -5,13 +5,13 @@
  */
 
 import {
-  type Hook,
   type HookContext,
   type NamedHook,
   nameHook,
   type Page,
   type PresetOptions,
   type Recognize,
+  type SidecarHook,
 } from "../src/hook.ts";
 import { redactValue } from "../src/log/redact.ts";
 import type { Exchange } from "../src/http/exchange.ts";
@@ -137,7 +137,7 @@ export interface StopFailure {
  * assertEquals(hook.address, "http://localhost:7777/quit");
  * ```
  */
-export function httpHook(options: HttpHookOptions): Hook {
+export function httpHook(options: HttpHookOptions): SidecarHook {
   const ready = options.ready === undefined ? [] : [options.ready].flat();
   const requests = [options.stop, ...ready, ...(options.warmUp ? [options.warmUp] : [])];
   for (const { url } of requests) resolveUrl(url);
@@ -273,7 +273,7 @@ export function httpPreset(preset: HttpPreset): NamedHook {
 }
 
 /** The hook of a preset, on the operator's own origin if there is one. */
-export function presetHook(preset: HttpPreset, options: PresetOptions = {}): Hook {
+export function presetHook(preset: HttpPreset, options: PresetOptions = {}): SidecarHook {
   const own = options.baseUrl;
   const on = (path: string, baseUrl: string) => ({ url: joinUrl(own ?? baseUrl, path) });
   const { stop, ready, warmUp } = preset;

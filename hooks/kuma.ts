@@ -1,10 +1,10 @@
 import {
   type Get,
-  type Hook,
   type HookContext,
   type NamedHook,
   nameHook,
   type Page,
+  type SidecarHook,
 } from "../src/hook.ts";
 import { adminHint } from "./envoy.ts";
 import { getPage, type HttpPreset, presetHook } from "./http.ts";
@@ -63,7 +63,7 @@ export const kuma: NamedHook = nameHook(
 );
 
 /** The hook for a sidecar that may hide Envoy's admin interface. */
-function withReadiness(admin: Hook): Hook {
+function withReadiness(admin: SidecarHook): SidecarHook {
   return {
     ...admin,
     async probe(context) {

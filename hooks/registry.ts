@@ -41,18 +41,6 @@ export const PRESETS: readonly NamedHook[] = [
   dapr,
 ];
 
-/**
- * What runs when the operator names no hook.
- *
- * @example
- * ```ts
- * import { DEFAULT_TARGETS, parseHook } from "@k8s-job/wrapper";
- *
- * console.log(DEFAULT_TARGETS.map((target) => parseHook(target)?.address));
- * ```
- */
-export const DEFAULT_TARGETS: readonly string[] = ["istio"];
-
 /** The forms of a TARGET that are no preset's name, for `--help`. */
 export const TARGET_FORMS: readonly (readonly [form: string, summary: string])[] = [
   ["NAME=BASE_URL", "that preset's paths on another origin: istio=http://127.0.0.1:16020"],

@@ -4,12 +4,11 @@
  * @module
  */
 
-import { formatDuration } from "../src/time.ts";
-import type { Hook, HookContext, Stop } from "../src/hook.ts";
+import { formatDuration, sleep } from "../src/time.ts";
+import type { HookContext, SidecarHook, Stop } from "../src/hook.ts";
 import { CATCHABLE_SIGNALS, kill, processId } from "../src/platform/mod.ts";
 import type { SignalName } from "../src/platform/signals.ts";
 import { findProcesses, type Process, runs } from "../src/process/find.ts";
-import { sleep } from "../src/job/sidecar.ts";
 
 /**
  * What {@linkcode signalHook} needs.
@@ -75,7 +74,7 @@ const NOT_SHARED =
  * assertEquals(signalHook({ process: "nginx", signal: "SIGQUIT" }).address, "signal:nginx:SIGQUIT");
  * ```
  */
-export function signalHook(options: SignalHookOptions): Hook {
+export function signalHook(options: SignalHookOptions): SidecarHook {
   const { process, signal = "SIGTERM" } = options;
   if (!/^[^\s/]+$/.test(process)) {
     throw new TypeError(
@@ -107,7 +106,7 @@ export function signalHook(options: SignalHookOptions): Hook {
  *
  * @throws {TypeError} that says what was expected
  */
-export function parseSignalHook(text: string): Hook {
+export function parseSignalHook(text: string): SidecarHook {
   const [process = "", signal = "SIGTERM", ...more] = text.split(":");
   if (process === "" || more.length > 0) throw new TypeError("expected signal:NAME[:SIGNAL]");
   const known = SIGNAL_NAMES.find((name) => name === signal || name === `SIG${signal}`);

@@ -9,7 +9,7 @@ import type { Check } from "../job/check.ts";
 import { formatDuration } from "../time.ts";
 import type { NamedHook, Probe } from "../hook.ts";
 import { escapeInvisible, oneLine } from "../log/log.ts";
-import { ACTIONS, type Option, OPTIONS } from "../options.ts";
+import { ACTIONS, keysOf, type Option, OPTIONS, type Settings } from "../options.ts";
 import { redactPath, redactValue } from "../log/redact.ts";
 import type { Invocation } from "./settings.ts";
 
@@ -68,9 +68,9 @@ export function configText({ settings, origins }: Invocation): string {
       from,
     };
   }
-  function addSetting<Key extends keyof typeof OPTIONS>(key: Key) {
-    add<typeof settings[Key]>(OPTIONS[key], settings[key], origins.get(key) ?? "default");
-  }
+  const addSetting = <Key extends keyof Settings>(key: Key) => {
+    add<Settings[Key]>(OPTIONS[key], settings[key], origins.get(key) ?? "default");
+  };
   for (const key of keysOf(OPTIONS)) addSetting(key);
   return JSON.stringify(config, null, 2) + "\n";
 }
@@ -125,11 +125,4 @@ export function checkTable(checks: readonly Check[], options: { readonly color: 
 /** `--check` as JSON for machines, one object a line. */
 export function checkLines(checks: readonly Check[]): string {
   return checks.map((check) => `${escapeInvisible(JSON.stringify(check))}\n`).join("");
-}
-
-/** An object's own keys, with their type. */
-function keysOf<Key extends string>(object: Readonly<Record<Key, unknown>>): Key[] {
-  const keys: Key[] = [];
-  for (const key in object) if (Object.hasOwn(object, key)) keys.push(key);
-  return keys;
 }

@@ -4,27 +4,27 @@
  * @module
  */
 
-import { DEFAULT_TARGETS, parseHook, PRESETS } from "../../hooks/registry.ts";
-import { scuttleHooks } from "../../hooks/scuttle.ts";
+import { parseHook, PRESETS } from "../../hooks/registry.ts";
+import { WRAPPER_FAILED } from "../exit_code.ts";
 import type { Hook, NamedHook } from "../hook.ts";
+import { refuse, run, stopSidecars } from "../job/run.ts";
 import { createLogger, createReport, type Logger, type Report } from "../log/log.ts";
-import { OPTIONS } from "../options.ts";
-import { errorCode, fileErrorReason } from "../platform/errors.ts";
+import { redact, redactPath } from "../log/redact.ts";
+import { DEFAULT_TARGETS, OPTIONS } from "../options.ts";
+import { errorCode, errorText, fileErrorReason } from "../platform/errors.ts";
 import {
   addUncaughtErrorListener,
   environmentVariable,
   isTerminal,
   runtimeName,
+  variableIsReadable,
   writeText,
 } from "../platform/mod.ts";
-import { redact, redactPath } from "../log/redact.ts";
-import { run, type RunOptions, stopSidecars } from "../job/run.ts";
 import { explain, type Invocation, readInvocation } from "./settings.ts";
-import { writeTerminationLog } from "../job/termination_log.ts";
 import { BUILD, VERSION } from "./version.ts";
 
 /**
- * What {@linkcode main} can be given beside argv.
+ * What {@linkcode main} can be given in addition to argv.
  *
  * @example
  * ```ts
@@ -42,18 +42,15 @@ import { BUILD, VERSION } from "./version.ts";
  * ```
  */
 export interface MainOptions {
-  /** Hooks of one's own, to be asked for by name; one of a built-in name takes its place. */
+  /** Custom hooks that can be asked for by name; one with a built-in name takes its place. */
   readonly hooks?: readonly NamedHook[];
 }
-
-/** The exit code of a usage error, or any other failure of the wrapper's own. */
-const WRAPPER_FAILED = 125;
 
 /**
  * Runs the command line.
  *
  * @param args the words after the program's name
- * @param options hooks of one's own
+ * @param options custom hooks
  * @returns the exit code; the caller exits with it
  *
  * @example
@@ -65,91 +62,89 @@ const WRAPPER_FAILED = 125;
  * ```
  */
 export async function main(args: readonly string[], options: MainOptions = {}): Promise<number> {
+  const known: Known = {};
+  let hasDefect = false;
+  /** The one net for defects of the wrapper: COMMAND runs on to its end, the hooks run, 125. */
+  function catchDefect(error: unknown): void {
+    hasDefect = true;
+    createReport(known.log ?? createLogger())("internal-error", { reason: describe(error) });
+  }
+  const stopListening = addUncaughtErrorListener(catchDefect);
   try {
-    return await runCommandLine(args, options);
+    const exitCode = await runCommandLine(args, options, known);
+    return hasDefect ? WRAPPER_FAILED : exitCode;
   } catch (error) {
-    // This is a defect; the pod must not hang for it.
-    const log = createLogger({ level: "info", format: "text" });
-    createReport(log)("internal-error", { reason: describe(error) });
-    const hooks = DEFAULT_TARGETS.map((target) => parseHook(target, PRESETS));
-    await stopSidecars(hooks.filter((hook) => hook !== undefined), { log });
-    return WRAPPER_FAILED;
-  }
-}
-
-async function runCommandLine(args: readonly string[], options: MainOptions): Promise<number> {
-  const own = options.hooks ?? [];
-  const ownNames = new Set(own.map(({ hookName }) => hookName));
-  const presets = [...PRESETS.filter(({ hookName }) => !ownNames.has(hookName)), ...own];
-  const invocation = readInvocation(args, environmentVariable);
-
-  // What only some invocations need is loaded by them: reading code takes its time before COMMAND.
-  if (invocation.action === "help") return print((await import("./help.ts")).helpText(presets));
-  if (invocation.action === "version") return print(versionText());
-
-  const logger = createLogger({
-    level: invocation.settings.logLevel,
-    format: invocation.settings.logFormat,
-  });
-  const log = createReport(logger);
-  if (invocation.actionArgument !== undefined) {
-    // An init container that only copies: there is nothing to stop, whatever is wrong.
-    for (const problem of invocation.problems) log("settings-error", { problem });
-    if (invocation.problems.length > 0) return WRAPPER_FAILED;
-    return await installOrExplain(invocation.actionArgument, log);
-  }
-
-  const { hooks, waitFor, problems } = readHooks(invocation, presets);
-  for (const problem of problems) log("settings-error", { problem });
-  for (const problem of invocation.warnings) log("settings-warning", { problem });
-  if (invocation.action === "print-config") {
-    if (problems.length > 0) return WRAPPER_FAILED;
-    return print((await import("./help.ts")).configText(invocation));
-  }
-  if (invocation.action === "check") {
-    if (problems.length > 0) return WRAPPER_FAILED;
-    return await check([...new Set([...hooks, ...waitFor ?? []])], invocation, logger);
-  }
-  const runOptions = { ...toRunOptions(invocation, hooks, logger), ...(waitFor && { waitFor }) };
-  if (problems.length > 0) {
-    // A typo must not leave the pod hanging.
-    const command = redactPath(invocation.command[0] ?? "");
-    const job = { command, exitCode: WRAPPER_FAILED, durationMs: 0 };
-    if (command !== "") {
-      log("command-not-started", { command, reason: "the settings are wrong", code: job.exitCode });
-    }
-    const outcomes = await stopSidecars(hooks, { ...runOptions, catchSignals: true }, job);
-    if (runOptions.terminationLog) {
-      const result = { ...job, timedOut: false, hooks: outcomes };
-      writeTerminationLog(runOptions.terminationLog, result, log, problems);
-    }
-    return WRAPPER_FAILED;
-  }
-  return await runToTheEnd(invocation.command, runOptions, log);
-}
-
-/** Whatever goes wrong in the wrapper itself, COMMAND runs to its end and the hooks run. */
-async function runToTheEnd(
-  command: readonly string[],
-  options: RunOptions,
-  log: Report,
-): Promise<number> {
-  let failed = false;
-  function fail(error: unknown) {
-    failed = true;
-    log("internal-error", { reason: describe(error) });
-  }
-  const stopListening = addUncaughtErrorListener(fail);
-  try {
-    const { exitCode } = await run(command, options);
-    return failed ? WRAPPER_FAILED : exitCode;
-  } catch (error) {
-    fail(error);
-    const job = { command: command[0] ?? "", exitCode: WRAPPER_FAILED, durationMs: 0 };
-    await stopSidecars(options.hooks ?? [], { ...options, catchSignals: true }, job);
+    catchDefect(error);
+    const { log = createLogger(), hooks = readTargets(DEFAULT_TARGETS, PRESETS).hooks } = known;
+    await stopSidecars(hooks, { log, catchSignals: true });
     return WRAPPER_FAILED;
   } finally {
     stopListening();
+  }
+}
+
+/** What the operator is known to want, in case the wrapper itself fails. */
+interface Known {
+  log?: Logger;
+  hooks?: readonly Hook[];
+}
+
+async function runCommandLine(
+  args: readonly string[],
+  options: MainOptions,
+  known: Known,
+): Promise<number> {
+  if (!variableIsReadable(OPTIONS.hook.variable)) {
+    // The default hooks would run in place of the operator's, and nobody would know.
+    const problem =
+      `${OPTIONS.hook.variable} cannot be read: the permission --allow-env is missing`;
+    createReport(createLogger())("settings-error", { problem });
+    return WRAPPER_FAILED;
+  }
+  const custom = options.hooks ?? [];
+  const customNames = new Set(custom.map(({ hookName }) => hookName));
+  const presets = [...PRESETS.filter(({ hookName }) => !customNames.has(hookName)), ...custom];
+  const invocation = readInvocation(args, environmentVariable);
+  const { action, actionArgument, settings, warnings } = invocation;
+
+  // What only some invocations need is loaded by them, because reading code delays COMMAND.
+  if (action === "help") return print((await import("./help.ts")).helpText(presets));
+  if (action === "version") return print(versionText());
+
+  const log = createLogger({ level: settings.logLevel, format: settings.logFormat });
+  const report = createReport(log);
+  const { hooks, waitFor, problems } = readHooks(invocation, presets);
+  known.log = log;
+  // An action never runs a hook, whatever is wrong.
+  known.hooks = action === undefined ? hooks : [];
+
+  for (const problem of action === "install" ? [] : warnings) {
+    report("settings-warning", { problem });
+  }
+  if (action === undefined) {
+    const runOptions = {
+      ...settings,
+      hooks,
+      ...(waitFor && { waitFor }),
+      log,
+      forwardSignals: true,
+    };
+    const { exitCode } = problems.length > 0
+      // A typo must not leave the pod hanging.
+      ? await refuse(invocation.command, problems, runOptions)
+      : await run(invocation.command, runOptions);
+    return exitCode;
+  }
+  const wrong = action === "install" ? invocation.problems : problems;
+  for (const problem of wrong) report("settings-error", { problem });
+  if (wrong.length > 0) return WRAPPER_FAILED;
+  switch (action) {
+    case "print-config":
+      return print((await import("./help.ts")).configText(invocation));
+    case "check":
+      return await check([...new Set([...hooks, ...waitFor ?? []])], invocation, log);
+    case "install":
+      return await installOrExplain(actionArgument ?? "", report);
   }
 }
 
@@ -160,61 +155,57 @@ function describe(error: unknown): string {
   return redact(`${error.name}: ${error.message}${place === undefined ? "" : ` ${place}`}`);
 }
 
-/** The hooks whose TARGETs can be read; the default one if none can. */
+/** The hooks of an invocation, what to wait for if that is something else, and all problems. */
 function readHooks(
-  invocation: Invocation,
+  { settings, origins, hookSource, scuttle, problems }: Invocation,
   presets: readonly NamedHook[],
 ): {
   readonly hooks: readonly Hook[];
   readonly waitFor?: readonly Hook[];
   readonly problems: readonly string[];
 } {
-  const problems = [...invocation.problems];
-  if (invocation.scuttle !== undefined) return { ...scuttleHooks(invocation.scuttle), problems };
+  if (scuttle !== undefined) {
+    return { hooks: scuttle.hooks, waitFor: scuttle.waitFor, problems };
+  }
+  const targets = settings.hook;
+  const { hooks, unread } = readTargets(targets, presets);
+  const origin = origins.get("hook") ?? "default";
+  // A blank or a comma in a password or a query splits the variable in the middle of a secret.
+  const hide = hookSource === "variable" && targets.some((text) => /[?#@]/.test(text));
+  const more = unread.map(({ index, target, expected }) =>
+    hide
+      ? `${origin}, TARGET ${index + 1} of ${targets.length}: ${expected}`
+      : explain(origin, target, expected)
+  );
+  return {
+    // If none can be read, the default ones run.
+    hooks: unread.length < targets.length ? hooks : readTargets(DEFAULT_TARGETS, PRESETS).hooks,
+    problems: [...problems, ...more],
+  };
+}
+
+/** A TARGET that cannot be read. */
+interface Unread {
+  readonly index: number;
+  readonly target: string;
+  readonly expected: string;
+}
+
+function readTargets(
+  targets: readonly string[],
+  presets: readonly NamedHook[],
+): { readonly hooks: readonly Hook[]; readonly unread: readonly Unread[] } {
   const hooks: Hook[] = [];
-  const origin = invocation.origins.get("hook") ?? "default";
-  const targets = invocation.settings.hook;
-  let read = 0;
+  const unread: Unread[] = [];
   for (const [index, target] of targets.entries()) {
     try {
       const hook = parseHook(target, presets);
       if (hook !== undefined) hooks.push(hook);
-      read++;
     } catch (error) {
-      const expected = error instanceof Error ? error.message : "";
-      // A blank or a comma in a password or a query splits the variable in the middle of a secret.
-      const hide = origin === OPTIONS.hook.variable && targets.some((text) => /[?#@]/.test(text));
-      problems.push(
-        hide
-          ? `${origin}, TARGET ${index + 1} of ${targets.length}: ${expected}`
-          : explain(origin, target, expected),
-      );
+      unread.push({ index, target, expected: errorText(error) });
     }
   }
-  if (read > 0) return { hooks, problems };
-  const defaults = DEFAULT_TARGETS.map((target) => parseHook(target, presets));
-  return { hooks: defaults.filter((hook) => hook !== undefined), problems };
-}
-
-function toRunOptions({ settings }: Invocation, hooks: readonly Hook[], log: Logger): RunOptions {
-  return {
-    hooks,
-    log,
-    forwardSignals: true,
-    on: settings.on,
-    waitMs: settings.wait,
-    onWaitTimeout: settings.onWaitTimeout,
-    startupWindowMs: settings.startupWindow,
-    requestTimeoutMs: settings.requestTimeout,
-    shutdownTimeoutMs: settings.shutdownTimeout,
-    retries: settings.retries,
-    strict: settings.strict,
-    timeoutMs: settings.timeout,
-    killAfterMs: settings.killAfter,
-    processGroup: settings.processGroup,
-    reap: settings.reap,
-    terminationLog: settings.terminationLog,
-  };
+  return { hooks, unread };
 }
 
 async function check(
@@ -226,19 +217,19 @@ async function check(
     import("../job/check.ts"),
     import("./help.ts"),
   ]);
-  const checks = await checkAll(hooks, { requestTimeoutMs: settings.requestTimeout, log });
+  const checks = await checkAll(hooks, { requestTimeoutMs: settings.requestTimeoutMs, log });
   const color = isTerminal("stdout") && !environmentVariable("NO_COLOR") &&
     environmentVariable("TERM") !== "dumb";
   print(settings.logFormat === "json" ? checkLines(checks) : checkTable(checks, { color }));
   return checks.every(({ state }) => state === "ready") ? 0 : 1;
 }
 
-async function installOrExplain(path: string, log: Report): Promise<number> {
+async function installOrExplain(path: string, report: Report): Promise<number> {
   const { install } = await import("./install.ts");
   try {
     return print(`${install(path)}\n`);
   } catch (error) {
-    log("install-failed", { path: redactPath(path), reason: fileErrorReason(error) });
+    report("install-failed", { path: redactPath(path), reason: fileErrorReason(error) });
     return WRAPPER_FAILED;
   }
 }
@@ -251,7 +242,7 @@ function print(text: string): number {
   try {
     writeText("stdout", text);
   } catch (error) {
-    // Whoever has read enough, as `head` does, need not hear of it.
+    // A reader that has read enough, such as `head`, is not an error.
     if (errorCode(error) !== "EPIPE") throw error;
   }
   return 0;

@@ -10,26 +10,21 @@
  * @module
  */
 
-import { LONGEST_MS } from "../time.ts";
-import type { Environment, Settings } from "../options.ts";
+import { httpHook } from "../../hooks/http.ts";
+import { hostOf } from "../../hooks/registry.ts";
+import type { SidecarHook } from "../hook.ts";
 import { redactValue } from "../log/redact.ts";
-
-/** Which sidecars scuttle would wait for, and which it would tell to quit. */
-export interface ScuttlePlan {
-  /** The base URL of Envoy's admin interface, to wait for; without a slash at its end. */
-  readonly adminUrl?: string;
-  /** Where Istio is told to quit. */
-  readonly istioQuitUrl?: string;
-  /** Everything else that is told to quit. */
-  readonly genericUrls: readonly string[];
-}
+import type { Environment, Settings } from "../options.ts";
+import { LONGEST_MS } from "../time.ts";
 
 /** What scuttle's variables come to. */
 export interface ScuttleReading {
   /** Each setting as it could have been typed, and the variables that it follows from. */
   readonly values: ReadonlyMap<keyof Settings, ScuttleValue>;
-  /** The sidecars. */
-  readonly plan: ScuttlePlan;
+  /** What to stop. */
+  readonly hooks: readonly SidecarHook[];
+  /** What to wait for: Envoy alone, whatever is stopped later. */
+  readonly waitFor: readonly SidecarHook[];
   /** What was ignored, and why, each a sentence for the operator. */
   readonly warnings: readonly string[];
 }
@@ -91,8 +86,8 @@ const UNITS_MS: Readonly<Record<string, number>> = {
  *
  * const environment = new Map([["ENVOY_ADMIN_API", "http://127.0.0.1:15000"]]);
  * const reading = readScuttle((name) => environment.get(name));
- * assertEquals(reading?.plan.istioQuitUrl, "http://127.0.0.1:15020/quitquitquit");
- * assertEquals(reading?.values.get("wait")?.texts, ["15m"]);
+ * assertEquals(reading?.hooks[0]?.address, "http://127.0.0.1:15020/quitquitquit");
+ * assertEquals(reading?.values.get("waitMs")?.texts, ["15m"]);
  * ```
  */
 export function readScuttle(environment: Environment): ScuttleReading | undefined {
@@ -146,22 +141,22 @@ export function readScuttle(environment: Environment): ScuttleReading | undefine
 
   const adminUrl = usableUrl("ENVOY_ADMIN_API", adminApi, warnings);
   if (startWithout) {
-    set("wait", "0", "START_WITHOUT_ENVOY");
+    set("waitMs", "0", "START_WITHOUT_ENVOY");
   } else if (adminUrl !== undefined && quitWithoutMs > 0) {
-    set("wait", `${quitWithoutMs}ms`, "QUIT_WITHOUT_ENVOY_TIMEOUT");
+    set("waitMs", `${quitWithoutMs}ms`, "QUIT_WITHOUT_ENVOY_TIMEOUT");
     set("onWaitTimeout", "fail", "QUIT_WITHOUT_ENVOY_TIMEOUT");
   } else if (adminUrl !== undefined) {
     const limit = waitMs > 0 ? `${waitMs}ms` : LONGEST_WAIT;
-    set("wait", limit, "ENVOY_ADMIN_API", "WAIT_FOR_ENVOY_TIMEOUT");
+    set("waitMs", limit, "ENVOY_ADMIN_API", "WAIT_FOR_ENVOY_TIMEOUT");
     set("onWaitTimeout", "start", "ENVOY_ADMIN_API", "WAIT_FOR_ENVOY_TIMEOUT");
   }
 
   if (requestMs !== undefined && requestMs > 0) {
-    set("requestTimeout", `${requestMs}ms`, NAME_OF_MANY);
-    set("shutdownTimeout", `${requestMs}ms`, NAME_OF_MANY);
+    set("requestTimeoutMs", `${requestMs}ms`, NAME_OF_MANY);
+    set("shutdownTimeoutMs", `${requestMs}ms`, NAME_OF_MANY);
   } else if (requestMs !== undefined) {
     // scuttle would give up before it has sent anything, and the pod would hang.
-    warnings.push(`${NAME_OF_MANY} is ignored: within no time no sidecar can be told to quit`);
+    warnings.push(`${NAME_OF_MANY} is ignored: a limit of 0 would never let a request finish`);
   }
   if (logging === false) set("logLevel", "error", "SCUTTLE_LOGGING");
 
@@ -185,12 +180,36 @@ export function readScuttle(environment: Environment): ScuttleReading | undefine
   const reasons = [...from, ...(never ? ["NEVER_KILL_ISTIO"] : [])];
   set("hook", targets.length === 0 ? ["none"] : targets.map((url) => `POST ${url}`), ...reasons);
 
-  const plan: ScuttlePlan = {
-    genericUrls,
-    ...(adminUrl === undefined ? {} : { adminUrl }),
-    ...(istioQuitUrl === undefined ? {} : { istioQuitUrl }),
+  return { values, ...makeHooks(adminUrl, istioQuitUrl, genericUrls), warnings };
+}
+
+/**
+ * Makes the hooks.
+ *
+ * @param adminUrl the base URL of Envoy's admin interface, which is waited for
+ * @param istioQuitUrl where Istio is told to quit
+ * @param genericUrls everything else that is told to quit
+ */
+function makeHooks(
+  adminUrl: string | undefined,
+  istioQuitUrl: string | undefined,
+  genericUrls: readonly string[],
+): Pick<ScuttleReading, "hooks" | "waitFor"> {
+  const generic = genericUrls.map((url) => httpHook({ name: hostOf(url), stop: { url } }));
+  const stopUrl = istioQuitUrl ?? adminUrl;
+  if (stopUrl === undefined) return { hooks: generic, waitFor: [] };
+  const envoy = httpHook({
+    name: "istio",
+    stop: { url: stopUrl },
+    ...(adminUrl === undefined ? {} : { ready: { url: `${adminUrl}/server_info` } }),
+    // scuttle does not look at the status.
+    isReady: (_, body) => /"state"\s*:\s*"LIVE"/.test(body),
+    headers: { accept: "application/json" },
+  });
+  return {
+    hooks: istioQuitUrl === undefined ? generic : [...generic, envoy],
+    waitFor: adminUrl === undefined ? [] : [envoy],
   };
-  return { values, plan, warnings };
 }
 
 function parseFlag(text: string): boolean | undefined {

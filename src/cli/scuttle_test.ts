@@ -19,14 +19,15 @@ Deno.test("without scuttle's variables nothing changes", () => {
 
 Deno.test("ENVOY_ADMIN_API alone: wait for Envoy, then start all the same, and stop Istio", () => {
   const { settings, origins, scuttle } = invoke(ADMIN);
-  assertEquals([settings.wait, settings.onWaitTimeout], [15 * 60_000, "start"]);
+  assertEquals([settings.waitMs, settings.onWaitTimeout], [15 * 60_000, "start"]);
   assertEquals(settings.hook, [`POST ${QUIT}`]);
-  assertEquals([origins.get("wait"), origins.get("hook")], ["ENVOY_ADMIN_API", "ENVOY_ADMIN_API"]);
-  assertEquals(scuttle, {
-    adminUrl: "http://127.0.0.1:15000",
-    istioQuitUrl: QUIT,
-    genericUrls: [],
-  });
+  assertEquals([origins.get("waitMs"), origins.get("hook")], [
+    "ENVOY_ADMIN_API",
+    "ENVOY_ADMIN_API",
+  ]);
+  assertEquals(scuttle?.hooks.map(({ address }) => address), [QUIT]);
+  const waitedFor = scuttle?.waitFor.map(({ readyAddress }) => readyAddress);
+  assertEquals(waitedFor, ["http://127.0.0.1:15000/server_info"]);
 });
 
 Deno.test("what a sidecar is told to quit, by scuttle's own order of rules", () => {
@@ -52,9 +53,8 @@ Deno.test("what a sidecar is told to quit, by scuttle's own order of rules", () 
     [{ ...ADMIN, ISTIO_QUIT_API: "127.0.0.1:15020" }, [QUIT]],
   ];
   for (const [environment, urls] of rows) {
-    const { genericUrls = [], istioQuitUrl } = read(environment)?.plan ?? {};
-    const found = [...genericUrls, ...(istioQuitUrl === undefined ? [] : [istioQuitUrl])];
-    assertEquals(found, urls, JSON.stringify(environment));
+    const found = read(environment)?.hooks.map(({ address }) => address);
+    assertEquals(found, [...urls], JSON.stringify(environment));
     const expected = urls.length === 0 ? ["none"] : urls.map((url) => `POST ${url}`);
     assertEquals(invoke(environment).settings.hook, expected);
   }
@@ -72,9 +72,9 @@ Deno.test("how long Envoy is waited for", () => {
   ] as const;
   for (const [environment, waitMs, onWaitTimeout] of rows) {
     const { settings } = invoke({ ...ADMIN, ...environment });
-    assertEquals([settings.wait, settings.onWaitTimeout], [waitMs, onWaitTimeout]);
+    assertEquals([settings.waitMs, settings.onWaitTimeout], [waitMs, onWaitTimeout]);
   }
-  assertEquals(invoke({ WAIT_FOR_ENVOY_TIMEOUT: "7s" }).settings.wait, 0, "no Envoy to wait for");
+  assertEquals(invoke({ WAIT_FOR_ENVOY_TIMEOUT: "7s" }).settings.waitMs, 0, "no Envoy to wait for");
 });
 
 Deno.test("the other variables have their settings", () => {
@@ -84,9 +84,9 @@ Deno.test("the other variables have their settings", () => {
     NEVER_KILL_ISTIO_ON_FAILURE: "true",
     SCUTTLE_LOGGING: "false",
   });
-  assertEquals([settings.requestTimeout, settings.shutdownTimeout], [1500, 1500]);
+  assertEquals([settings.requestTimeoutMs, settings.shutdownTimeoutMs], [1500, 1500]);
   assertEquals([settings.on, settings.logLevel], ["success", "error"]);
-  assertEquals(origins.get("shutdownTimeout"), "QUIT_REQUEST_TIMEOUT");
+  assertEquals(origins.get("shutdownTimeoutMs"), "QUIT_REQUEST_TIMEOUT");
   assertEquals(invoke({ ...ADMIN, SCUTTLE_LOGGING: "true" }).settings.logLevel, "info");
   const only = { ...ADMIN, NEVER_KILL_ISTIO_ON_FAILURE: "true", GENERIC_QUIT_ONLY: "true" };
   assertEquals(invoke(only).settings.on, "always", "scuttle looks at GENERIC_QUIT_ONLY first");
@@ -97,7 +97,7 @@ Deno.test("an option or a WRAPPER_ variable beats scuttle's, each setting by its
     { ...ADMIN, WRAPPER_HOOKS: "envoy", SCUTTLE_LOGGING: "false" },
     "--wait=3s",
   );
-  assertEquals([settings.hook, settings.wait, settings.logLevel], [["envoy"], 3000, "error"]);
+  assertEquals([settings.hook, settings.waitMs, settings.logLevel], [["envoy"], 3000, "error"]);
   assertEquals(origins.get("hook"), "WRAPPER_HOOKS");
   assertEquals(scuttle, undefined);
 });
@@ -115,7 +115,7 @@ Deno.test("what scuttle ignores is ignored, and said", () => {
     }
   }
   warned({ WAIT_FOR_ENVOY_TIMEOUT: "5" }, 'WAIT_FOR_ENVOY_TIMEOUT "5" is ignored');
-  warned({ QUIT_REQUEST_TIMEOUT: "0" }, "within no time no sidecar can be told to quit");
+  warned({ QUIT_REQUEST_TIMEOUT: "0" }, "a limit of 0 would never let a request finish");
   warned({ GENERIC_QUIT_ENDPOINTS: "http://a/q,,http://b/q" }, '""');
   warned({ ISTIO_QUIT_API: "me:secret@x" }, "ISTIO_QUIT_API");
   warned({ WRAPPER_PLUGIN_PATH: "/plugin.so" }, "WRAPPER_PLUGIN_PATH");

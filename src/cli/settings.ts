@@ -8,22 +8,26 @@
 import { parseArgs } from "@std/cli/parse-args";
 // @ts-types="../../types/std_text_levenshtein_distance.d.ts"
 import { levenshteinDistance } from "@std/text/levenshtein-distance";
+import { redactValue } from "../log/redact.ts";
 import {
   type Action,
   ACTIONS,
   type Environment,
   type Option,
   OPTIONS,
+  readAll,
   type Settings,
 } from "../options.ts";
-import { redactValue } from "../log/redact.ts";
-import { readScuttle, type ScuttlePlan } from "./scuttle.ts";
+import { readScuttle, type ScuttleReading } from "./scuttle.ts";
 
 /**
  * Where a setting's value came from: `--retries`, `WRAPPER_RETRIES`, the variables of scuttle that it
  * follows from, or `default`.
  */
 export type Origin = string;
+
+/** What kind of place a value came from. */
+export type Source = "option" | "variable" | "scuttle" | "default";
 
 /** What was read from the command line and the environment. */
 export interface Invocation {
@@ -37,18 +41,21 @@ export interface Invocation {
   readonly settings: Settings;
   /** Where each setting came from. */
   readonly origins: ReadonlyMap<keyof Settings, Origin>;
+  /** What kind of place the hooks' TARGETs came from. */
+  readonly hookSource: Source;
   /** Everything that was wrong, each a sentence for the operator. */
   readonly problems: readonly string[];
   /** What was ignored, each a sentence for the operator. */
   readonly warnings: readonly string[];
-  /** The sidecars, where scuttle's variables name them and nothing else does. */
-  readonly scuttle?: ScuttlePlan;
+  /** The sidecars, if scuttle's variables name them and nothing else does. */
+  readonly scuttle?: Pick<ScuttleReading, "hooks" | "waitFor">;
 }
 
 /** A value as it was typed, and where. */
 interface Typed {
   readonly text: string;
   readonly origin: Origin;
+  readonly source: Source;
 }
 
 const OPTION_LIST: readonly Option<unknown>[] = Object.values(OPTIONS);
@@ -80,53 +87,38 @@ export function readInvocation(args: readonly string[], environment: Environment
     const { name, variable } = OPTIONS[key];
     const words = parsed[name];
     if (isGiven(words)) {
-      return words.map((word) => ({ text: String(word), origin: `--${name}` }));
+      return words.map((word) => ({ text: String(word), origin: `--${name}`, source: "option" }));
     }
     const value = environment(variable)?.trim();
     if (value) {
       const texts = key === "hook" ? splitTargets(value) : [value];
-      return texts.map((text) => ({ text, origin: variable }));
+      return texts.map((text) => ({ text, origin: variable, source: "variable" }));
     }
     const { texts = [], origin = "" } = scuttle?.values.get(key) ?? {};
-    return texts.map((text) => ({ text, origin }));
+    return texts.map((text) => ({ text, origin, source: "scuttle" }));
   }
 
   const origins = new Map<keyof Settings, Origin>();
+  const sources = new Map<keyof Settings, Source>();
   /** Reads one setting. Given twice, the last value counts, or all of them if they add up. */
   function setting<Key extends keyof Settings>(key: Key): Settings[Key] {
     const option: Option<Settings[Key]> = OPTIONS[key];
     let value: Settings[Key] | undefined;
     origins.set(key, "default");
-    for (const { text, origin } of typedValues(key)) {
+    for (const { text, origin, source } of typedValues(key)) {
       const read = option.kind.parse(text);
       if (read === undefined) {
         problems.push(explain(origin, text, `expected ${option.kind.expected}`));
       } else {
         value = value === undefined ? read : option.kind.add?.(value, read) ?? read;
         origins.set(key, origin);
+        sources.set(key, source);
       }
     }
     return value ?? option.defaultValue(environment);
   }
-
-  const settings: Settings = {
-    hook: setting("hook"),
-    on: setting("on"),
-    wait: setting("wait"),
-    onWaitTimeout: setting("onWaitTimeout"),
-    startupWindow: setting("startupWindow"),
-    requestTimeout: setting("requestTimeout"),
-    shutdownTimeout: setting("shutdownTimeout"),
-    retries: setting("retries"),
-    strict: setting("strict"),
-    timeout: setting("timeout"),
-    killAfter: setting("killAfter"),
-    processGroup: setting("processGroup"),
-    terminationLog: setting("terminationLog"),
-    reap: setting("reap"),
-    logLevel: setting("logLevel"),
-    logFormat: setting("logFormat"),
-  };
+  const settings = readAll<Settings>(OPTIONS, setting);
+  const hookSource = sources.get("hook") ?? "default";
 
   const asked = ACTIONS.find(({ name }) => isGiven(parsed[name]));
   const action = asked?.name;
@@ -138,16 +130,15 @@ export function readInvocation(args: readonly string[], environment: Environment
   if (command.length === 0 && action === undefined && problems.length === 0) {
     problems.push("COMMAND is missing: expected wrapper [OPTION...] [--] COMMAND [ARG...]");
   }
-  // Where the operator names hooks himself, scuttle's variables do not count for them.
-  const hooksOfScuttle = origins.get("hook") === scuttle?.values.get("hook")?.origin;
   return {
     command,
     settings,
     origins,
+    hookSource,
     problems,
     warnings: [...ignoredVariables(environment), ...scuttle?.warnings ?? []],
     ...(action === undefined ? {} : { action }),
-    ...(scuttle !== undefined && hooksOfScuttle ? { scuttle: scuttle.plan } : {}),
+    ...(scuttle !== undefined && hookSource === "scuttle" ? { scuttle } : {}),
     ...(actionArgument === undefined ? {} : { actionArgument }),
   };
 }

@@ -96,10 +96,10 @@ Deno.test("WRAPPER_HOOKS is split at commas and blanks, a method belongs to the 
 });
 
 Deno.test("the startup window is 30s in a Kubernetes pod, else 0", () => {
-  assertEquals(readInvocation(["c"], none).settings.startupWindow, 0);
+  assertEquals(readInvocation(["c"], none).settings.startupWindowMs, 0);
   const pod = from({ KUBERNETES_SERVICE_HOST: "10.0.0.1" });
-  assertEquals(readInvocation(["c"], pod).settings.startupWindow, 30_000);
-  assertEquals(readInvocation(["--startup-window=0", "c"], pod).settings.startupWindow, 0);
+  assertEquals(readInvocation(["c"], pod).settings.startupWindowMs, 30_000);
+  assertEquals(readInvocation(["--startup-window=0", "c"], pod).settings.startupWindowMs, 0);
 });
 
 Deno.test("every error names the option or variable, its value, and what was expected", () => {

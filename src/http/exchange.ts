@@ -5,10 +5,9 @@
  */
 
 import ky from "ky";
-import { formatDuration } from "../time.ts";
+import { formatDuration, sleep } from "../time.ts";
 import type { HookContext, Page, Probe, Stop } from "../hook.ts";
 import { redact } from "../log/redact.ts";
-import { sleep } from "../job/sidecar.ts";
 import {
   BrokenConnectionError,
   type Endpoint,

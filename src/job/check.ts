@@ -1,17 +1,18 @@
 /**
- * A look at every sidecar: is it there, and ready? Nothing is stopped. For `--check`, and for a job's
- * own code.
+ * A probe of every sidecar: is it there, and is it ready? Nothing is stopped. For `--check`, and for
+ * a job's own code.
  *
  * @module
  */
 
-import { validateHooks, validateOptions } from "./validate.ts";
 import type { Hook, Probe } from "../hook.ts";
 import { createReport, type Logger, silentLogger } from "../log/log.ts";
-import { trackAll } from "./sidecar.ts";
+import { resolveOptions } from "./options.ts";
+import { trackAll } from "./sidecars.ts";
+import { validateHooks, validateOptions } from "./validate.ts";
 
 /**
- * What a look at one hook's sidecar found.
+ * What a probe of one hook's sidecar found.
  *
  * @example
  * ```ts
@@ -35,7 +36,7 @@ export interface Check {
 }
 
 /**
- * How sidecars are looked at. Every field has a default.
+ * How sidecars are probed. Every field has a default.
  *
  * @example
  * ```ts
@@ -47,7 +48,7 @@ export interface Check {
  */
 export interface CheckOptions {
   /**
-   * The look at one sidecar, in milliseconds; at least 1.
+   * The probe of one sidecar, in milliseconds; at least 1.
    *
    * @default 5000
    */
@@ -55,7 +56,7 @@ export interface CheckOptions {
   /** When it is aborted, the promise is rejected with its reason. */
   readonly signal?: AbortSignal;
   /**
-   * Takes the log lines.
+   * Receives the log entries.
    *
    * @default silentLogger
    */
@@ -63,7 +64,7 @@ export interface CheckOptions {
 }
 
 /**
- * Looks once at every hook's sidecar, at all of them at the same time, and stops none.
+ * Probes the sidecar of every hook once, all at the same time, and stops none.
  *
  * @param hooks the sidecars
  * @param options the limits
@@ -75,7 +76,7 @@ export interface CheckOptions {
  * import { checkAll, istio } from "@k8s-job/wrapper";
  * import { assertEquals } from "@std/assert";
  *
- * // Nobody listens on this port here.
+ * // Nothing listens on this port here.
  * const [check] = await checkAll([istio({ baseUrl: "http://127.0.0.1:9" })]);
  * assertEquals([check?.state, check?.answer], ["absent", "connection refused"]);
  * ```
@@ -86,19 +87,15 @@ export async function checkAll(
 ): Promise<readonly Check[]> {
   validateHooks(hooks);
   validateOptions(options);
-  const stopped = options.signal ?? new AbortController().signal;
-  const sidecars = trackAll(hooks, options, createReport(options.log ?? silentLogger));
-  const checks = await Promise.all(hooks.map(async (hook, index): Promise<Check> => {
+  const { signal = new AbortController().signal } = options;
+  const report = createReport(options.log ?? silentLogger);
+  const sidecars = trackAll(hooks, resolveOptions(options), report);
+  const checks = await Promise.all(sidecars.map(async (sidecar): Promise<Check> => {
     const startMs = performance.now();
-    const found = await sidecars[index]?.probe(stopped);
-    return {
-      hook: hook.name,
-      address: hook.readyAddress ?? hook.address,
-      state: found?.state ?? "absent",
-      answer: found?.answer ?? "",
-      durationMs: Math.round(performance.now() - startMs),
-    };
+    const { state, answer } = await sidecar.probe(signal);
+    const durationMs = Math.round(performance.now() - startMs);
+    return { hook: sidecar.name, address: sidecar.readyAddress, state, answer, durationMs };
   }));
-  stopped.throwIfAborted();
+  signal.throwIfAborted();
   return checks;
 }

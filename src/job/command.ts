@@ -1,15 +1,17 @@
 /**
- * COMMAND: its start, the signals and time limits while it runs, its end and its group's.
+ * COMMAND: its start, the signals and time limits while it runs, its end, and that of its group.
  *
  * @module
  */
 
 import type { Report } from "../log/log.ts";
-import { errorCode, errorText, startErrorReason } from "../platform/errors.ts";
-import { type Child, type Exit, kill, spawn } from "../platform/mod.ts";
-import type { CatchableSignal, SignalName } from "../platform/signals.ts";
-import { countGroup, readProcess } from "../process/proc.ts";
 import { redactPath } from "../log/redact.ts";
+import type { JobSettings } from "../options.ts";
+import { errorText } from "../platform/errors.ts";
+import { kill, spawn } from "../platform/mod.ts";
+import type { CatchableSignal, SignalName } from "../platform/signals.ts";
+import type { Child, Exit } from "../platform/types.ts";
+import { countGroup, readProcess } from "../process/proc.ts";
 import { isEndedBy, START_KILL_CLOCK } from "../process/signals.ts";
 import {
   hasTerminal,
@@ -18,49 +20,13 @@ import {
   stopSelf,
   trackStops,
 } from "../process/terminal.ts";
-
-/**
- * COMMAND could not be started; the message says why in a few words.
- *
- * @example
- * ```ts
- * import { run, StartError } from "@k8s-job/wrapper";
- * import { assertEquals } from "@std/assert";
- *
- * const { error } = await run(["/no/such/program"]);
- * if (!(error instanceof StartError)) throw new Error("that program exists");
- * assertEquals([error.message, error.code, error.exitCode], ["not found", "ENOENT", 127]);
- * ```
- */
-export class StartError extends Error {
-  /** The name of the class, for where `instanceof` does not reach. */
-  override readonly name = "StartError";
-  /** COMMAND's first word. */
-  readonly command: string;
-  /** 127 if it is not found, 126 if it cannot be executed, 125 if the system had no room for it. */
-  readonly exitCode: number;
-  /** The system's name of the reason, `ENOENT` for one; an empty string where it has none. */
-  readonly code: string;
-
-  /** Explains the system's error. */
-  constructor(command: string, cause: unknown) {
-    const [reason, exitCode] = startErrorReason(cause);
-    super(reason, { cause });
-    this.command = command;
-    this.exitCode = exitCode;
-    this.code = errorCode(cause);
-  }
-}
+import { backoff } from "../time.ts";
+import { StartError } from "./errors.ts";
 
 /** How COMMAND runs. */
-export interface CommandOptions {
-  /** The longest run, in milliseconds; 0 is without a limit. */
-  readonly timeoutMs: number;
-  /** From a signal that asks it to end to SIGKILL, in milliseconds; 0 is never. */
-  readonly killAfterMs: number;
-  /** Whether it leads a session of its own, and signals go to its whole process group. */
-  readonly processGroup: boolean;
-  /** Whether this process is there for COMMAND only, and so stops with it on a terminal. */
+export interface CommandOptions
+  extends Pick<JobSettings, "timeoutMs" | "killAfterMs" | "processGroup"> {
+  /** Whether this process exists for COMMAND only, and so stops with it on a terminal. */
   readonly jobControl: boolean;
 }
 
@@ -74,11 +40,11 @@ export interface RunningCommand {
   send(signal: SignalName): void;
   /** Passes on a signal that the wrapper got, unless COMMAND has it already from the terminal. */
   pass(signal: CatchableSignal): void;
-  /** Once COMMAND is over: ends what is left of its process group, if it had one of its own. */
+  /** Once COMMAND has ended: ends what is left of its process group, if it had one of its own. */
   endGroup(): Promise<void>;
 }
 
-/** By far enough for a signal that has come to arrive in the event loop. */
+/** By far enough time for a signal that has come to arrive in the event loop. */
 const EVENT_LAG_MS = 20;
 
 /**
@@ -89,11 +55,11 @@ const EVENT_LAG_MS = 20;
 export async function startCommand(
   words: readonly string[],
   options: CommandOptions,
-  log: Report,
+  report: Report,
 ): Promise<RunningCommand> {
   const child = await spawnOrExplain(words, options);
-  log("command-started", { command: redactPath(words[0] ?? ""), pid: child.pid });
-  return superviseCommand(child, options, log);
+  report("command-started", { command: redactPath(words[0] ?? ""), pid: child.pid });
+  return superviseCommand(child, options, report);
 }
 
 async function spawnOrExplain(
@@ -107,7 +73,7 @@ async function spawnOrExplain(
   }
 }
 
-function superviseCommand(child: Child, options: CommandOptions, log: Report): RunningCommand {
+function superviseCommand(child: Child, options: CommandOptions, report: Report): RunningCommand {
   const target = options.processGroup ? -child.pid : child.pid;
   const sharesTerminal = options.jobControl && !options.processGroup && hasTerminal();
   const timers = new Set<ReturnType<typeof setTimeout>>();
@@ -124,7 +90,7 @@ function superviseCommand(child: Child, options: CommandOptions, log: Report): R
     if (killing || !START_KILL_CLOCK.has(signal)) return;
     killing = true;
     after(options.killAfterMs, () => {
-      log("command-killed", { signal, limitMs: options.killAfterMs });
+      report("command-killed", { signal, limitMs: options.killAfterMs });
       trySend("SIGKILL");
     });
   }
@@ -134,19 +100,19 @@ function superviseCommand(child: Child, options: CommandOptions, log: Report): R
       kill(target, signal);
     } catch (error) {
       // COMMAND may have become another user, or root.
-      log("signal-refused", { signal, reason: error instanceof Error ? error.message : "" });
+      report("signal-refused", { signal, reason: errorText(error) });
     }
   }
 
   function send(signal: SignalName) {
-    log("signal-forwarded", { signal });
+    report("signal-forwarded", { signal });
     trySend(signal);
     startKillClock(signal);
   }
 
   function pass(signal: CatchableSignal) {
     if (sharesTerminal && isFromTerminal(signal)) {
-      log("signal-from-terminal", { signal });
+      report("signal-from-terminal", { signal });
       // Unless it came a moment before COMMAND was there. One that is ended by it can be sent it
       // again: it does not live to see it twice.
       if (isNew && isEndedBy(child.pid, signal)) trySend(signal);
@@ -173,13 +139,13 @@ function superviseCommand(child: Child, options: CommandOptions, log: Report): R
   }
 
   const stops = sharesTerminal
-    ? trackStops(child.pid, () => log("command-stopped", {}))
+    ? trackStops(child.pid, () => report("command-stopped", {}))
     : undefined;
 
   if (isNew) after(EVENT_LAG_MS, () => isNew = false);
   after(options.timeoutMs, () => {
     timedOut = true;
-    log("command-timeout", { limitMs: options.timeoutMs });
+    report("command-timeout", { limitMs: options.timeoutMs });
     send("SIGTERM");
     // A stopped process gets SIGTERM only once it goes on.
     trySend("SIGCONT");
@@ -193,7 +159,7 @@ function superviseCommand(child: Child, options: CommandOptions, log: Report): R
 
   async function endGroup() {
     if (!options.processGroup) return;
-    await endProcessGroup(child.pid, options.killAfterMs || DEFAULT_GROUP_GRACE_MS, log);
+    await endProcessGroup(child.pid, options.killAfterMs || DEFAULT_GROUP_GRACE_MS, report);
   }
 
   return { pid: child.pid, end, send, pass, endGroup };
@@ -205,30 +171,31 @@ const DEFAULT_GROUP_GRACE_MS = 5000;
 /** SIGKILL cannot be refused, but a process can hang in the kernel, on a dead network disk for one. */
 const KILL_GRACE_MS = 2000;
 
-/** Ends the processes of a group: SIGTERM, and SIGKILL for those that do not heed it in time. */
-async function endProcessGroup(group: number, graceMs: number, log: Report): Promise<void> {
+/** Ends the processes of a group: SIGTERM, and SIGKILL for those that ignore it. */
+async function endProcessGroup(group: number, graceMs: number, report: Report): Promise<void> {
   // A stopped process gets SIGTERM only once it goes on. This tells too whether anyone is left.
   if (!signalGroup(group, "SIGCONT")) return;
   const left = countGroup(group);
   if (left === 0) return;
-  log("group-ending", { count: String(left ?? "some") });
+  report("group-ending", { count: String(left ?? "some") });
   signalGroup(group, "SIGTERM");
   if (await groupIsGone(group, graceMs)) return;
-  log("group-killed", { limitMs: graceMs });
+  report("group-killed", { limitMs: graceMs });
   signalGroup(group, "SIGKILL");
   await groupIsGone(group, KILL_GRACE_MS);
 }
 
-/** Nobody tells when a process ends that is not one's own child; so this has to ask. */
+/** The kernel does not report the end of a process that is not a child of this one, so this asks. */
 async function groupIsGone(group: number, limitMs: number): Promise<boolean> {
   const endMs = performance.now() + limitMs;
-  for (let pauseMs = 1;; pauseMs = Math.min(pauseMs * 2, 50)) {
+  for (const pauseMs of backoff(1, 50)) {
     const left = countGroup(group) ?? (signalGroup(group, "SIGCONT") ? 1 : 0);
     if (left === 0) return true;
     const remainingMs = endMs - performance.now();
     if (remainingMs <= 0) return false;
     await new Promise((resolve) => setTimeout(resolve, Math.min(pauseMs, remainingMs)));
   }
+  throw new Error("unreachable: pauses never end");
 }
 
 /** @returns whether anyone of the group is there */

@@ -1,172 +1,72 @@
 /**
- * One sidecar over the life of a job: is it there, has it ever been, and what came of stopping it.
+ * One sidecar during the life of a job: is it there, has it ever been there, and what came of
+ * stopping it.
  *
  * @module
  */
 
-import { formatDuration } from "../time.ts";
-import { trackGroup } from "./sidecars.ts";
-import type { Hook, HookContext, JobSummary, Probe, Stop } from "../hook.ts";
-import type { Logger, Report } from "../log/log.ts";
+import type { HookContext, JobSummary, Probe, SidecarHook, Stop } from "../hook.ts";
+import type { Report } from "../log/log.ts";
+import type { JobSettings } from "../options.ts";
 import { errorText, isRefused } from "../platform/errors.ts";
-import { environmentVariable } from "../platform/mod.ts";
-
-/**
- * How hooks are run. Every field has a default.
- *
- * @example
- * ```ts
- * import { type HookOptions, istio, stopSidecars, run } from "@k8s-job/wrapper";
- *
- * const limits: HookOptions = { requestTimeoutMs: 2000, shutdownTimeoutMs: 10_000, retries: 3 };
- * await run(["true"], { ...limits, hooks: [istio()] });
- * await stopSidecars([istio()], limits);
- * ```
- */
-export interface HookOptions {
-  /**
-   * How long after this process's own start a sidecar that has never answered is still expected, in
-   * milliseconds.
-   *
-   * @default 30000 in a Kubernetes pod, where `KUBERNETES_SERVICE_HOST` is set, else 0
-   */
-  readonly startupWindowMs?: number;
-  /**
-   * One attempt at one request, in milliseconds; at least 1.
-   *
-   * @default 5000
-   */
-  readonly requestTimeoutMs?: number;
-  /**
-   * The whole of a hook once its sidecar is there, retries included, in milliseconds; at
-   * least 1.
-   *
-   * @default 15000
-   */
-  readonly shutdownTimeoutMs?: number;
-  /**
-   * Further attempts after the first.
-   *
-   * @default 10
-   */
-  readonly retries?: number;
-  /**
-   * Takes the log lines.
-   *
-   * @default silentLogger
-   */
-  readonly log?: Logger;
-}
-
-/**
- * How a hook ended.
- *
- * @example
- * ```ts
- * import { type HookOutcome, istio, stopSidecars } from "@k8s-job/wrapper";
- *
- * const outcomes: readonly HookOutcome[] = await stopSidecars([istio()]);
- * for (const { hook, outcome, answer } of outcomes) console.log(`${hook}: ${outcome} (${answer})`);
- * ```
- */
-export interface HookOutcome {
-  /** The hook's name. */
-  readonly hook: string;
-  /** Where the sidecar was told to quit; without credentials or query. */
-  readonly address: string;
-  /**
-   * - `stopped`: it took the stop request
-   * - `already-stopped`: it had been there and was gone
-   * - `no-sidecar`: it never was there
-   * - `unneeded`: it is there and need not be told: something else stops it
-   * - `failed`: it is there and was not stopped
-   */
-  readonly outcome: "stopped" | "already-stopped" | "no-sidecar" | "unneeded" | "failed";
-  /** What was seen, in a few words. */
-  readonly answer: string;
-  /** What the operator can do about it. */
-  readonly hint?: string;
-  /** How long it took, in milliseconds. */
-  readonly durationMs: number;
-  /** Of a hook for any number of sidecars: the outcome of each that was there. */
-  readonly sidecars?: readonly HookOutcome[];
-}
+import { abortable, backoff, formatDuration, sleep } from "../time.ts";
+import type { HookOutcome } from "./result.ts";
 
 /** The limits within which a sidecar is looked for and stopped. */
-export interface SidecarLimits {
-  /** When the startup window is over, on the clock of `performance.now()`. */
-  readonly windowEndMs: number;
-  /** One attempt at one request, in milliseconds. */
-  readonly requestTimeoutMs: number;
-  /** The whole of a hook once the sidecar is there, in milliseconds. */
-  readonly shutdownTimeoutMs: number;
-  /** Further attempts after the first. */
-  readonly retries: number;
-}
+export type SidecarLimits = Pick<
+  JobSettings,
+  "startupWindowMs" | "requestTimeoutMs" | "shutdownTimeoutMs" | "retries"
+>;
 
-/** A sidecar that is kept track of. */
+/** A sidecar, or a group of them, that is tracked. */
 export interface Sidecar {
   /** The hook's name. */
   readonly name: string;
+  /** Where it is asked whether it is ready, for people to read. */
+  readonly readyAddress: string;
   /** Whether it has ever given a sign of life. */
   isSeen(): boolean;
-  /** Looks once, for its readiness. */
+  /** Asks once whether it is ready. */
   probe(signal: AbortSignal): Promise<Probe>;
-  /** Looks again and again, quietly, until it was seen once or is not to be expected any more. */
+  /** Looks for it again and again, quietly, until it was seen once or is no longer expected. */
   watch(signal: AbortSignal, commandPid?: number): Promise<void>;
-  /** Tells it to quit, and says in one log line what came of it. */
+  /** Tells it to quit, and reports the result in one log line. */
   stop(job: JobSummary, signal: AbortSignal): Promise<HookOutcome>;
 }
 
 const FIRST_PAUSE_MS = 50;
 const LONGEST_PAUSE_MS = 1000;
+
+/** How long a hook that obeys its deadline has to say how far it came. */
 const LAST_WORDS_MS = 500;
 
 /**
- * Where no startup window is set a sidecar is still looked for during this time: it costs a few
- * requests, and makes the connection warm for the stop request.
+ * Without a startup window, a sidecar is still looked for during this time: it costs a few requests,
+ * and opens the connection for the stop request.
  */
-const LEAST_LOOK_OUT_MS = 5000;
+const SHORTEST_WATCH_MS = 5000;
 
 /**
- * The hooks whose sidecar has given a sign of life. It outlives one call of the library, so that a
+ * The hooks whose sidecar has given a sign of life. This outlives one call of the library, so that a
  * job that first waits for its sidecars and later tells them to quit knows that they were there.
  */
-const seen = new WeakSet<Hook>();
+const seen = new WeakSet<SidecarHook>();
 
-/** How long after its own start a process still expects a sidecar that has never answered. */
-export function defaultStartupWindowMs(environment: (name: string) => string | undefined): number {
-  // Kubernetes sets this variable in every container.
-  return environment("KUBERNETES_SERVICE_HOST") ? 30_000 : 0;
+/** Whether a hook's sidecar has ever given a sign of life. */
+export function wasSeen(hook: SidecarHook): boolean {
+  return seen.has(hook);
 }
 
-/** Keeps track of the sidecars of all these hooks. */
-export function trackAll(
-  hooks: readonly Hook[],
-  options: HookOptions,
-  log: Report,
-): readonly Sidecar[] {
-  const limits = {
-    // This clock starts with the process.
-    windowEndMs: options.startupWindowMs ?? defaultStartupWindowMs(environmentVariable),
-    requestTimeoutMs: options.requestTimeoutMs ?? 5000,
-    shutdownTimeoutMs: options.shutdownTimeoutMs ?? 15_000,
-    retries: options.retries ?? 10,
-  };
-  return hooks.map((hook) => {
-    if (hook.candidates === undefined) return trackSidecar(hook, limits, log);
-    const candidates = hook.candidates.map((candidate) => {
-      // Most candidates are not there, and that is no news.
-      const logOnceSeen: Report = (...entry) => seen.has(candidate) && log(...entry);
-      return trackSidecar(candidate, limits, logOnceSeen);
-    });
-    return trackGroup(hook, candidates, limits, log);
-  });
+/** How much longer a sidecar that was never seen is expected. The clock starts with the process. */
+export function remainingWindowMs({ startupWindowMs }: SidecarLimits): number {
+  return startupWindowMs - performance.now();
 }
 
-/** Keeps track of the sidecar that a hook is for. */
-function trackSidecar(hook: Hook, limits: SidecarLimits, log: Report): Sidecar {
-  function context(signal: AbortSignal, deadlineMs: number, job?: JobSummary): HookContext {
+/** Tracks the sidecar that a hook is for. */
+export function trackSidecar(hook: SidecarHook, limits: SidecarLimits, report: Report): Sidecar {
+  const { name, address, readyAddress = address } = hook;
+
+  function makeContext(signal: AbortSignal, deadlineMs: number): HookContext {
     return {
       signal,
       deadlineMs,
@@ -176,38 +76,37 @@ function trackSidecar(hook: Hook, limits: SidecarLimits, log: Report): Sidecar {
       markSeen: () => {
         seen.add(hook);
       },
-      debug: (text) => log("hook-note", { hook: hook.name, text }),
-      ...(job === undefined ? {} : { job }),
+      debug: (text) => report("hook-note", { hook: name, text }),
     };
   }
 
-  async function note(
+  /** Probes in one of the hook's two ways, and notes the first sign of life. */
+  async function probeBy(
     probing: (context: HookContext) => Promise<Probe>,
     signal: AbortSignal,
-    commandPid?: number,
   ): Promise<Probe> {
     const limitMs = limits.requestTimeoutMs;
-    const more = commandPid === undefined ? {} : { commandPid };
-    const found = await within<Probe>(
+    const found = await withDeadline<Probe>(
       limitMs,
       signal,
-      (given) => probing({ ...context(given, limitMs), ...more }),
+      (deadline) => probing(makeContext(deadline, limitMs)),
       (answer) => ({ state: "absent", answer }),
     );
     if (found.state !== "absent" && !seen.has(hook)) {
       seen.add(hook);
-      const address = hook.readyAddress ?? hook.address;
-      log("sidecar-seen", { hook: hook.name, address, answer: found.answer });
+      report("sidecar-seen", { hook: name, address: readyAddress, answer: found.answer });
     }
     return found;
   }
 
-  const probe = (signal: AbortSignal) => note((context) => hook.probe(context), signal);
-
   async function watch(signal: AbortSignal, commandPid?: number): Promise<void> {
-    const endMs = Math.max(limits.windowEndMs, performance.now() + LEAST_LOOK_OUT_MS);
-    for (const pauseMs of pauses()) {
-      await note((context) => hook.warmUp?.(context) ?? hook.probe(context), signal, commandPid);
+    const endMs = performance.now() + Math.max(remainingWindowMs(limits), SHORTEST_WATCH_MS);
+    const more = commandPid === undefined ? {} : { commandPid };
+    for (const pauseMs of backoff(FIRST_PAUSE_MS, LONGEST_PAUSE_MS)) {
+      await probeBy((context) => {
+        const withPid = { ...context, ...more };
+        return hook.warmUp?.(withPid) ?? hook.probe(withPid);
+      }, signal);
       if (seen.has(hook) || signal.aborted || performance.now() >= endMs) return;
       await sleep(pauseMs, signal);
     }
@@ -217,22 +116,21 @@ function trackSidecar(hook: Hook, limits: SidecarLimits, log: Report): Sidecar {
     const startMs = performance.now();
     const { outcome, answer, hint } = await stopOrMiss(job, signal);
     const durationMs = performance.now() - startMs;
-    const { name, address } = hook;
     switch (outcome) {
       case "stopped":
-        log("hook-stopped", { hook: name, answer, durationMs });
+        report("hook-stopped", { hook: name, answer, durationMs });
         break;
       case "already-stopped":
-        log("hook-already-stopped", { hook: name, answer });
+        report("hook-already-stopped", { hook: name, answer });
         break;
       case "no-sidecar":
-        log("hook-no-sidecar", { hook: name, answer, address, hint: hint ?? "" });
+        report("hook-no-sidecar", { hook: name, answer, address, hint: hint ?? "" });
         break;
       case "unneeded":
-        log("hook-unneeded", { hook: name, answer, hint: hint ?? "" });
+        report("hook-unneeded", { hook: name, answer, hint: hint ?? "" });
         break;
       case "failed":
-        log("hook-failed", { hook: name, answer, address, hint: hint ?? "" });
+        report("hook-failed", { hook: name, answer, address, hint: hint ?? "" });
         break;
     }
     return { hook: name, address, outcome, answer, durationMs, ...(hint && { hint }) };
@@ -242,20 +140,18 @@ function trackSidecar(hook: Hook, limits: SidecarLimits, log: Report): Sidecar {
   async function stopOrMiss(
     job: JobSummary,
     signal: AbortSignal,
-  ): Promise<Pick<HookOutcome, "outcome" | "answer"> & { hint?: string }> {
-    let toldThatExpected = false;
-    for (const pauseMs of pauses()) {
+  ): Promise<Pick<HookOutcome, "outcome" | "answer" | "hint">> {
+    let isFirst = true;
+    for (const pauseMs of backoff(FIRST_PAUSE_MS, LONGEST_PAUSE_MS)) {
       const { state, answer, hint } = await attemptStop(job, signal);
       const withHint = hint === undefined ? {} : { hint };
       if (state !== "absent") return { outcome: state, answer, ...withHint };
       if (seen.has(hook)) return { outcome: "already-stopped", answer };
-      const remainingMs = limits.windowEndMs - performance.now();
+      const remainingMs = remainingWindowMs(limits);
       if (remainingMs <= 0) return { outcome: "no-sidecar", answer, ...withHint };
       if (signal.aborted) return { outcome: "failed", answer: "given up before it came" };
-      if (!toldThatExpected) {
-        toldThatExpected = true;
-        log("sidecar-expected", { hook: hook.name, address: hook.address, remainingMs });
-      }
+      if (isFirst) report("sidecar-expected", { hook: name, address, remainingMs });
+      isFirst = false;
       await sleep(Math.min(pauseMs, remainingMs), signal);
     }
     throw new Error("unreachable: pauses never end");
@@ -263,72 +159,52 @@ function trackSidecar(hook: Hook, limits: SidecarLimits, log: Report): Sidecar {
 
   async function attemptStop(job: JobSummary, signal: AbortSignal): Promise<Stop> {
     const limitMs = limits.shutdownTimeoutMs;
-    return await within<Stop>(
+    return await withDeadline<Stop>(
       limitMs,
       signal,
-      (given) => hook.stop(context(given, limitMs, job)),
+      (deadline) => hook.stop({ ...makeContext(deadline, limitMs), job }),
       (answer, refused) => ({ state: refused ? "absent" : "failed", answer }),
     );
   }
 
-  return { name: hook.name, isSeen: () => seen.has(hook), probe, watch, stop };
+  return {
+    name,
+    readyAddress,
+    isSeen: () => seen.has(hook),
+    probe: (signal) => probeBy((context) => hook.probe(context), signal),
+    watch,
+    stop,
+  };
 }
 
 /**
- * Starts something that is told when its time is up, and ends then whether it heeds that or not.
+ * Starts something that is told when its time is up, and ends then whether it obeys that or not.
  *
- * @param otherwise makes a result where there is none, of what happened instead
+ * @param otherwise makes a result of what happened instead
  */
-async function within<Result>(
+async function withDeadline<Result>(
   limitMs: number,
   signal: AbortSignal,
   start: (signal: AbortSignal) => Promise<Result>,
   otherwise: (answer: string, refused: boolean) => Result,
 ): Promise<Result> {
   const deadline = new AbortController();
-  const settled = new AbortController();
-  const timer = setTimeout(() => deadline.abort(), limitMs);
+  const patience = new AbortController();
+  const timers = [
+    setTimeout(() => deadline.abort(), limitMs),
+    setTimeout(() => patience.abort(), limitMs + LAST_WORDS_MS),
+  ];
   try {
-    return await Promise.race([
-      start(AbortSignal.any([signal, deadline.signal])),
-      aborted(signal, settled.signal).then(() => otherwise("given up", false)),
-      // Who heeds the deadline says itself how far it came, and gets a moment to do so.
-      aborted(deadline.signal, settled.signal).then(() => sleep(LAST_WORDS_MS, settled.signal))
-        .then(() => otherwise(`not done within ${formatDuration(limitMs)}`, false)),
-    ]);
+    const result = start(AbortSignal.any([signal, deadline.signal]));
+    return await abortable(result, AbortSignal.any([signal, patience.signal]));
   } catch (error) {
+    if (signal.aborted) return otherwise("given up", false);
+    if (patience.signal.aborted) {
+      return otherwise(`not done within ${formatDuration(limitMs)}`, false);
+    }
     if (isRefused(error)) return otherwise("connection refused", true);
     return otherwise(errorText(error), false);
   } finally {
-    clearTimeout(timer);
-    settled.abort();
+    for (const timer of timers) clearTimeout(timer);
   }
-}
-
-function* pauses(): Generator<number, never> {
-  for (let pauseMs = FIRST_PAUSE_MS;; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
-    yield pauseMs;
-  }
-}
-
-/** Settles when a signal is aborted; the other one ends the listening. */
-function aborted(signal: AbortSignal, settled: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener("abort", () => resolve(), { once: true, signal: settled });
-  });
-}
-
-/** Waits, until the signal is aborted at the latest. */
-export function sleep(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) return resolve();
-    const timer = setTimeout(done, ms);
-    signal.addEventListener("abort", done, { once: true });
-    function done() {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", done);
-      resolve();
-    }
-  });
 }

@@ -1,33 +1,47 @@
 /**
- * A hook for any number of sidecars: each is kept track of by itself, and this puts them together.
+ * All the sidecars of a job: one by one, and groups of those that may be there.
  *
  * @module
  */
 
-import type { Hook, Probe } from "../hook.ts";
+import type { Hook, HookGroup, Probe } from "../hook.ts";
 import type { Report } from "../log/log.ts";
-import type { HookOutcome, Sidecar, SidecarLimits } from "./sidecar.ts";
+import type { HookOutcome } from "./result.ts";
+import {
+  remainingWindowMs,
+  type Sidecar,
+  type SidecarLimits,
+  trackSidecar,
+  wasSeen,
+} from "./sidecar.ts";
 
 /** The outcomes from the worst to the best: a group's is the worst of its sidecars'. */
 const WORST_FIRST = ["failed", "stopped", "unneeded", "already-stopped"] as const;
 
-/**
- * Makes one sidecar of the candidates of a hook: those that are there, whichever they are.
- *
- * @param hook the hook with the candidates
- * @param candidates each candidate, kept track of
- */
-export function trackGroup(
-  hook: Hook,
-  candidates: readonly Sidecar[],
+/** Tracks the sidecars of all these hooks, in their order. */
+export function trackAll(
+  hooks: readonly Hook[],
   limits: SidecarLimits,
-  log: Report,
-): Sidecar {
-  const { name, address } = hook;
+  report: Report,
+): readonly Sidecar[] {
+  return hooks.map((hook) =>
+    "candidates" in hook ? trackGroup(hook, limits, report) : trackSidecar(hook, limits, report)
+  );
+}
+
+/** Makes one sidecar of a group's candidates: of those that are there, whichever they are. */
+function trackGroup(group: HookGroup, limits: SidecarLimits, report: Report): Sidecar {
+  const { name, address } = group;
+  const candidates = group.candidates.map((candidate) => {
+    // Most candidates are not there, and that is no news.
+    const reportOnceSeen: Report = (...entry) => wasSeen(candidate) && report(...entry);
+    return trackSidecar(candidate, limits, reportOnceSeen);
+  });
   const found = () => candidates.filter((candidate) => candidate.isSeen());
 
   return {
     name,
+    readyAddress: address,
     isSeen: () => found().length > 0,
     async probe(signal) {
       const probes = candidates.map(async (one) => [one.name, await one.probe(signal)] as const);
@@ -39,10 +53,10 @@ export function trackGroup(
     async stop(job, signal) {
       const startMs = performance.now();
       const stopping = candidates.map((candidate) => candidate.stop(job, signal));
-      const remainingMs = limits.windowEndMs - startMs;
+      const remainingMs = remainingWindowMs(limits);
       if (remainingMs > 0) {
         const names = found().map((candidate) => candidate.name).join(", ") || "none";
-        log("sidecars-expected", { hook: name, found: names, remainingMs });
+        report("sidecars-expected", { hook: name, found: names, remainingMs });
       }
       const outcomes = await Promise.all(stopping);
       const sidecars = outcomes.filter((_, index) => candidates[index]?.isSeen());
@@ -53,26 +67,26 @@ export function trackGroup(
 
   function combineOutcomes(
     sidecars: readonly HookOutcome[],
-    givenUp: boolean,
-  ): Pick<HookOutcome, "outcome" | "answer" | "sidecars"> & { hint?: string } {
+    isGivenUp: boolean,
+  ): Pick<HookOutcome, "outcome" | "answer" | "hint" | "sidecars"> {
     const outcome = WORST_FIRST.find((worst) => sidecars.some(({ outcome }) => outcome === worst));
     if (outcome !== undefined) {
       const answer = sidecars.map(({ hook, answer }) => `${hook}: ${answer}`).join(", ");
       const hint = sidecars.find(({ outcome }) => outcome === "failed")?.hint;
       return { outcome, answer, sidecars, ...(hint === undefined ? {} : { hint }) };
     }
-    if (givenUp && performance.now() < limits.windowEndMs) {
+    if (isGivenUp && remainingWindowMs(limits) > 0) {
       const answer = "given up before any sidecar came";
-      log("hook-failed", { hook: name, answer, address, hint: "" });
+      report("hook-failed", { hook: name, answer, address, hint: "" });
       return { outcome: "failed", answer, sidecars };
     }
-    log("no-sidecar-found", { hook: name });
+    report("no-sidecar-found", { hook: name });
     return { outcome: "no-sidecar", answer: "none found", sidecars };
   }
 }
 
-/** One look of many: ready when somebody is there, and all that are there are ready. */
-export function combineProbes(probes: readonly (readonly [name: string, Probe])[]): Probe {
+/** One probe made of many: ready if something is there, and all that is there is ready. */
+function combineProbes(probes: readonly (readonly [name: string, Probe])[]): Probe {
   const there = probes.filter(([, { state }]) => state !== "absent");
   if (there.length === 0) return { state: "absent", answer: "no sidecar found" };
   return {

@@ -8,7 +8,7 @@ import { fileErrorReason } from "../platform/errors.ts";
 import type { Report } from "../log/log.ts";
 import { isPipe, writeTextFile } from "../platform/mod.ts";
 import { redactPath } from "../log/redact.ts";
-import type { RunResult } from "./run.ts";
+import type { RunResult } from "./result.ts";
 
 /** Kubernetes cuts a longer message off, and half a JSON object is none. */
 const MOST_BYTES = 4096;
@@ -97,21 +97,24 @@ function summaryLine(
 }
 
 /**
- * Writes the summary. A failure is a warning in the log and nothing else: the job is over, and its
+ * Writes the summary. A failure is a warning in the log and nothing else: the job has ended, and its
  * exit code stands.
+ *
+ * @param path where it is written; an empty string is nowhere
  */
 export function writeTerminationLog(
   path: string,
   result: RunResult,
-  log: Report,
+  report: Report,
   problems: readonly string[] = [],
 ): void {
+  if (path === "") return;
   try {
     // Opening a pipe that nobody reads would never end.
     if (isPipe(path)) throw new Error("is a pipe; expected a file");
     // In place: Kubernetes mounts this one file, and a mount cannot be renamed over.
     writeTextFile(path, terminationSummary(result, problems));
   } catch (error) {
-    log("termination-log-failed", { path: redactPath(path), reason: fileErrorReason(error) });
+    report("termination-log-failed", { path: redactPath(path), reason: fileErrorReason(error) });
   }
 }

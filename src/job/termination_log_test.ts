@@ -1,4 +1,4 @@
-import type { HookOutcome } from "./sidecar.ts";
+import type { HookOutcome } from "./result.ts";
 import { terminationSummary } from "./termination_log.ts";
 import { assert, assertEquals } from "../../tests/support/assert.ts";
 

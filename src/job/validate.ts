@@ -1,100 +1,104 @@
 /**
- * What callers without a type checker get wrong, said in a sentence, before anything is started.
+ * Arguments of callers without a type checker: what is wrong with one is said in a sentence, before
+ * anything is started.
  *
  * @module
  */
 
-import { LONGEST_MS } from "../time.ts";
 import type { Hook } from "../hook.ts";
+import { JOB_OPTIONS, type Kind } from "../options.ts";
 
-/** The values of the options that are one of a few words. */
-const CHOICES: Readonly<Record<string, readonly string[]>> = {
-  on: ["always", "success", "failure"],
-  onWaitTimeout: ["fail", "start"],
-};
+type Check = (value: unknown, name: string) => void;
+
+/** How the options that are not in the table are checked. */
+const LIBRARY_OPTIONS: ReadonlyMap<string, Check> = new Map<string, Check>([
+  ["hooks", validateHooks],
+  ["waitFor", validateHooks],
+  ["forwardSignals", (value, name) => expectType("boolean", "a boolean", value, name)],
+  ["catchSignals", (value, name) => expectType("boolean", "a boolean", value, name)],
+  [
+    "log",
+    (value, name) => expectType("function", "a function that takes log entries", value, name),
+  ],
+  ["signal", (value, name) => {
+    if (!(value instanceof AbortSignal)) throw wrongType(name, "an AbortSignal", value);
+  }],
+]);
+
+const TABLE: ReadonlyMap<string, { readonly kind: Pick<Kind<unknown>, "check"> }> = new Map(
+  Object.entries(JOB_OPTIONS),
+);
 
 /**
- * Checks options by their names: what ends in `Ms` is a duration, and so on.
+ * Checks options by their names.
  *
  * @throws {TypeError} for a value of the wrong type
- * @throws {RangeError} for a number that is out of range, or a word that is none of the choices
+ * @throws {RangeError} for a number that is out of range, or a word that is not one of the choices
  */
 export function validateOptions(options: object): void {
   if (typeof options !== "object" || options === null) {
-    throw new TypeError(`options: expected an object, got ${show(options)}`);
+    throw wrongType("options", "an object", options);
   }
   for (const [name, value] of Object.entries(options)) {
-    if (value !== undefined) checkOption(name, value);
-  }
-}
-
-function checkOption(name: string, value: unknown): void {
-  const fail = (Kind: typeof TypeError | typeof RangeError, expected: string) => {
-    throw new Kind(`${name}: expected ${expected}, got ${show(value)}`);
-  };
-  const choices = CHOICES[name];
-  if (choices !== undefined) {
-    const list = choices.map((choice) => JSON.stringify(choice)).join(" or ");
-    if (!choices.some((choice) => choice === value)) fail(RangeError, list);
-  } else if (name.endsWith("Ms")) {
-    if (typeof value !== "number") return fail(TypeError, "a number of milliseconds");
-    // Within no time no sidecar can be told to quit.
-    const least = ["requestTimeoutMs", "shutdownTimeoutMs"].includes(name) ? 1 : 0;
-    if (!(value >= least && value <= LONGEST_MS)) {
-      fail(RangeError, `milliseconds from ${least} to ${LONGEST_MS}`);
-    }
-  } else if (name === "retries") {
-    if (typeof value !== "number") return fail(TypeError, "a number");
-    if (!Number.isSafeInteger(value) || value < 0) fail(RangeError, "a whole number from 0");
-  } else if (["strict", "processGroup", "reap", "forwardSignals", "catchSignals"].includes(name)) {
-    if (typeof value !== "boolean") fail(TypeError, "a boolean");
-  } else if (name === "signal") {
-    if (!(value instanceof AbortSignal)) fail(TypeError, "an AbortSignal");
-  } else if (name === "log") {
-    if (typeof value !== "function") fail(TypeError, "a function that takes log entries");
-  } else if (name === "terminationLog") {
-    if (typeof value !== "string") fail(TypeError, "a path");
-  } else if (name === "hooks" || name === "waitFor") {
-    validateHooks(value, name);
+    if (value === undefined) continue;
+    LIBRARY_OPTIONS.get(name)?.(value, name);
+    const mismatch = TABLE.get(name)?.kind.check(value);
+    if (mismatch === undefined) continue;
+    const message = `${name}: expected ${mismatch.expected}, got ${show(value)}`;
+    throw mismatch.wrong === "type" ? new TypeError(message) : new RangeError(message);
   }
 }
 
 /**
  * Checks a list of hooks.
  *
- * @throws {TypeError} that names the first that is none
+ * @throws {TypeError} that names the first value that is not a hook
  */
-export function validateHooks(
-  hooks: unknown,
-  name = "hooks",
-): asserts hooks is readonly Hook[] {
-  if (!Array.isArray(hooks)) throw new TypeError(`${name}: expected an array, got ${show(hooks)}`);
+export function validateHooks(hooks: unknown, name = "hooks"): asserts hooks is readonly Hook[] {
+  if (!Array.isArray(hooks)) throw wrongType(name, "an array", hooks);
   hooks.forEach((hook: unknown, index) => {
+    const place = `${name}[${index}]`;
     if (typeof hook === "function") {
-      throw new TypeError(
-        `${name}[${index}]: expected a hook, got a function that makes one: call it`,
-      );
+      throw new TypeError(`${place}: expected a hook, got a function that makes one: call it`);
     }
-    const isHook = typeof hook === "object" && hook !== null && "name" in hook && "probe" in hook &&
-      "stop" in hook && typeof hook.probe === "function" && typeof hook.stop === "function";
-    if (!isHook) throw new TypeError(`${name}[${index}]: expected a hook, got ${show(hook)}`);
+    if (!isHook(hook)) throw wrongType(place, "a hook", hook);
   });
+}
+
+function isHook(value: unknown): boolean {
+  if (typeof value !== "object" || value === null || !("name" in value)) return false;
+  if ("candidates" in value) {
+    return Array.isArray(value.candidates) && value.candidates.every(isHook);
+  }
+  return "probe" in value && typeof value.probe === "function" &&
+    "stop" in value && typeof value.stop === "function";
 }
 
 /**
  * Checks COMMAND's words.
  *
- * @throws {TypeError} if there is none, or one is no string
+ * @throws {TypeError} if there are no words, or one is not a string
  */
 export function validateCommand(command: unknown): void {
   if (!Array.isArray(command) || command.length === 0) {
-    throw new TypeError(`command: expected an array with at least one word, got ${show(command)}`);
+    throw wrongType("command", "an array with at least one word", command);
   }
   command.forEach((word: unknown, index) => {
-    if (typeof word !== "string") {
-      throw new TypeError(`command[${index}]: expected a string, got ${show(word)}`);
-    }
+    expectType("string", "a string", word, `command[${index}]`);
   });
+}
+
+function expectType(
+  type: "string" | "boolean" | "function",
+  expected: string,
+  value: unknown,
+  name: string,
+): void {
+  if (typeof value !== type) throw wrongType(name, expected, value);
+}
+
+function wrongType(name: string, expected: string, value: unknown): TypeError {
+  return new TypeError(`${name}: expected ${expected}, got ${show(value)}`);
 }
 
 function show(value: unknown): string {

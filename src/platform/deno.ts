@@ -24,6 +24,13 @@ export function environmentVariable(name: string): string | undefined {
   }
 }
 
+/** Whether a variable of the environment may be read. */
+export function variableIsReadable(name: string): boolean {
+  // A compiled program has all permissions.
+  return Deno.build.standalone ||
+    Deno.permissions.querySync({ name: "env", variable: name }).state === "granted";
+}
+
 /** This process's own id. */
 export function processId(): number {
   return Deno.pid;

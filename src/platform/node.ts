@@ -22,6 +22,11 @@ export function environmentVariable(name: string): string | undefined {
   return process.env[name];
 }
 
+/** Whether a variable of the environment may be read. */
+export function variableIsReadable(_name: string): boolean {
+  return true;
+}
+
 /** This process's own id. */
 export function processId(): number {
   return process.pid;

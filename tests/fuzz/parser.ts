@@ -3,7 +3,6 @@
 import * as fc from "fast-check";
 import { resolveUrl } from "../../src/http/url.ts";
 import { parseHook } from "../../hooks/registry.ts";
-import { scuttleHooks } from "../../hooks/scuttle.ts";
 import { formatDuration, LONGEST_MS, parseDuration } from "../../src/time.ts";
 import { configText } from "../../src/cli/help.ts";
 import { createLogger, createReport } from "../../src/log/log.ts";
@@ -54,15 +53,15 @@ function hookOf(target: string) {
 const typedSetting = fc.oneof(
   fc.tuple(
     fc.constantFrom<keyof Settings>(
-      "wait",
-      "startupWindow",
-      "timeout",
-      "killAfter",
+      "waitMs",
+      "startupWindowMs",
+      "timeoutMs",
+      "killAfterMs",
     ),
     fc.nat({ max: LONGEST_MS }),
   ),
   fc.tuple(
-    fc.constantFrom<keyof Settings>("requestTimeout", "shutdownTimeout"),
+    fc.constantFrom<keyof Settings>("requestTimeoutMs", "shutdownTimeoutMs"),
     fc.integer({ min: 1, max: LONGEST_MS }),
   ),
   fc.tuple(fc.constant<keyof Settings>("retries"), fc.nat({ max: 999_999 })),
@@ -100,7 +99,6 @@ export const PROPERTIES: readonly Property[] = [
       const refused = read.settings.hook.filter((target) =>
         target !== "none" && hookOf(target) === undefined
       );
-      if (read.scuttle) scuttleHooks(read.scuttle);
       // `--print-config` says what is wrong instead, and src/main.ts hides what it cannot read.
       if (refused.length === 0) assertNoSecret(configText(read));
       if (args.length === 0 && read.action === undefined) assert(read.problems.length > 0);
@@ -192,7 +190,8 @@ export const PROPERTIES: readonly Property[] = [
       const hook = hookOf(target);
       // A file's name is no URL: what looks like a query is a part of it.
       if (hook === undefined || target.startsWith("file:")) return;
-      assertNoSecret(`${hook.name} ${hook.address} ${hook.readyAddress ?? ""}`);
+      const ready = "candidates" in hook ? "" : hook.readyAddress ?? "";
+      assertNoSecret(`${hook.name} ${hook.address} ${ready}`);
       assert(hook.name !== "");
     }),
   },
@@ -214,7 +213,7 @@ export const PROPERTIES: readonly Property[] = [
       const reading = readScuttle(lookup(variables));
       if (reading === undefined) return;
       for (const warning of reading.warnings) assertNoSecret(warning);
-      const { hooks, waitFor } = scuttleHooks(reading.plan);
+      const { hooks, waitFor } = reading;
       for (const { name, address } of [...hooks, ...waitFor]) assertNoSecret(`${name} ${address}`);
       for (const [key, { texts, origin }] of reading.values) {
         assert(origin !== "", key);

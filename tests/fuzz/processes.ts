@@ -189,10 +189,10 @@ const LONGEST_MS = 2000;
 /** Whether this process may run it: hooks lead nowhere, files stay here, nothing lasts. */
 function isHarmless({ before, env }: Typo): boolean {
   const { settings, action } = readInvocation([...before, "--", "c"], (name) => env[name]);
-  const { wait, startupWindow, timeout, terminationLog } = settings;
+  const { waitMs, startupWindowMs, timeoutMs, terminationLog } = settings;
   const staysInFolder = /^(?!\/)(?!.*\.\.)/s.test(terminationLog) && action !== "install";
-  return staysInFolder && wait <= LONGEST_MS && startupWindow <= LONGEST_MS &&
-    (timeout === 0 || timeout > 60_000) &&
+  return staysInFolder && waitMs <= LONGEST_MS && startupWindowMs <= LONGEST_MS &&
+    (timeoutMs === 0 || timeoutMs > 60_000) &&
     settings.hook.every(isRefused);
 }
 
