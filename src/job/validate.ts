@@ -8,21 +8,28 @@
 import type { Hook } from "../hook.ts";
 import { JOB_OPTIONS, type Kind } from "../options.ts";
 
-type Check = (value: unknown, name: string) => void;
+/** What an option must be that is not in the table. */
+interface Expectation {
+  /** What is expected, in words. */
+  readonly expected: string;
+  /** Whether a value is that. */
+  accepts(value: unknown): boolean;
+}
 
-/** How the options that are not in the table are checked. */
-const LIBRARY_OPTIONS: ReadonlyMap<string, Check> = new Map<string, Check>([
-  ["hooks", validateHooks],
-  ["waitFor", validateHooks],
-  ["forwardSignals", (value, name) => expectType("boolean", "a boolean", value, name)],
-  ["catchSignals", (value, name) => expectType("boolean", "a boolean", value, name)],
-  [
-    "log",
-    (value, name) => expectType("function", "a function that takes log entries", value, name),
-  ],
-  ["signal", (value, name) => {
-    if (!(value instanceof AbortSignal)) throw wrongType(name, "an AbortSignal", value);
+const A_BOOLEAN: Expectation = {
+  expected: "a boolean",
+  accepts: (value) => typeof value === "boolean",
+};
+
+/** The options that are not in the table, because only a program can set them. */
+const LIBRARY_OPTIONS: ReadonlyMap<string, Expectation> = new Map([
+  ["forwardSignals", A_BOOLEAN],
+  ["catchSignals", A_BOOLEAN],
+  ["log", {
+    expected: "a function that takes log entries",
+    accepts: (value) => typeof value === "function",
   }],
+  ["signal", { expected: "an AbortSignal", accepts: (value) => value instanceof AbortSignal }],
 ]);
 
 const TABLE: ReadonlyMap<string, { readonly kind: Pick<Kind<unknown>, "check"> }> = new Map(
@@ -41,7 +48,9 @@ export function validateOptions(options: object): void {
   }
   for (const [name, value] of Object.entries(options)) {
     if (value === undefined) continue;
-    LIBRARY_OPTIONS.get(name)?.(value, name);
+    if (name === "hooks" || name === "waitFor") validateHooks(value, name);
+    const { expected = "", accepts } = LIBRARY_OPTIONS.get(name) ?? {};
+    if (accepts?.(value) === false) throw wrongType(name, expected, value);
     const mismatch = TABLE.get(name)?.kind.check(value);
     if (mismatch === undefined) continue;
     const message = `${name}: expected ${mismatch.expected}, got ${show(value)}`;
@@ -84,17 +93,8 @@ export function validateCommand(command: unknown): void {
     throw wrongType("command", "an array with at least one word", command);
   }
   command.forEach((word: unknown, index) => {
-    expectType("string", "a string", word, `command[${index}]`);
+    if (typeof word !== "string") throw wrongType(`command[${index}]`, "a string", word);
   });
-}
-
-function expectType(
-  type: "string" | "boolean" | "function",
-  expected: string,
-  value: unknown,
-  name: string,
-): void {
-  if (typeof value !== type) throw wrongType(name, expected, value);
 }
 
 function wrongType(name: string, expected: string, value: unknown): TypeError {
