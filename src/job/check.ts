@@ -11,17 +11,7 @@ import { resolveOptions } from "./options.ts";
 import { trackAll } from "./sidecars.ts";
 import { validateHooks, validateOptions } from "./validate.ts";
 
-/**
- * What a probe of one hook's sidecar found.
- *
- * @example
- * ```ts
- * import { type Check, checkAll, istio } from "@k8s-job/wrapper";
- *
- * const checks: readonly Check[] = await checkAll([istio()]);
- * for (const { hook, state, answer } of checks) console.log(`${hook}: ${state} (${answer})`);
- * ```
- */
+/** What a probe of one hook's sidecar found. */
 export interface Check {
   /** The hook's name. */
   readonly hook: string;
@@ -35,17 +25,7 @@ export interface Check {
   readonly durationMs: number;
 }
 
-/**
- * How sidecars are probed. Every field has a default.
- *
- * @example
- * ```ts
- * import { checkAll, type CheckOptions, istio } from "@k8s-job/wrapper";
- *
- * const options: CheckOptions = { requestTimeoutMs: 500 };
- * console.log(await checkAll([istio()], options));
- * ```
- */
+/** How sidecars are probed. Every field has a default. */
 export interface CheckOptions {
   /**
    * The probe of one sidecar, in milliseconds; at least 1.

@@ -162,20 +162,7 @@ export interface RunOptions extends HookOptions {
   readonly signal?: AbortSignal;
 }
 
-/**
- * How sidecars are stopped without a command. Every field has a default.
- *
- * @example
- * ```ts
- * import { istio, stopSidecars, type StopSidecarsOptions } from "@k8s-job/wrapper";
- *
- * const options: StopSidecarsOptions = {
- *   shutdownTimeoutMs: 10_000,
- *   signal: AbortSignal.timeout(20_000),
- * };
- * console.log(await stopSidecars([istio()], options));
- * ```
- */
+/** How sidecars are stopped without a command. Every field has a default. */
 export interface StopSidecarsOptions extends HookOptions {
   /**
    * Whether a first SIGTERM or SIGINT leaves this process alive until the hooks are done; a second

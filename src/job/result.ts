@@ -7,17 +7,7 @@
 import type { JobSummary } from "../hook.ts";
 import type { NotReadyError, StartError } from "./errors.ts";
 
-/**
- * The result of a job.
- *
- * @example
- * ```ts
- * import { run, type RunResult } from "@k8s-job/wrapper";
- *
- * const { exitCode, signal, timedOut, hooks, error }: RunResult = await run(["true"]);
- * console.log(exitCode, signal, timedOut, hooks.length, error?.message);
- * ```
- */
+/** The result of a job. */
 export interface RunResult extends JobSummary {
   /** Whether COMMAND's time limit ended it. */
   readonly timedOut: boolean;

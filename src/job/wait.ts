@@ -13,17 +13,7 @@ import type { Sidecar } from "./sidecar.ts";
 import { trackAll } from "./sidecars.ts";
 import { validateHooks, validateOptions } from "./validate.ts";
 
-/**
- * How sidecars are waited for. Every field has a default.
- *
- * @example
- * ```ts
- * import { type WaitOptions, waitUntilReady } from "@k8s-job/wrapper";
- *
- * const options: WaitOptions = { timeoutMs: 30_000, signal: AbortSignal.timeout(60_000) };
- * await waitUntilReady([], options);
- * ```
- */
+/** How sidecars are waited for. Every field has a default. */
 export interface WaitOptions {
   /**
    * How long to wait at most, in milliseconds.

@@ -14,31 +14,10 @@ export type { LogLevel } from "./messages.ts";
 /** The levels from the most to the least important. */
 export const LOG_LEVELS: readonly LogLevel[] = ["error", "warn", "info", "debug"];
 
-/**
- * How a line is written.
- *
- * @example
- * ```ts
- * import { createLogger, type LogFormat } from "@k8s-job/wrapper";
- *
- * const format: LogFormat = "json";
- * createLogger({ format })({ level: "info", event: "hello", msg: "hello", fields: {} });
- * ```
- */
+/** How a line is written. */
 export type LogFormat = "text" | "json";
 
-/**
- * Something that happened.
- *
- * @example
- * ```ts
- * import { type LogEntry, run } from "@k8s-job/wrapper";
- *
- * const entries: LogEntry[] = [];
- * await run(["true"], { log: (entry) => entries.push(entry) });
- * console.log(entries.map(({ level, msg }) => `${level}: ${msg}`));
- * ```
- */
+/** Something that happened. */
 export interface LogEntry {
   /** How important it is. */
   readonly level: LogLevel;
@@ -63,18 +42,7 @@ export interface LogEntry {
  */
 export type Logger = (entry: LogEntry) => void;
 
-/**
- * What {@linkcode createLogger} needs.
- *
- * @example
- * ```ts
- * import { createLogger, type LoggerOptions } from "@k8s-job/wrapper";
- *
- * const options: LoggerOptions = { level: "warn", format: "json" };
- * const log = createLogger(options);
- * log({ level: "info", event: "hello", msg: "not written", fields: {} });
- * ```
- */
+/** What {@linkcode createLogger} needs. */
 export interface LoggerOptions {
   /**
    * The least important level that is still written.

@@ -7,17 +7,7 @@
 
 import { formatDuration } from "../time.ts";
 
-/**
- * How important a line is.
- *
- * @example
- * ```ts
- * import { createLogger, type LogLevel, run } from "@k8s-job/wrapper";
- *
- * const level: LogLevel = "warn";
- * await run(["true"], { log: createLogger({ level }) });
- * ```
- */
+/** How important a line is. */
 export type LogLevel = "error" | "warn" | "info" | "debug";
 
 /** One kind of log line. */
