@@ -1,5 +1,5 @@
 /**
- * Runs a job's command, and tells the sidecars of its pod to quit when it is over.
+ * Runs a job's command, and tells the sidecars of its pod to quit when it has ended.
  *
  * @example Run a command, then stop Istio's sidecar
  * ```ts

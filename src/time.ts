@@ -23,7 +23,7 @@ export const LONGEST_MS = 2_147_483_647;
  * Reads a duration: `500ms`, `30s`, `1m30s`, `2h`, `0`; a bare number is seconds.
  *
  * @param text what was typed
- * @returns milliseconds, rounded to whole ones; undefined if it is no duration, or one above
+ * @returns milliseconds, rounded to whole ones; undefined if it is not a duration, or one above
  * {@linkcode LONGEST_MS}
  *
  * @example
@@ -71,7 +71,7 @@ export function formatDuration(ms: number): string {
   const whole = Math.round(ms);
   if (whole === 0) return "0s";
   if (whole < 1000) return `${whole}ms`;
-  // Tenths of a second are as exact as anyone wants to read beside minutes.
+  // Next to minutes, tenths of a second are as exact as anyone wants to read.
   const tenths = Math.round(whole / 100);
   const hours = Math.floor(tenths / 36_000);
   const minutes = Math.floor(tenths / 600) % 60;
@@ -89,11 +89,6 @@ export function backoffMs(attempt: number, firstMs: number, longestMs: number): 
   return Math.min(firstMs * 2 ** (attempt - 1), longestMs);
 }
 
-/** The pauses between attempts, in milliseconds; they never end. */
-export function* backoff(firstMs: number, longestMs: number): Generator<number, never> {
-  for (let attempt = 1;; attempt++) yield backoffMs(attempt, firstMs, longestMs);
-}
-
 /** Waits, but not beyond the moment that the signal is aborted; never rejects. */
 export function sleep(ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
@@ -109,8 +104,8 @@ export function sleep(ms: number, signal: AbortSignal): Promise<void> {
 }
 
 /**
- * Waits for a promise, but not beyond the moment that the signal is aborted. What the promise is for
- * goes on.
+ * Waits for a promise, but not beyond the moment that the signal is aborted. The work behind the
+ * promise is not interrupted.
  *
  * @throws the signal's reason, or whatever the promise was rejected with
  */

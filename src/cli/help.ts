@@ -39,7 +39,7 @@ export function helpText(presets: readonly NamedHook[]): string {
     ...presets.map(({ hookName, summary }) => [hookName, summary] as const),
     ...TARGET_FORMS,
   ].map(([form, summary]) => `  ${form.padEnd(20)} ${summary}`);
-  return `wrapper runs COMMAND, tells the pod's sidecars to quit when it is over, and exits with its code.
+  return `wrapper runs COMMAND, tells the pod's sidecars to quit when it has ended, and exits with its code.
 
 Usage: wrapper [OPTION...] [--] COMMAND [ARG...]
 

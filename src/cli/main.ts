@@ -95,7 +95,7 @@ async function runCommandLine(
   known: Known,
 ): Promise<number> {
   if (!variableIsReadable(OPTIONS.hook.variable)) {
-    // The default hooks would run in place of the operator's, and nobody would know.
+    // The default hooks would run in place of the operator's, without a word.
     const problem =
       `${OPTIONS.hook.variable} cannot be read: the permission --allow-env is missing`;
     createReport(createLogger())("settings-error", { problem });

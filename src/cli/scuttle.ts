@@ -217,8 +217,8 @@ function parseFlag(text: string): boolean | undefined {
 }
 
 /**
- * A duration of Go: a bare number other than 0 is none. What is more than nothing stays so when it
- * is rounded, and what is too long for a timer is as long as one can be.
+ * A duration of Go: a bare number other than 0 is not one. Rounding never makes 0 of more than
+ * nothing, and a duration that is too long for a timer becomes the longest possible one.
  */
 export function parseGoDuration(text: string): number | undefined {
   const [, sign = "", amounts = ""] = /^([-+]?)(.*)$/s.exec(text) ?? [];
@@ -262,7 +262,7 @@ function isHttpUrl(text: string): boolean {
 
 /**
  * Where Istio is told to quit. Without `ISTIO_QUIT_API` scuttle asks pilot-agent, if Envoy's admin
- * interface is at Istio's own port; elsewhere it would ask nobody, and this asks that Envoy itself.
+ * interface is at Istio's own port; elsewhere it would not ask at all, and this asks that Envoy itself.
  * If neither address can be used, pilot-agent has its usual one.
  */
 function quitUrl(adminUrl: string | undefined, quitUrl: string | undefined): string {

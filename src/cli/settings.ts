@@ -61,8 +61,9 @@ interface Typed {
 const OPTION_LIST: readonly Option<unknown>[] = Object.values(OPTIONS);
 
 /**
- * Reads the command line and the environment. Option beats variable beats scuttle's variables beats default. It never
- * throws: what is wrong stands in `problems`, and everything else is read all the same.
+ * Reads the command line and the environment. An option beats its variable, which beats scuttle's
+ * variables, which beat the default. It never throws: `problems` has what is wrong, and everything
+ * else is read all the same.
  *
  * @param args the words after the program's name
  * @param environment looks up a variable
@@ -143,7 +144,7 @@ export function readInvocation(args: readonly string[], environment: Environment
   };
 }
 
-/** Variables that look as if they were for the wrapper, and are not read. */
+/** Warns about variables that look as if they were for the wrapper, but are not read. */
 function ignoredVariables(environment: Environment): readonly string[] {
   return environment("WRAPPER_PLUGIN_PATH")
     ? [
@@ -166,8 +167,8 @@ export function explain(origin: string, value: string, expected: string): string
 }
 
 /**
- * Cuts argv at COMMAND, before any parser sees it: COMMAND's words are not for parsing. Each option
- * comes out as one word, `--name=value`, so that no value can be taken for an option.
+ * Cuts argv at COMMAND, before any parser sees it, because COMMAND's words are not for parsing. Each
+ * option comes out as one word, `--name=value`, so that no value can be taken for an option.
  */
 function cutAtCommand(args: readonly string[]) {
   const optionWords: string[] = [];
@@ -211,7 +212,7 @@ function cutAtCommand(args: readonly string[]) {
   return { optionWords, problems, command: args.slice(index) };
 }
 
-/** The known option that a misspelt one is likely to mean. */
+/** Suggests the known option that a misspelled one is likely to mean. */
 function unknownOption(word: string): string {
   const known = [...OPTION_LIST, ...ACTIONS].map(({ name }) => `--${name}`);
   const near = known

@@ -20,7 +20,7 @@ import {
   stopSelf,
   trackStops,
 } from "../process/terminal.ts";
-import { backoff } from "../time.ts";
+import { backoffMs } from "../time.ts";
 import { StartError } from "./errors.ts";
 
 /** How COMMAND runs. */
@@ -147,7 +147,7 @@ function superviseCommand(child: Child, options: CommandOptions, report: Report)
     timedOut = true;
     report("command-timeout", { limitMs: options.timeoutMs });
     send("SIGTERM");
-    // A stopped process gets SIGTERM only once it goes on.
+    // A stopped process gets SIGTERM only once it continues.
     trySend("SIGCONT");
   });
 
@@ -173,7 +173,7 @@ const KILL_GRACE_MS = 2000;
 
 /** Ends the processes of a group: SIGTERM, and SIGKILL for those that ignore it. */
 async function endProcessGroup(group: number, graceMs: number, report: Report): Promise<void> {
-  // A stopped process gets SIGTERM only once it goes on. This tells too whether anyone is left.
+  // A stopped process gets SIGTERM only once it continues. The call also shows whether any is left.
   if (!signalGroup(group, "SIGCONT")) return;
   const left = countGroup(group);
   if (left === 0) return;
@@ -188,22 +188,22 @@ async function endProcessGroup(group: number, graceMs: number, report: Report): 
 /** The kernel does not report the end of a process that is not a child of this one, so this asks. */
 async function groupIsGone(group: number, limitMs: number): Promise<boolean> {
   const endMs = performance.now() + limitMs;
-  for (const pauseMs of backoff(1, 50)) {
+  for (let attempt = 1;; attempt++) {
     const left = countGroup(group) ?? (signalGroup(group, "SIGCONT") ? 1 : 0);
     if (left === 0) return true;
     const remainingMs = endMs - performance.now();
     if (remainingMs <= 0) return false;
-    await new Promise((resolve) => setTimeout(resolve, Math.min(pauseMs, remainingMs)));
+    const pauseMs = Math.min(backoffMs(attempt, 1, 50), remainingMs);
+    await new Promise((resolve) => setTimeout(resolve, pauseMs));
   }
-  throw new Error("unreachable: pauses never end");
 }
 
-/** @returns whether anyone of the group is there */
+/** @returns whether any process of the group is there */
 function signalGroup(group: number, signal: SignalName): boolean {
   try {
     return kill(-group, signal);
   } catch {
-    // They are there, and all of them belong to another user now.
+    // They are there, but all of them belong to another user now.
     return true;
   }
 }

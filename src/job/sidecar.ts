@@ -9,7 +9,7 @@ import type { HookContext, JobSummary, Probe, SidecarHook, Stop } from "../hook.
 import type { Report } from "../log/log.ts";
 import type { JobSettings } from "../options.ts";
 import { errorText, isRefused } from "../platform/errors.ts";
-import { abortable, backoff, formatDuration, sleep } from "../time.ts";
+import { abortable, backoffMs, formatDuration, sleep } from "../time.ts";
 import type { HookOutcome } from "./result.ts";
 
 /** The limits within which a sidecar is looked for and stopped. */
@@ -34,8 +34,8 @@ export interface Sidecar {
   stop(job: JobSummary, signal: AbortSignal): Promise<HookOutcome>;
 }
 
-const FIRST_PAUSE_MS = 50;
-const LONGEST_PAUSE_MS = 1000;
+/** The pause after an attempt to find a sidecar. */
+const pauseMs = (attempt: number) => backoffMs(attempt, 50, 1000);
 
 /** How long a hook that obeys its deadline has to say how far it came. */
 const LAST_WORDS_MS = 500;
@@ -102,13 +102,13 @@ export function trackSidecar(hook: SidecarHook, limits: SidecarLimits, report: R
   async function watch(signal: AbortSignal, commandPid?: number): Promise<void> {
     const endMs = performance.now() + Math.max(remainingWindowMs(limits), SHORTEST_WATCH_MS);
     const more = commandPid === undefined ? {} : { commandPid };
-    for (const pauseMs of backoff(FIRST_PAUSE_MS, LONGEST_PAUSE_MS)) {
+    for (let attempt = 1;; attempt++) {
       await probeBy((context) => {
         const withPid = { ...context, ...more };
         return hook.warmUp?.(withPid) ?? hook.probe(withPid);
       }, signal);
       if (seen.has(hook) || signal.aborted || performance.now() >= endMs) return;
-      await sleep(pauseMs, signal);
+      await sleep(pauseMs(attempt), signal);
     }
   }
 
@@ -141,8 +141,7 @@ export function trackSidecar(hook: SidecarHook, limits: SidecarLimits, report: R
     job: JobSummary,
     signal: AbortSignal,
   ): Promise<Pick<HookOutcome, "outcome" | "answer" | "hint">> {
-    let isFirst = true;
-    for (const pauseMs of backoff(FIRST_PAUSE_MS, LONGEST_PAUSE_MS)) {
+    for (let attempt = 1;; attempt++) {
       const { state, answer, hint } = await attemptStop(job, signal);
       const withHint = hint === undefined ? {} : { hint };
       if (state !== "absent") return { outcome: state, answer, ...withHint };
@@ -150,11 +149,9 @@ export function trackSidecar(hook: SidecarHook, limits: SidecarLimits, report: R
       const remainingMs = remainingWindowMs(limits);
       if (remainingMs <= 0) return { outcome: "no-sidecar", answer, ...withHint };
       if (signal.aborted) return { outcome: "failed", answer: "given up before it came" };
-      if (isFirst) report("sidecar-expected", { hook: name, address, remainingMs });
-      isFirst = false;
-      await sleep(Math.min(pauseMs, remainingMs), signal);
+      if (attempt === 1) report("sidecar-expected", { hook: name, address, remainingMs });
+      await sleep(Math.min(pauseMs(attempt), remainingMs), signal);
     }
-    throw new Error("unreachable: pauses never end");
   }
 
   async function attemptStop(job: JobSummary, signal: AbortSignal): Promise<Stop> {

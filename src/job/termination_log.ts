@@ -1,5 +1,5 @@
 /**
- * The termination log: what came of the job, for `kubectl describe pod` and whoever watches pods.
+ * The termination log: the result of the job, for `kubectl describe pod` and whatever watches pods.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import { isPipe, writeTextFile } from "../platform/mod.ts";
 import { redactPath } from "../log/redact.ts";
 import type { RunResult } from "./result.ts";
 
-/** Kubernetes cuts a longer message off, and half a JSON object is none. */
+/** Kubernetes truncates a longer message, and half a JSON object cannot be parsed. */
 const MOST_BYTES = 4096;
 
 /** How long a text may be, in characters; the next one is tried when the line is too long. */
@@ -19,10 +19,10 @@ const TEXT_LENGTHS = [MOST_BYTES, 400, 100, 30] as const;
 /**
  * The summary: one JSON object in a line of at most 4,096 bytes, its line feed included.
  *
- * Where that is too little, texts are cut; if even that is too little, hooks are left out, the ones
- * that failed last of all, and `hooksOmitted` says how many.
+ * If that is not enough, texts are cut; if it still is not, hooks are left out, those that failed
+ * last, and `hooksOmitted` has their number.
  *
- * @param result what came of the job
+ * @param result the result of the job
  * @param problems what was wrong with the settings
  *
  * @example
@@ -110,7 +110,7 @@ export function writeTerminationLog(
 ): void {
   if (path === "") return;
   try {
-    // Opening a pipe that nobody reads would never end.
+    // Opening a pipe without a reader would never return.
     if (isPipe(path)) throw new Error("is a pipe; expected a file");
     // In place: Kubernetes mounts this one file, and a mount cannot be renamed over.
     writeTextFile(path, terminationSummary(result, problems));

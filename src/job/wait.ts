@@ -6,7 +6,7 @@
 
 import type { Hook } from "../hook.ts";
 import { createReport, type Logger, type Report, silentLogger } from "../log/log.ts";
-import { backoff, LONGEST_MS, sleep } from "../time.ts";
+import { backoffMs, LONGEST_MS, sleep } from "../time.ts";
 import { type LateSidecar, NotReadyError } from "./errors.ts";
 import { resolveOptions } from "./options.ts";
 import type { Sidecar } from "./sidecar.ts";
@@ -101,13 +101,12 @@ export async function waitForAll(
 
 async function untilReady(sidecar: Sidecar, ended: AbortSignal): Promise<LateSidecar | undefined> {
   let answer = "no answer";
-  for (const pauseMs of backoff(50, 1000)) {
-    if (ended.aborted) break;
+  for (let attempt = 1; !ended.aborted; attempt++) {
     const found = await sidecar.probe(ended);
     if (found.state === "ready") return undefined;
     // A probe that was cut short by the end of the wait has seen nothing.
     if (!ended.aborted) answer = found.answer;
-    await sleep(pauseMs, ended);
+    await sleep(backoffMs(attempt, 50, 1000), ended);
   }
   return { hook: sidecar.name, answer };
 }

@@ -30,7 +30,7 @@ export interface LogEntry {
 }
 
 /**
- * Takes what happens.
+ * Receives what happens.
  *
  * @example
  * ```ts
@@ -57,7 +57,7 @@ export interface LoggerOptions {
    */
   readonly format?: LogFormat;
   /**
-   * Takes one line, with its line feed.
+   * Receives one line, with its line feed.
    *
    * @default writes it to stderr
    */
@@ -133,7 +133,7 @@ export function createReport(logger: Logger): Report {
   };
 }
 
-/** Whole milliseconds, and no text that is longer than anyone reads. */
+/** Rounds milliseconds, and cuts texts that are longer than anyone reads. */
 function tidy(fields: LogEntry["fields"]): LogEntry["fields"] {
   return Object.fromEntries(
     Object.entries(fields).map(([name, value]) => [
@@ -146,18 +146,18 @@ function tidy(fields: LogEntry["fields"]): LogEntry["fields"] {
 /** Control characters, marks of direction, and separators of lines and paragraphs. */
 const INVISIBLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu;
 
-/** JSON lets some of them stand as they are, where a terminal or a reader of lines takes them. */
+/** JSON allows some of these characters unescaped, where a terminal or a line reader acts on them. */
 export function escapeInvisible(json: string): string {
   const escape = (unit: string) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`;
   return json.replaceAll(INVISIBLE, (text) => text.split("").map(escape).join(""));
 }
 
-/** More than this helps nobody; a sidecar may answer with kilobytes. */
+/** Nobody reads more than this; a sidecar may answer with kilobytes. */
 const LONGEST_TEXT = 2000;
 
 /**
- * A line stays one line, whatever a sidecar or a user has put into it, and no character of it moves
- * a terminal's cursor or turns the direction of the text.
+ * Makes one line of a text, whatever a sidecar or a user has put into it. No character of it moves a
+ * terminal's cursor or reverses the text.
  */
 export function oneLine(text: string): string {
   return cut(text.replaceAll(INVISIBLE, " "));

@@ -1,11 +1,11 @@
 /**
- * Takes secrets out of what is printed.
+ * Removes secrets from what is printed.
  *
  * @module
  */
 
 /**
- * Takes the credentials and the query out of every URL in a text that the runtime has written: its
+ * Removes the credentials and the query from every URL in a text that the runtime has written; its
  * URLs have no blanks.
  *
  * @example
@@ -23,8 +23,8 @@ export function redact(text: string): string {
 }
 
 /**
- * Takes the credentials and the query out of one value that a person has typed: a TARGET or a URL,
- * or what was meant to be one. What is mistyped need not parse, and is hidden all the same.
+ * Removes the credentials and the query from one value that a person has typed: a TARGET or a URL,
+ * or what was meant to be one. A mistyped one need not parse, and is redacted all the same.
  *
  * @example
  * ```ts
@@ -54,8 +54,8 @@ export function redactValue(value: string): string {
 }
 
 /**
- * COMMAND's name, or a file's, as it may be printed: a TARGET that stands there by mistake, because
- * its `--hook` was forgotten, is hidden as one.
+ * COMMAND's name, or a file's, as it may be printed. A TARGET in its place, because someone forgot
+ * the `--hook`, is redacted like any other.
  *
  * @example
  * ```ts
