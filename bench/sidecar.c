@@ -146,7 +146,7 @@ static void receive(int number) {
   if (file->length == LONGEST_REQUEST) drop(number);
 }
 
-static void tell(void) {
+static void report(void) {
   char line[256];
   if (fgets(line, sizeof line, stdin) == NULL) exit(0);
   for (int index = 0; index < stop_count; index++) {
@@ -179,7 +179,7 @@ int main(int argc, char **argv) {
     for (int index = 0; index < count; index++) {
       int number = events[index].data.fd;
       if (number == 0) {
-        tell();
+        report();
       } else if (files[number].kind == CONNECTION) {
         receive(number);
       } else if (files[number].kind == LISTENER) {

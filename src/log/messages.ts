@@ -8,7 +8,7 @@
 import { formatDuration } from "../time.ts";
 
 /**
- * How important a log line is.
+ * How important a line is.
  *
  * @example
  * ```ts
