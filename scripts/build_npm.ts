@@ -46,7 +46,7 @@ async function loadDnt(): Promise<Dnt | undefined> {
     console.error(`${DNT} does not export build() and emptyDir()`);
   } catch (error) {
     const reason = error instanceof Error ? error.message.split("\n")[0] : String(error);
-    console.error(`The npm package is built by ${DNT}, which cannot be loaded here: ${reason}`);
+    console.error(`The npm package is made by ${DNT}, which cannot be loaded here: ${reason}`);
   }
   return undefined;
 }
