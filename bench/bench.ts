@@ -1,15 +1,16 @@
 /**
- * What the compiled wrapper costs, beside the least that its runtime costs and beside other wrappers.
+ * Measures what the compiled wrapper costs, compared with the least that its runtime costs and with
+ * other wrappers.
  *
  *     deno task bench [--short]
  *
- * Measures whole processes, one after the other in turns, so that what else the machine does hits
- * all alike. Writes `docs/performance.json`, the chart, and the tables that follow from it; the
- * short form only shows that all of this still works, and prints.
+ * Measures whole processes in turns, one after the other, so that other activity on the machine
+ * affects all of them alike. Writes `docs/performance.json`, the chart, and the tables that follow
+ * from it; `--short` only checks that all of this still works, and prints.
  *
- * Peers are found on PATH or by variables: `BENCH_SCUTTLE`, `BENCH_LINKERD_AWAIT`,
+ * Peers are found on PATH or through variables: `BENCH_SCUTTLE`, `BENCH_LINKERD_AWAIT`,
  * `BENCH_GO_WRAPPER` with `BENCH_GO_WRAPPER_PLUGIN`, `BENCH_KUBEXIT`, `BENCH_TINI`,
- * `BENCH_DUMB_INIT`. One that is not there is named and left out.
+ * `BENCH_DUMB_INIT`. A missing peer is named and left out.
  *
  * @module
  */
@@ -66,7 +67,7 @@ const SHORT: Plan = {
   atOnceRuns: 1,
 };
 
-/** Collects values, and makes a figure of each series in the order of its first value. */
+/** Collects values, and turns each series into a figure, in the order of the series' first values. */
 function createCollection() {
   const series = new Map<string, { measure: Measure; who: string; values: number[] }>();
   return {
@@ -88,7 +89,7 @@ async function inTurns<Entry>(
   measure: (entry: Entry, counts: boolean) => Promise<void>,
 ): Promise<void> {
   for (let turn = 0; turn <= runs; turn++) {
-    // Nobody is always the one who runs after the same other.
+    // The order rotates, so that no entry always runs after the same other one.
     for (const index of entries.keys()) {
       const entry = entries[(index + turn) % entries.length];
       if (entry !== undefined) await measure(entry, turn > 0);
@@ -105,7 +106,7 @@ async function measureAll(
   const say = (text: string) => console.error(`measuring ${text} …`);
   const usual = contestants.filter(({ name }) => ![WRAPPER_URL, FLOOR_SOCKET].includes(name));
 
-  say("start and whole");
+  say("start and whole run");
   await inTurns(plan.start, usual, async (contestant, counts) => {
     const run = await bench.run(contestant, 0);
     if (!counts) return;
@@ -169,7 +170,7 @@ async function measureAll(
     const sizes = await Promise.all(files.map(gzipSize));
     add("size-compressed", contestant.name, sum(sizes) / 1e6);
   }
-  // Each table names the contestants in one order, whoever ran first.
+  // Every table lists the contestants in the same order, whichever ran first.
   const place = ({ who }: Figure) => contestants.findIndex(({ name }) => name === who);
   return { figures: figures().toSorted((a, b) => place(a) - place(b)), reused };
 }
@@ -182,7 +183,7 @@ function withHooks(wrapper: Contestant, hooks: number): Contestant {
 
 const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
 
-/** What a registry stores of a file and a node downloads. */
+/** The size of a file as a registry stores it and a node downloads it. */
 async function gzipSize(path: string): Promise<number> {
   let size = 0;
   const file = await Deno.open(path);
@@ -225,7 +226,7 @@ async function main(short: boolean): Promise<void> {
       await deno("run", "--allow-all", "scripts/compile.ts", ...words);
     }
 
-    // Two programs of one file would share its memory, and look smaller than the floor.
+    // Two processes of one file would share its memory, and look smaller than the floor.
     const copy = `${folder}/wrapper-no-hook`;
     Deno.copyFileSync(wrapper, copy);
 
@@ -250,7 +251,7 @@ async function main(short: boolean): Promise<void> {
     Deno.mkdirSync(`${ROOT}docs`, { recursive: true });
     Deno.writeTextFileSync(`${ROOT}docs/performance.json`, JSON.stringify(results, null, 2) + "\n");
     Deno.writeTextFileSync(`${ROOT}docs/performance.svg`, chart(results));
-    // In a process of its own: this one has read the figures of the run before.
+    // In a separate process, because this one has already read the figures of the run before.
     await deno("task", "--quiet", "docs");
   } finally {
     await bench?.close();
@@ -263,7 +264,7 @@ if (import.meta.main) {
     await main(Deno.args.includes("--short"));
   } catch (error) {
     if (!(error instanceof NoCompilerError)) throw error;
-    console.error(`the bench ${error.message}`);
+    console.error(`the benchmark ${error.message}`);
     Deno.exit(1);
   }
 }

@@ -1,4 +1,4 @@
-/* The one clock and the one page that the programs of a measurement share. */
+/* The clock and the memory page that the programs of a measurement share. */
 
 #ifndef CLOCK_H
 #define CLOCK_H

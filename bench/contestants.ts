@@ -1,16 +1,16 @@
 /**
- * Who is measured: this wrapper, the floor below it, and what others have made.
+ * The programs that are measured: this wrapper, the floor below it, and its peers.
  *
  * @module
  */
 
 import { findProgram } from "../tests/support/needs.ts";
 
-/** What the contestants find on this machine. */
+/** What the contestants can use on this machine. */
 export interface Setup {
-  /** Where the stand-in for a sidecar listens; the first is the usual port. */
+  /** The ports on which the stand-in for a sidecar listens; most contestants use the first. */
   readonly ports: readonly number[];
-  /** A folder for files, removed in the end. */
+  /** A folder for files, removed at the end. */
   readonly folder: string;
 }
 
@@ -18,21 +18,21 @@ export interface Setup {
 export interface Contestant {
   /** Its name in the tables. */
   readonly name: string;
-  /** Its file. */
+  /** Its executable. */
   readonly program: string;
   /** Whether it sends a stop request over HTTP. */
   readonly stops: boolean;
-  /** Files that it needs beside itself. */
+  /** Other files that it needs. */
   readonly extra?: readonly string[];
-  /** The port that it has built in, if it has one. */
+  /** The port that is built into it, if there is one. */
   readonly fixedPort?: number;
-  /** Its words before COMMAND's. */
+  /** Its arguments before COMMAND. */
   readonly words: (setup: Setup) => readonly string[];
-  /** Its variables. */
+  /** Its environment variables. */
   readonly env?: (setup: Setup) => Readonly<Record<string, string>>;
 }
 
-/** The usual port of the stand-in. */
+/** The stand-in's first port. */
 function portOf({ ports }: Setup): number {
   const port = ports[0];
   if (port === undefined) throw new Error("the stand-in for a sidecar listens nowhere");
@@ -41,19 +41,19 @@ function portOf({ ports }: Setup): number {
 
 /** The name of this program in the tables. */
 export const WRAPPER = "wrapper";
-/** The same with a hook that is a plain URL: no harmless request is known for it. */
+/** This program with a hook that is a plain URL: no harmless request is known for it. */
 export const WRAPPER_URL = "wrapper, URL hook";
-/** The same without a hook. */
+/** This program without a hook. */
 export const WRAPPER_NO_HOOK = "wrapper, no hook";
-/** An empty program made by `deno compile` on the same base, which only spawns COMMAND. */
+/** An empty program, compiled by `deno compile` on the same runtime, that only spawns COMMAND. */
 export const FLOOR = "floor";
 
 /** The floor with an open connection, on which it writes a stop request. */
 export const FLOOR_SOCKET = "floor, socket";
-/** The floor with ky, by which it sends a stop request. */
+/** The floor with ky, through which it sends a stop request. */
 export const FLOOR_KY = "floor, ky";
 
-/** The programs in this folder that are compiled to be measured, by their names in the tables. */
+/** The programs in this folder that are compiled for the measurement, by their names in the tables. */
 export const FLOORS = {
   [FLOOR]: "floor.ts",
   [FLOOR_SOCKET]: "floor_socket.ts",
@@ -61,11 +61,11 @@ export const FLOORS = {
 } as const;
 
 /**
- * This program in the forms that are measured, and the floors.
+ * Returns the measured variants of this program, and the floors.
  *
  * @param wrapper the compiled program
- * @param copy the same in another file
- * @param floors each compiled floor
+ * @param copy a copy of it in another file
+ * @param floors the compiled floors
  */
 export function ownContestants(
   wrapper: string,
@@ -93,7 +93,7 @@ export function ownContestants(
   ];
 }
 
-/** A peer: found by its variable, or on PATH. */
+/** A peer, found through its variable or on PATH. */
 interface Peer extends Omit<Contestant, "program"> {
   readonly file: string;
   readonly variable: string;
@@ -111,7 +111,7 @@ const PEERS: readonly Peer[] = [
     env: (setup) => ({
       ENVOY_ADMIN_API: `http://127.0.0.1:${portOf(setup)}`,
       ISTIO_QUIT_API: `http://127.0.0.1:${portOf(setup)}`,
-      // Like the others it does not wait for the sidecar, and writes no log line.
+      // Like the others, it must not wait for the sidecar, and must not log.
       START_WITHOUT_ENVOY: "true",
       SCUTTLE_LOGGING: "false",
     }),
@@ -150,7 +150,7 @@ const PEERS: readonly Peer[] = [
   },
 ];
 
-/** The peers that this machine has, and a sentence for each that it lacks. */
+/** Returns the peers that this machine has, and a sentence for each one that it lacks. */
 export function findPeers(): { found: readonly Contestant[]; absent: readonly string[] } {
   const found: Contestant[] = [];
   const absent: string[] = [];
@@ -158,13 +158,13 @@ export function findPeers(): { found: readonly Contestant[]; absent: readonly st
     const program = findProgram(file, variable);
     const plugin = Deno.env.get(GO_PLUGIN);
     if (program === undefined) {
-      absent.push(`${peer.name}: not measured, no ${file} on PATH nor in ${variable}`);
+      absent.push(`${peer.name}: not measured, no ${file} on PATH or in ${variable}`);
     } else if (peer.fixedPort !== undefined && !isFree(peer.fixedPort)) {
       absent.push(`${peer.name}: not measured, its port ${peer.fixedPort} is taken`);
     } else if (file !== "go-wrapper") {
       found.push({ ...peer, program });
     } else if (plugin === undefined) {
-      absent.push(`${peer.name}: not measured, its plug-in is not named by ${GO_PLUGIN}`);
+      absent.push(`${peer.name}: not measured, ${GO_PLUGIN} does not name its plugin`);
     } else {
       found.push({ ...peer, program, extra: [plugin] });
     }

@@ -1,6 +1,6 @@
 /**
  * The least that a compiled Deno program can do as an entrypoint: it starts COMMAND and exits with
- * its code. What this takes, no wrapper on this runtime can be faster than.
+ * its code. No wrapper on this runtime can be faster than this.
  *
  * @module
  */

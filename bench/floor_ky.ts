@@ -1,6 +1,6 @@
 /**
- * A stop request as one would write it down: `fetch` by ky, which is loaded once COMMAND runs and
- * warm from a harmless request.
+ * The obvious way to send a stop request: `fetch` through ky, which is loaded once COMMAND runs and
+ * warmed up by a harmless request.
  *
  *     floor_ky PORT COMMAND [ARG...]
  *

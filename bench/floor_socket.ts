@@ -1,6 +1,6 @@
 /**
- * The least that a stop request takes on this runtime: the connection is open, its bytes are ready,
- * and are written as soon as the runtime tells that COMMAND is over.
+ * The fastest possible stop request on this runtime: the connection is open, the bytes are ready,
+ * and they are written as soon as the runtime reports COMMAND's end.
  *
  *     floor_socket PORT COMMAND [ARG...]
  *

@@ -1,7 +1,7 @@
 /*
  * The timed COMMAND: job MILLISECONDS
  *
- * Leaves the time of its first statement and of its last one in the shared page.
+ * Records the times of its first and last statements in the shared page.
  */
 
 #include <fcntl.h>

@@ -1,10 +1,11 @@
 /*
- * Starts COUNT copies of a program, waits for all, and prints what they took as one line of JSON:
+ * Starts COUNT copies of a program, waits for all of them, and prints their times and usage as one
+ * line of JSON:
  *
  *     launch COUNT WORD...
  *
  * Times are nanoseconds of CLOCK_MONOTONIC: `exec` is taken in the new process right before
- * execve(), `exit` when wait4() has returned. `starts` and `ends` are the COMMANDs' own.
+ * execve(), and `exit` when wait4() has returned. The COMMANDs themselves record `starts` and `ends`.
  */
 
 #define _GNU_SOURCE

@@ -1,6 +1,6 @@
 /**
- * Runs a program once and says what it took. The clock is read by small C programs, so that this
- * runtime's own time stays out of the figures.
+ * Runs a program once and returns the times and memory that it took. Small C programs read the clock,
+ * so that this runtime's own time stays out of the figures.
  *
  * @module
  */
@@ -23,11 +23,11 @@ interface Launched {
   readonly ends: readonly number[];
 }
 
-/** A stop request as the sidecar saw it. */
+/** A stop request as the sidecar received it. */
 interface Arrival {
   readonly port: number;
   readonly at: number;
-  /** Which request of its connection it was: 1 on a new one. */
+  /** Which request of its connection it was: 1 on a new connection. */
   readonly nth: number;
 }
 
@@ -37,13 +37,13 @@ export interface Run {
   readonly startMs: number;
   /** From COMMAND's last statement to the last stop request's arrival; NaN without a request. */
   readonly stopMs: number;
-  /** From COMMAND's last statement to the end of the process. */
+  /** From COMMAND's last statement to the program's exit. */
   readonly exitMs: number;
-  /** From `exec` to the end of the process. */
+  /** From `exec` to the program's exit. */
   readonly wallMs: number;
   readonly cpuMs: number;
   readonly peakMB: number;
-  /** How many of the stop requests came on a connection that was open already. */
+  /** How many of the stop requests came on a connection that was already open. */
   readonly reused: number;
 }
 
@@ -55,12 +55,12 @@ export interface Waiting {
   readonly proportionalMB: number;
 }
 
-/** The C programs, and the sidecar that runs. */
+/** The compiled C programs, and the running sidecar. */
 export interface Bench {
   readonly setup: Setup;
-  /** Runs COMMAND for that many milliseconds, and waits for the end. */
+  /** Runs a COMMAND that takes `jobMs`, and waits until the program exits. */
   run(contestant: Contestant, jobMs: number): Promise<Run>;
-  /** Starts as many at once, and waits for the last one's end; in milliseconds. */
+  /** Starts `count` copies at once, and returns the milliseconds until the last one exits. */
   runAtOnce(contestant: Contestant, count: number): Promise<number>;
   /** Watches the program while COMMAND sleeps. */
   watch(contestant: Contestant, windowMs: number): Promise<Waiting>;
@@ -69,10 +69,10 @@ export interface Bench {
 }
 
 const SOURCES = new URL("./", import.meta.url).pathname;
-/** Five seconds after the look-out the runtime's clock looks once at a time-out that was taken back. */
+/** Five seconds after the last probe, a timer of the runtime fires for a timeout that was canceled. */
 const SETTLE_MS = 8000;
 
-/** There is no C compiler, or it failed: a sentence for the operator. */
+/** There is no C compiler, or it failed. The message is a sentence for the operator. */
 export class NoCompilerError extends Error {
   override readonly name = "NoCompilerError";
 }
@@ -89,11 +89,11 @@ async function compileC(name: string, folder: string): Promise<string> {
       "needs a C compiler named cc (Debian: apt-get install gcc libc6-dev)",
     );
   }
-  if (!result.success) throw new NoCompilerError(`cc could not compile ${name}.c`);
+  if (!result.success) throw new NoCompilerError(`needs ${name}.c, which cc could not compile`);
   return output;
 }
 
-/** Lines of a stream, one at a time. */
+/** The lines of a stream, one at a time. */
 async function* linesOf(stream: ReadableStream<Uint8Array<ArrayBuffer>>): AsyncGenerator<string> {
   let rest = "";
   for await (const text of stream.pipeThrough(new TextDecoderStream())) {
@@ -103,7 +103,7 @@ async function* linesOf(stream: ReadableStream<Uint8Array<ArrayBuffer>>): AsyncG
   }
 }
 
-/** The environment without what a contestant would heed. */
+/** The environment without the variables that could affect a contestant. */
 function cleanEnvironment(): Record<string, string> {
   return Object.fromEntries(
     Object.entries(Deno.env.toObject()).filter(([name]) =>
@@ -116,9 +116,9 @@ function cleanEnvironment(): Record<string, string> {
  * Compiles the C programs and starts the sidecar.
  *
  * @param folder for files
- * @param portCount on how many free ports the sidecar listens
- * @param fixedPorts where it listens besides
- * @throws {NoCompilerError} if there is no C compiler
+ * @param portCount the number of free ports on which the sidecar listens
+ * @param fixedPorts further ports on which it listens
+ * @throws {NoCompilerError} if there is no C compiler, or it fails
  */
 export async function openBench(
   folder: string,
@@ -241,7 +241,7 @@ export async function openBench(
   return { setup, run, runAtOnce, watch, close };
 }
 
-/** The context switches and CPU time so far of each thread, by its id. */
+/** The context switches and CPU time so far of each thread, by thread id. */
 function activity(pid: number): ReadonlyMap<string, { cpuMs: number; switches: number }> {
   const threads = [...Deno.readDirSync(`/proc/${pid}/task`)].map(({ name }) => {
     const read = (file: string) => Deno.readTextFileSync(`/proc/${pid}/task/${name}/${file}`);
@@ -254,7 +254,7 @@ function activity(pid: number): ReadonlyMap<string, { cpuMs: number; switches: n
   return new Map(threads);
 }
 
-/** What was done between two looks; a thread that has ended meanwhile is not counted. */
+/** The activity between two snapshots; a thread that has ended in between is not counted. */
 function difference(
   before: ReturnType<typeof activity>,
   after: ReturnType<typeof activity>,
@@ -271,7 +271,7 @@ function difference(
 
 const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
 
-/** The memory of the process alone, COMMAND not counted. */
+/** The memory of the process alone, without COMMAND. */
 function memoryOf(pid: number): { residentMB: number; proportionalMB: number } {
   const text = Deno.readTextFileSync(`/proc/${pid}/smaps_rollup`);
   const megabytes = (name: string) =>

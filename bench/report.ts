@@ -1,5 +1,5 @@
 /**
- * From the figures of one run to tables, goals and a chart.
+ * Turns the figures of one run into tables, goals and a chart.
  *
  * @module
  */
@@ -19,7 +19,7 @@ export type Measure = keyof typeof MEASURES;
 /** Each measure's heading and unit. */
 export const MEASURES = {
   "start": ["start", "ms"],
-  "whole": ["whole", "ms"],
+  "whole": ["whole run", "ms"],
   "cpu": ["CPU time", "ms"],
   "peak": ["peak memory", "MB"],
   "stop-50ms": ["request, 50 ms job", "ms"],
@@ -39,13 +39,13 @@ export const MEASURES = {
   "at-once-10": ["10", "ms"],
   "at-once-50": ["50", "ms"],
   "size": ["files", "MB"],
-  "size-compressed": ["as a layer", "MB"],
+  "size-compressed": ["as an image layer", "MB"],
 } as const satisfies Record<string, readonly [heading: string, unit: "ms" | "MB" | ""]>;
 
-/** The middle of the values that a measure had, and the half of them around it. */
+/** The median of a measure's values, and the quartiles. */
 export interface Figure {
   readonly measure: Measure;
-  /** Whose it is; for a series within one program, what part of it. */
+  /** The program that was measured; for a series within one program, the part of it. */
   readonly who: string;
   readonly median: number;
   readonly lowerQuartile: number;
@@ -53,22 +53,22 @@ export interface Figure {
   readonly runs: number;
 }
 
-/** All that one run of the bench found out. */
+/** All the results of one run of the benchmark. */
 export interface Results {
   readonly date: string;
   readonly machine: string;
-  /** What `--version` says. */
+  /** What `--version` prints. */
   readonly wrapper: string;
   /** The load average before and after. */
   readonly load: readonly [before: number, after: number];
   /** One sentence for each peer that was not measured. */
   readonly absent: readonly string[];
-  /** How many of the stop requests after a job of 1 s or more came on a connection kept open. */
+  /** How many of the stop requests after a job of 1 s or more came on a connection that was kept open. */
   readonly reused: readonly [reused: number, all: number];
   readonly figures: readonly Figure[];
 }
 
-/** The median and the quartiles of some values. */
+/** Computes the median and the quartiles of some values. */
 export function figure(measure: Measure, who: string, values: readonly number[]): Figure {
   const sorted = values.toSorted((a, b) => a - b);
   const at = (part: number) => {
@@ -94,32 +94,32 @@ interface Table {
   readonly measures: readonly Measure[];
 }
 
-/** Times of hooks are from COMMAND's end; the rest is named by its title. */
+/** The times of hooks count from COMMAND's end; for the others, see the titles. */
 const TABLES: readonly Table[] = [
   {
     title: "Start, and the whole run of a COMMAND that does nothing",
     measures: ["start", "whole", "cpu", "peak"],
   },
   {
-    title: "Stop: from COMMAND's end to the stop request's arrival, and to the wrapper's own end",
+    title: "Stop: from COMMAND's end to the stop request's arrival, and to the wrapper's exit",
     measures: ["stop-50ms", "exit-50ms", "stop-1s", "exit-1s", "stop-10s", "exit-10s"],
   },
   {
-    title: "Waiting: 30 s of a COMMAND that sleeps",
+    title: "Waiting: 30 s while COMMAND sleeps",
     measures: ["waiting-cpu", "waiting-switches", "waiting-resident", "waiting-proportional"],
   },
   {
-    title: "Growth: many hooks, after a job of 1 s",
+    title: "Scaling: many hooks, after a job of 1 s",
     measures: ["hooks-1", "hooks-5", "hooks-20"],
   },
   {
-    title: "Growth: many at once, from the first one's start to the last one's end",
+    title: "Scaling: many at once, from the first start to the last exit",
     measures: ["at-once-1", "at-once-10", "at-once-50"],
   },
   { title: "Size", measures: ["size", "size-compressed"] },
 ];
 
-/** The figure of a measure; undefined if it was not taken. */
+/** The figure of a measure; undefined if it was not measured. */
 function find({ figures }: Results, measure: Measure, who: string): Figure | undefined {
   return figures.find((figure) => figure.measure === measure && figure.who === who);
 }
@@ -163,14 +163,15 @@ interface Goal {
   readonly text: string;
   readonly limit: number;
   readonly of: readonly [measure: Measure, who: string];
-  /** Against another's figure, or the best of the peers. */
+  /** What it is compared with: another figure, or the best of the peers. */
   readonly against: readonly [measure: Measure, who: string] | "fastest peer";
 }
 
 const LAST_ARRIVAL = "to the last stop request";
-const LAST_EXIT = "to the wrapper's own end";
+const LAST_EXIT = "to the wrapper's exit";
+const WHOLE_RUN = "whole run";
 /** What the series with many hooks measures. */
-export const HOOK_SERIES = { arrival: LAST_ARRIVAL, exit: LAST_EXIT, whole: "whole" } as const;
+export const HOOK_SERIES = { arrival: LAST_ARRIVAL, exit: LAST_EXIT, whole: WHOLE_RUN } as const;
 
 const GOALS: readonly Goal[] = [
   { text: "start", limit: 1.1, of: ["start", WRAPPER], against: ["start", FLOOR] },
@@ -192,9 +193,14 @@ const GOALS: readonly Goal[] = [
     of: ["stop-10s", WRAPPER],
     against: "fastest peer",
   },
-  { text: "whole, with a hook", limit: 1.15, of: ["whole", WRAPPER], against: ["whole", FLOOR] },
   {
-    text: "whole, without a hook",
+    text: "whole run, with a hook",
+    limit: 1.15,
+    of: ["whole", WRAPPER],
+    against: ["whole", FLOOR],
+  },
+  {
+    text: "whole run, without a hook",
     limit: 1.15,
     of: ["whole", WRAPPER_NO_HOOK],
     against: ["whole", FLOOR],
@@ -206,7 +212,7 @@ const GOALS: readonly Goal[] = [
     against: ["waiting-resident", FLOOR],
   },
   {
-    text: "20 hooks, to the wrapper's own end",
+    text: "20 hooks, to the wrapper's exit",
     limit: 1.5,
     of: ["hooks-20", LAST_EXIT],
     against: ["hooks-1", LAST_EXIT],
@@ -214,13 +220,13 @@ const GOALS: readonly Goal[] = [
   {
     text: "20 hooks, the whole run",
     limit: 1.5,
-    of: ["hooks-20", "whole"],
-    against: ["hooks-1", "whole"],
+    of: ["hooks-20", WHOLE_RUN],
+    against: ["hooks-1", WHOLE_RUN],
   },
   { text: "files", limit: 1.003, of: ["size", WRAPPER], against: ["size", FLOOR] },
 ];
 
-/** The goals as rows of cells, with the ratio that was reached. */
+/** The goals as rows of cells, each with the ratio that was reached. */
 export function goalRows(results: Results): readonly (readonly string[])[] {
   const own: readonly string[] = [
     WRAPPER,
@@ -256,10 +262,10 @@ export function goalRows(results: Results): readonly (readonly string[])[] {
     "0",
     switches.median === 0 ? "met" : "not met",
   ]];
-  return [["goal", "reached", "wanted", ""], ...rows, ...waiting];
+  return [["goal", "result", "target", ""], ...rows, ...waiting];
 }
 
-/** The README's few figures: one row for each program that was measured in all of them. */
+/** The figures in the README: one row for each program for which all of them were measured. */
 export function summaryRows(results: Results): readonly (readonly string[])[] {
   const measures = ["start", "stop-1s", "waiting-resident", "size"] as const;
   const names = [...new Set(results.figures.map(({ who }) => who))];
@@ -286,7 +292,7 @@ const PANELS: readonly Panel[] = [
   { title: "Resident memory while waiting, MB", measure: "waiting-resident" },
 ];
 
-/** Bars side by side, one panel a measure; it follows the reader's light or dark page. */
+/** A bar chart with one panel per measure; it follows the reader's light or dark color scheme. */
 export function chart(results: Results): string {
   const width = 760;
   const labels = 150;
@@ -315,7 +321,7 @@ export function chart(results: Results): string {
     }
   }
   const height = y + 12;
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" role="img" aria-label="wrapper beside other wrappers">
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" role="img" aria-label="wrapper compared with other wrappers">
 <style>
 text { font: 13px system-ui, sans-serif; fill: #24292f; }
 .title { font-weight: 600; }

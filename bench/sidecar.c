@@ -1,12 +1,14 @@
 /*
  * The stand-in for a sidecar: sidecar PORT...
  *
- * Listens on both loopback addresses at each port (0: one that is free), and answers every request
- * with 200, keeping the connection. What is not a GET is a stop request: its arrival is noted, and
- * told when a line comes on stdin, so that nothing is written while a measurement runs.
+ * Listens on both loopback addresses at each port (0: any free port), and answers every request with
+ * 200, keeping the connection open. Any request other than a GET is a stop request: its arrival is
+ * recorded, and printed only when a line comes in on stdin, so that nothing is written during a
+ * measurement.
  *
- * Prints `ports PORT...` when it listens; for each line on stdin, `stop PORT NANOSECONDS NTH` for
- * every stop request since the last one (the NTH request of its connection), then `end`.
+ * Prints `ports PORT...` when it listens. For each line on stdin, prints `stop PORT NANOSECONDS NTH`
+ * for every stop request since the line before (NTH: which request of its connection it was), then
+ * `end`.
  */
 
 #define _GNU_SOURCE
@@ -65,7 +67,7 @@ static void watch(int number, enum kind kind, int port) {
   if (epoll_ctl(poller, EPOLL_CTL_ADD, number, &event) != 0) fail("epoll_ctl");
 }
 
-/* Listens at one loopback address; returns the port, or -1 where there is no IPv6. */
+/* Listens on one loopback address. Returns the port, or -1 if there is no IPv6. */
 static int listen_at(int family, int port) {
   int number = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (number < 0) return -1;
@@ -103,7 +105,7 @@ static void drop(int number) {
   close(number);
 }
 
-/* The length of a body, of which no stop request has one worth reading. */
+/* The length of a request's body, which is skipped: no stop request's body matters here. */
 static size_t body_length(const char *head) {
   const char *found = strcasestr(head, "\r\ncontent-length:");
   return found == NULL ? 0 : strtoul(found + 17, NULL, 10);
@@ -144,7 +146,7 @@ static void receive(int number) {
   if (file->length == LONGEST_REQUEST) drop(number);
 }
 
-static void tell(void) {
+static void report(void) {
   char line[256];
   if (fgets(line, sizeof line, stdin) == NULL) exit(0);
   for (int index = 0; index < stop_count; index++) {
@@ -177,7 +179,7 @@ int main(int argc, char **argv) {
     for (int index = 0; index < count; index++) {
       int number = events[index].data.fd;
       if (number == 0) {
-        tell();
+        report();
       } else if (files[number].kind == CONNECTION) {
         receive(number);
       } else if (files[number].kind == LISTENER) {

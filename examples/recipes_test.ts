@@ -8,7 +8,7 @@ import { assert, assertEquals } from "../tests/support/assert.ts";
 
 const README = Deno.readTextFileSync(new URL("../README.md", import.meta.url));
 
-/** The README's examples in YAML, each with the heading that it stands under. */
+/** The README's examples in YAML, each with its heading. */
 function recipes(): readonly (readonly [heading: string, document: unknown])[] {
   return README.split(/\n(?=##+ )/).flatMap((section) => {
     const heading = /^##+ (.*)/.exec(section)?.[1] ?? "";
@@ -17,7 +17,7 @@ function recipes(): readonly (readonly [heading: string, document: unknown])[] {
   });
 }
 
-/** The wrapper's variables in a manifest, wherever they stand. */
+/** The wrapper's variables in a manifest, wherever they are. */
 function variables(value: unknown): readonly (readonly [name: string, value: string])[] {
   if (Array.isArray(value)) return value.flatMap(variables);
   if (!isObject(value)) return [];

@@ -1,9 +1,9 @@
 /**
- * Writes the parts of the documentation that follow from the code, between their markers.
+ * Generates the parts of the documentation that follow from the code, between their markers.
  *
  *     deno task docs
  *
- * A test fails when a page and the code differ.
+ * A test fails if a page and the code differ.
  *
  * @module
  */
@@ -37,7 +37,7 @@ export function optionTable(): string {
   ]);
 }
 
-/** A Markdown table as `deno fmt` lays it out; the first row is the heading. */
+/** A Markdown table, laid out as `deno fmt` does it; the first row is the heading. */
 export function markdownTable(rows: readonly (readonly string[])[]): string {
   const [heading = [], ...others] = rows;
   const widths = heading.map((_, column) =>
@@ -49,15 +49,15 @@ export function markdownTable(rows: readonly (readonly string[])[]): string {
   return [heading, rule, ...others].map(line).join("\n");
 }
 
-/** What the levels are for, on the page of messages. */
+/** The headings of the levels on the page of messages. */
 const LEVEL_HEADINGS: Readonly<Record<Message["level"], string>> = {
-  error: "Errors: something did not work, and the pod or the job may suffer",
+  error: "Errors: something did not work, and the pod or the job may be affected",
   warn: "Warnings: worth a look",
-  info: "Information: what an ordinary job says",
+  info: "Information: what an ordinary job logs",
   debug: "Details: with `--log-level debug`",
 };
 
-/** Each message with its level, its fields and its meaning, the most important first. */
+/** Each message with its level, fields and meaning, the most important first. */
 export function messageList(): string {
   const messages: readonly (readonly [event: string, message: Message])[] = Object.entries(
     MESSAGES,
@@ -78,12 +78,12 @@ function messageEntry([event, { text, meaning }]: readonly [string, Message]): s
   ].join("\n\n");
 }
 
-/** The names of a message's fields, in the order of its text. */
+/** The names of a message's fields, in the order in which its text has them. */
 export function fieldNames(text: string): readonly string[] {
   return [...text.matchAll(/\{(\w+)\}/g)].map(([, name = ""]) => name);
 }
 
-/** What each file does: the first sentence of its own description. */
+/** What each file does: the first sentence of its module comment. */
 export function fileTable(): string {
   const described = ["cli.ts", "mod.ts", ...sources("src"), ...sources("hooks")].map((path) => {
     const text = read(path);
@@ -99,16 +99,16 @@ export function fileTable(): string {
     ["file", "what it does"],
     ...described.filter(({ sentence }) => sentence !== "")
       .map(({ path, sentence }) => [`\`${path}\``, sentence]),
-    ["`hooks/` besides", `One sidecar each: ${names}`],
+    ["the rest of `hooks/`", `One sidecar each: ${names}`],
   ]);
 }
 
-/** The figures of the bench's last long run. */
+/** The figures of the last full run of the benchmark. */
 function benchResults(): Results {
   return JSON.parse(Deno.readTextFileSync(new URL("docs/performance.json", ROOT)));
 }
 
-/** All figures of a run, and the goals. */
+/** All the figures of a run, and the goals. */
 export function performanceTables(results: Results): string {
   const { date, machine, wrapper, load, absent, reused } = results;
   const [before, after] = load.map((value) => value.toFixed(1));
@@ -117,18 +117,18 @@ export function performanceTables(results: Results): string {
     ...tables(results).map(({ title, rows }) => `**${title}**\n\n${markdownTable(rows)}`),
     `Of ${reused[1]} stop requests after a job of 1 s or more, ${
       reused[0]
-    } went over the connection that was open already.`,
+    } used the connection that was already open.`,
     `**Goals**\n\n${markdownTable(goalRows(results))}`,
     ...absent,
   ].join("\n\n");
 }
 
-/** An example's file as a block of code. It is a program of its own, which its own test runs. */
+/** An example's file as a code block. The example is a program with its own test. */
 function program(path: string): string {
   return `\`\`\`ts ignore\n${Deno.readTextFileSync(new URL(path, ROOT)).trimEnd()}\n\`\`\``;
 }
 
-/** Every part that follows from the code: the page, the marker around it, and its text. */
+/** Every generated part: the page, the marker around it, and its text. */
 export const PARTS: readonly { page: string; marker: string; text: () => string }[] = [
   { page: "README.md", marker: "options", text: optionTable },
   { page: "docs/messages.md", marker: "messages", text: messageList },

@@ -1,13 +1,13 @@
-/** The program's own source files, for tests of how they fit together. */
+/** Access to the project's own source files, for tests of how they fit together. */
 
 const ROOT = new URL("../", import.meta.url);
 
-/** The text of a file of this repository. */
+/** Reads a file of this repository. */
 export function read(path: string): string {
   return Deno.readTextFileSync(new URL(path, ROOT));
 }
 
-/** Every source file in a folder and below, without the tests beside them. */
+/** Every source file in a folder and below, without the unit tests next to them. */
 export function sources(folder: string): readonly string[] {
   return [...Deno.readDirSync(new URL(folder, ROOT))]
     .flatMap(({ name, isDirectory }) =>
@@ -17,7 +17,7 @@ export function sources(folder: string): readonly string[] {
     .sort();
 }
 
-/** The names in a module's import or export clauses, each with the module that they are from. */
+/** The names in a module's import or export clauses, each with the module that it comes from. */
 export function clauses(
   text: string,
   kind: "import" | "export",
@@ -30,7 +30,7 @@ export function clauses(
   );
 }
 
-/** The files of this repository that a source file imports, whatever form the import has. */
+/** The files of this repository that a source file imports, whatever the form of the import. */
 export function importsOf(path: string): readonly string[] {
   const code = read(path).replaceAll(/\/\*\*[^]*?\*\//g, "");
   const specifiers = [...code.matchAll(/\b(?:from|import)\s*\(?\s*"(\.\.?\/[^"]+)"/g)];

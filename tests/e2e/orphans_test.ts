@@ -76,7 +76,7 @@ testWith(PS, "with --reap the orphans fall to the wrapper, PID 1 or not", async 
   const { code, stdout, stderr } = await startProgram(words).ended;
   assertEquals(code, 4);
   assertMatch(stderr, new RegExp(`^ *${stdout.trim()}$`, "m"));
-  assertMatch(stderr, /process \d+, whose parent had ended, is over/);
+  assertMatch(stderr, /reaped process \d+, whose parent had ended/);
 });
 
 Deno.test("where libraries cannot be opened, --reap is one warning, and all else works", async () => {

@@ -219,7 +219,7 @@ Deno.test("what is found is stopped at once, and what comes later when it comes"
   await using second = startStandIns(VAULT_AGENT);
   await wrapper.waitFor("vault-agent: told to quit");
   wrapper.kill("SIGTERM");
-  await wrapper.waitFor("once more ends them at once");
+  await wrapper.waitFor("another one ends them at once");
   wrapper.kill("SIGTERM");
   const { code, stderr } = await wrapper.ended;
   assertEquals(code, 3);

@@ -309,7 +309,7 @@ test("a second SIGTERM while hooks run ends them at once", async (t) => {
   const cli = startCli([hook, "--request-timeout=60s", "--shutdown-timeout=60s", "true"]);
   await cli.waitFor("command ended");
   cli.child.kill("SIGTERM");
-  await cli.waitFor("once more ends them");
+  await cli.waitFor("another one ends them");
   cli.child.kill("SIGTERM");
   const { code, stderr } = await cli.ended;
   assert.equal(code, 0);
