@@ -237,7 +237,7 @@ const JOB_ENTRIES = {
     variable: "WRAPPER_PROCESS_GROUP",
     kind: boolean,
     defaultValue: () => false,
-    help: "COMMAND leads a session of its own, and signals go to its whole group",
+    help: "COMMAND leads its own session, and signals go to its whole process group",
   }),
   reap: option({
     name: "reap",
@@ -246,7 +246,7 @@ const JOB_ENTRIES = {
     defaultValue: () => processId() === 1,
     defaultText: "true as PID 1, else false",
     libraryDefault: false,
-    help: "take the status of orphans, so that no zombie stays",
+    help: "reap orphans, so that no zombies remain",
   }),
   terminationLog: option({
     name: "termination-log",
