@@ -2,7 +2,7 @@
 
 import { connect } from "../platform/mod.ts";
 import { openEndpoint } from "./endpoint.ts";
-import { openHttpClientOnSocket } from "./client.ts";
+import { openHttpClient } from "./client.ts";
 import { assert, assertEquals, assertRejects } from "../../tests/support/assert.ts";
 
 interface Answering {
@@ -109,7 +109,7 @@ const GOOD: readonly (readonly [
 for (const [title, pieces, status, body] of GOOD) {
   Deno.test(`the socket client takes ${title}`, async () => {
     using server = startAnswering(pieces, { close: true });
-    const client = openHttpClientOnSocket({ path: server.path }, connect);
+    const client = openHttpClient({ path: server.path }, connect);
     const response = await client.fetch(new Request("http://localhost/quit?x", { method: "POST" }));
     assertEquals([response.status, response.ok], [status, status >= 200 && status <= 299]);
     assertEquals(await response.text(), body);
@@ -123,7 +123,7 @@ Deno.test("the socket client takes what no class of the platform does", async ()
   const head = new TextEncoder().encode("HTTP/1.1 200 \u597d\x1b\r\nserver: \u20ac\x07\r\n\r\n");
   const piece = Array.from(head, (byte) => String.fromCharCode(byte)).join("");
   using server = startAnswering([piece], { close: true });
-  const client = openHttpClientOnSocket({ path: server.path }, connect);
+  const client = openHttpClient({ path: server.path }, connect);
   const response = await client.fetch(new Request("http://localhost/"));
   assertEquals([response.status, response.statusText], [200, "\xe5\xa5\xbd?"]);
   assertEquals(response.headers.get("server"), "\xe2\x82\xac?");
@@ -147,7 +147,7 @@ const BAD: readonly (readonly [title: string, pieces: readonly string[], message
 for (const [title, pieces, message] of BAD) {
   Deno.test(`the socket client refuses ${title}`, async () => {
     using server = startAnswering(pieces, { close: true });
-    const client = openHttpClientOnSocket({ path: server.path }, connect);
+    const client = openHttpClient({ path: server.path }, connect);
     await assertRejects(() => client.fetch(new Request("http://localhost/")), Error, message);
   });
 }
@@ -160,7 +160,7 @@ Deno.test("the socket client says so when a body ends too early, or is no body",
   ] as const;
   for (const [piece, message] of rows) {
     using server = startAnswering([piece], { close: true });
-    const response = await openHttpClientOnSocket({ path: server.path }, connect)
+    const response = await openHttpClient({ path: server.path }, connect)
       .fetch(new Request("http://localhost/"));
     await assertRejects(() => response.text(), Error, message);
   }
@@ -169,7 +169,7 @@ Deno.test("the socket client says so when a body ends too early, or is no body",
 Deno.test("the socket client hangs up when it is told to give up, and when a body is canceled", async () => {
   using silent = startAnswering([], { close: false });
   const givenUp = new AbortController();
-  const asking = openHttpClientOnSocket({ path: silent.path }, connect)
+  const asking = openHttpClient({ path: silent.path }, connect)
     .fetch(new Request("http://localhost/", { signal: givenUp.signal }));
   await silent.asked;
   givenUp.abort(new Error("enough"));
@@ -177,7 +177,7 @@ Deno.test("the socket client hangs up when it is told to give up, and when a bod
   await silent.hungUp;
 
   using endless = startAnswering(["HTTP/1.1 200 OK\r\n\r\nand so on"], { close: false });
-  const response = await openHttpClientOnSocket({ path: endless.path }, connect)
+  const response = await openHttpClient({ path: endless.path }, connect)
     .fetch(new Request("http://localhost/"));
   await response.body?.cancel();
   await endless.hungUp;
@@ -188,7 +188,7 @@ Deno.test("the socket client sends a body", async () => {
     { port: 0, hostname: "127.0.0.1", onListen: () => {} },
     async (request) => new Response(`${request.method} ${await request.text()}`),
   );
-  const client = openHttpClientOnSocket({ hostname: "127.0.0.1", port: server.addr.port }, connect);
+  const client = openHttpClient({ hostname: "127.0.0.1", port: server.addr.port }, connect);
   const request = new Request("http://localhost/", { method: "PUT", body: "grüße" });
   assertEquals(await (await client.fetch(request)).text(), "PUT grüße");
 });
@@ -250,7 +250,7 @@ const CHUNKED = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\
 
 Deno.test("the socket client keeps a connection whose answer was read to its end", async () => {
   using server = startTalking([[OK, false], [CHUNKED, false], [OK, true]]);
-  const client = openHttpClientOnSocket(server.address, connect);
+  const client = openHttpClient(server.address, connect);
   for (let count = 0; count < 3; count++) {
     assertEquals(await (await client.fetch(new Request(server.url))).text(), "ok");
   }
@@ -267,7 +267,7 @@ const NOT_KEPT: readonly (readonly [title: string, piece: string])[] = [
 for (const [title, piece] of NOT_KEPT) {
   Deno.test(`the socket client makes a new connection where ${title}`, async () => {
     using server = startTalking([[piece, title === "the server closes"], [OK, true]]);
-    const client = openHttpClientOnSocket(server.address, connect);
+    const client = openHttpClient(server.address, connect);
     assertEquals(await (await client.fetch(new Request(server.url))).text(), "ok");
     await server.closed;
     // The end of the connection is known as soon as the loop has run once.
@@ -281,7 +281,7 @@ Deno.test("the socket client gives up on a connection that nobody accepts", asyn
   const givenUp = new AbortController();
   const { promise: opened, resolve: open } = Promise.withResolvers<void>();
   const { promise: closed, resolve: close } = Promise.withResolvers<void>();
-  const client = openHttpClientOnSocket({ hostname: "127.0.0.1", port: 1 }, async () => {
+  const client = openHttpClient({ hostname: "127.0.0.1", port: 1 }, async () => {
     await opened;
     const never = () => new Promise<never>(() => {});
     return { read: never, write: never, setIdle: () => {}, close };
