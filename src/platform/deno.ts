@@ -214,7 +214,7 @@ export async function connect(
   const connection = "path" in address
     ? await Deno.connect({ transport: "unix", path: address.path })
     : isSecure
-    ? await Deno.startTls(await connectTcp(address, signal), { hostname: address.hostname })
+    ? await connectTls(address, signal)
     : await connectTcp(address, signal);
   let isOpen = true;
   return {
@@ -239,11 +239,15 @@ export async function connect(
   };
 }
 
+async function connectTls(address: TcpAddress, signal: AbortSignal): Promise<Deno.TlsConn> {
+  const connection = await connectTcp(address, signal);
+  // Otherwise the request waits until the server acknowledges the handshake's end: 40 ms on Linux.
+  connection.setNoDelay();
+  return await Deno.startTls(connection, { hostname: address.hostname });
+}
+
 /** Tries every address of a name: Deno 2.7 itself tries only the first. */
-async function connectTcp(
-  address: { readonly hostname: string; readonly port: number },
-  signal: AbortSignal,
-): Promise<Deno.TcpConn> {
+async function connectTcp(address: TcpAddress, signal: AbortSignal): Promise<Deno.TcpConn> {
   try {
     return await Deno.connect({ ...address, signal });
   } catch (error) {
@@ -260,6 +264,8 @@ async function connectTcp(
     throw error;
   }
 }
+
+type TcpAddress = Exclude<SocketAddress, { path: string }>;
 
 function isIpAddress(hostname: string): boolean {
   return /^[\d.]+$|:/.test(hostname);

@@ -136,6 +136,8 @@ export async function connect(
     ? tls.connect({ ...where, ...(isName ? { servername: address.hostname } : {}) })
     : net.connect(where);
   await opened(socket, isSecure ? "secureConnect" : "connect", signal);
+  // Otherwise the request waits until the server acknowledges the handshake's end: 40 ms on Linux.
+  if (isSecure) socket.setNoDelay();
   // An error that arrives after the last read must not end the process.
   socket.on("error", () => {});
   const chunks: AsyncIterator<Uint8Array<ArrayBuffer>> = socket[Symbol.asyncIterator]();
