@@ -5,8 +5,9 @@
  */
 
 import { combineProbes } from "../src/job/sidecars.ts";
-import type { Hook, HookContext, NamedHook, Probe, Recognize } from "../src/hook.ts";
+import type { Hook, HookContext, Probe } from "../src/hook.ts";
 import { getPage } from "./http.ts";
+import type { NamedHook, Recognize } from "./preset.ts";
 
 /**
  * Makes a hook for all the sidecars that are there.

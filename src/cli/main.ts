@@ -4,9 +4,10 @@
  * @module
  */
 
+import type { NamedHook } from "../../hooks/preset.ts";
 import { DEFAULT_TARGETS, parseHook, PRESETS } from "../../hooks/registry.ts";
 import { scuttleHooks } from "../../hooks/scuttle.ts";
-import type { Hook, NamedHook } from "../hook.ts";
+import type { Hook } from "../hook.ts";
 import { createLogger, createReport, type Logger, type Report } from "../log/log.ts";
 import { OPTIONS } from "../options.ts";
 import { errorCode, fileErrorReason } from "../platform/errors.ts";
