@@ -7,7 +7,7 @@
 import type { HookContext, SidecarHook, Stop } from "../src/hook.ts";
 import { errorText } from "../src/platform/errors.ts";
 import { CATCHABLE_SIGNALS, kill, processId } from "../src/platform/mod.ts";
-import type { SignalName } from "../src/platform/signals.ts";
+import { type SignalName, UNCATCHABLE } from "../src/platform/signals.ts";
 import { findProcesses, type Process, runs } from "../src/process/find.ts";
 import { backoff, formatDuration, sleep } from "../src/time.ts";
 
@@ -29,15 +29,8 @@ export interface SignalHookOptions {
   readonly name?: string;
 }
 
-/** Every signal that has a name for both runtimes. */
-const SIGNAL_NAMES: readonly SignalName[] = [
-  ...CATCHABLE_SIGNALS,
-  "SIGKILL",
-  "SIGSTOP",
-  "SIGILL",
-  "SIGFPE",
-  "SIGSEGV",
-];
+/** Every signal that can be sent by name here. */
+const SIGNAL_NAMES: readonly SignalName[] = [...CATCHABLE_SIGNALS, ...UNCATCHABLE];
 
 /** A line lists no more processes than these, and only counts the others. */
 const MOST_LISTED = 5;
