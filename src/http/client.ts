@@ -275,7 +275,7 @@ async function readHead(reader: HttpReader) {
   // A server that speaks another protocol may never send the end of a head.
   const start = await reader.peek("HTTP/".length);
   // A TLS alert: the server expected a TLS handshake.
-  if (start.startsWith("\x15")) throw new Error("the answer is TLS, not HTTP");
+  if (start.startsWith("\x15\x03")) throw new Error("the answer is TLS, not HTTP");
   if (!"HTTP/".startsWith(start)) throw new Error("the answer is not HTTP");
   const statusLine = await reader.readLine();
   const [, version, code, statusText = ""] = /^HTTP\/(1\.\d) (\d{3})(?: (.*))?$/.exec(statusLine) ??

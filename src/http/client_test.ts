@@ -139,6 +139,7 @@ const BAD: readonly (readonly [title: string, pieces: readonly string[], message
   ["half a head", ["HTTP/1.1 200 OK\r\nA: b\r\n"], "closed within the answer"],
   ["the first words of another protocol", ["SSH-2.0-"], "not HTTP"],
   ["a TLS alert", ["\x15\x03\x01\x00\x02\x02\x46"], "the answer is TLS"],
+  ["garbage that begins like a TLS alert", ["\x15garbage\r\n\r\n"], "not HTTP"],
   ["half a word", ["HTT"], "closed within the answer"],
   ["another protocol", ["220 mail.example ESMTP\r\n\r\n"], "not HTTP"],
   [
