@@ -19,39 +19,35 @@ export { consulDataplane } from "./hooks/consul_dataplane.ts";
 export { dapr, type DaprOptions } from "./hooks/dapr.ts";
 export { envoy } from "./hooks/envoy.ts";
 export { fileHook, type FileHookOptions } from "./hooks/file.ts";
-export {
-  getPage,
-  httpHook,
-  type HttpHookOptions,
-  type HttpPreset,
-  httpPreset,
-  type HttpRequest,
-  type ReadyPath,
-  type StopFailure,
-} from "./hooks/http.ts";
+export { getPage, httpHook, type HttpHookOptions } from "./hooks/http.ts";
 export { istio } from "./hooks/istio.ts";
 export { kuma } from "./hooks/kuma.ts";
 export { linkerd } from "./hooks/linkerd.ts";
+export {
+  type HttpPreset,
+  httpPreset,
+  type NamedHook,
+  nameHook,
+  type PresetOptions,
+  type ReadyPath,
+  type Recognize,
+} from "./hooks/preset.ts";
 export { parseHook, PRESETS } from "./hooks/registry.ts";
 export { signalHook, type SignalHookOptions } from "./hooks/signal.ts";
 export { vaultAgent } from "./hooks/vault_agent.ts";
 export { type Check, checkAll, type CheckOptions } from "./src/job/check.ts";
 export { formatDuration, LONGEST_MS, parseDuration } from "./src/time.ts";
-export {
-  type Get,
-  type Hook,
-  type HookContext,
-  type HookGroup,
-  type JobSummary,
-  type NamedHook,
-  nameHook,
-  type Page,
-  type PresetOptions,
-  type Probe,
-  type Recognize,
-  type SidecarHook,
-  type Stop,
+export type {
+  Hook,
+  HookContext,
+  HookGroup,
+  JobSummary,
+  Probe,
+  SidecarHook,
+  Stop,
 } from "./src/hook.ts";
+export type { ExchangeOptions, HttpRequest, StopFailure } from "./src/http/exchange.ts";
+export type { Get, Page } from "./src/http/page.ts";
 export {
   createLogger,
   type LogEntry,

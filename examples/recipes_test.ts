@@ -1,6 +1,6 @@
 // @ts-types="../types/std_yaml_parse.d.ts"
 import { parse } from "@std/yaml/parse";
-import { isObject } from "../src/http/recognize.ts";
+import { isObject } from "../src/http/page.ts";
 import { parseHook, PRESETS } from "../hooks/registry.ts";
 import { OPTIONS } from "../src/options.ts";
 import { readInvocation } from "../src/cli/settings.ts";

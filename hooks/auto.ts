@@ -4,15 +4,9 @@
  * @module
  */
 
-import type {
-  HookContext,
-  HookGroup,
-  NamedHook,
-  Probe,
-  Recognize,
-  SidecarHook,
-} from "../src/hook.ts";
+import type { HookContext, HookGroup, Probe, SidecarHook } from "../src/hook.ts";
 import { getPage } from "./http.ts";
+import type { NamedHook, Recognize } from "./preset.ts";
 
 /**
  * Makes a hook for all the sidecars that are there.

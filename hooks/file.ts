@@ -8,17 +8,7 @@ import type { JobSummary, SidecarHook, Stop } from "../src/hook.ts";
 import { fileErrorReason } from "../src/platform/errors.ts";
 import { processId, removeFile, renameFile, writeTextFile } from "../src/platform/mod.ts";
 
-/**
- * What {@linkcode fileHook} needs.
- *
- * @example
- * ```ts
- * import { fileHook, type FileHookOptions } from "@k8s-job/wrapper";
- *
- * const tombstone: FileHookOptions = { path: "/shared/job-is-over" };
- * console.log(fileHook(tombstone).address);
- * ```
- */
+/** What {@linkcode fileHook} needs. */
 export interface FileHookOptions {
   /** The file's path. */
   readonly path: string;
@@ -31,10 +21,10 @@ export interface FileHookOptions {
 }
 
 /**
- * Makes a hook that creates a file with the job's summary as JSON, in one step: who watches the
- * folder never sees half a file. Its `exitCode` and `died` are what kubexit's sidecars look for.
+ * Makes a hook that creates a file with the job's summary as JSON, in one step: a sidecar that watches
+ * the folder never sees half a file. Its `exitCode` and `died` are what kubexit's sidecars look for.
  *
- * @throws {TypeError} if the path is empty, or a folder's
+ * @throws {TypeError} if the path is empty or ends with a slash
  *
  * @example
  * ```ts
@@ -50,7 +40,7 @@ export interface FileHookOptions {
  */
 export function fileHook(options: FileHookOptions): SidecarHook {
   const { path } = options;
-  // What starts with two slashes is a URL, not a path.
+  // A text that starts with two slashes is part of a URL, not a path.
   if (!/^(?!\/\/).*[^/]$/s.test(path)) {
     throw new TypeError("expected the path of a file: file:/shared/done");
   }
@@ -63,7 +53,7 @@ export function fileHook(options: FileHookOptions): SidecarHook {
 }
 
 function create(path: string, job: JobSummary | undefined): Stop {
-  // In the same folder, as a rename does not go from one file system to another.
+  // In the same folder, as a file cannot be renamed across file systems.
   const [, folder = "", name = ""] = /^(.*\/)?(.*)$/s.exec(path) ?? [];
   const temporary = `${folder}.${name.slice(0, 200)}.${processId()}`;
   try {
@@ -74,7 +64,7 @@ function create(path: string, job: JobSummary | undefined): Stop {
     try {
       removeFile(temporary);
     } catch {
-      // It was never made.
+      // It was never created.
     }
     return {
       state: "failed",

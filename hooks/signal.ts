@@ -4,23 +4,14 @@
  * @module
  */
 
-import { formatDuration, sleep } from "../src/time.ts";
 import type { HookContext, SidecarHook, Stop } from "../src/hook.ts";
+import { errorText } from "../src/platform/errors.ts";
 import { CATCHABLE_SIGNALS, kill, processId } from "../src/platform/mod.ts";
-import type { SignalName } from "../src/platform/signals.ts";
+import { type SignalName, UNCATCHABLE } from "../src/platform/signals.ts";
 import { findProcesses, type Process, runs } from "../src/process/find.ts";
+import { backoffMs, formatDuration, sleep } from "../src/time.ts";
 
-/**
- * What {@linkcode signalHook} needs.
- *
- * @example
- * ```ts
- * import { signalHook, type SignalHookOptions } from "@k8s-job/wrapper";
- *
- * const nginx: SignalHookOptions = { process: "nginx", signal: "SIGQUIT" };
- * console.log(signalHook(nginx).name);
- * ```
- */
+/** What {@linkcode signalHook} needs. */
 export interface SignalHookOptions {
   /** The base name of the sidecar's executable, as `ps` shows it. */
   readonly process: string;
@@ -38,17 +29,10 @@ export interface SignalHookOptions {
   readonly name?: string;
 }
 
-/** Every signal that has a name for both runtimes. */
-const SIGNAL_NAMES: readonly SignalName[] = [
-  ...CATCHABLE_SIGNALS,
-  "SIGKILL",
-  "SIGSTOP",
-  "SIGILL",
-  "SIGFPE",
-  "SIGSEGV",
-];
+/** Every signal that can be sent by name here. */
+const SIGNAL_NAMES: readonly SignalName[] = [...CATCHABLE_SIGNALS, ...UNCATCHABLE].sort();
 
-/** More processes than these are only counted in a line. */
+/** A line lists no more processes than these, and only counts the others. */
 const MOST_LISTED = 5;
 
 const FIRST_PAUSE_MS = 10;
@@ -61,10 +45,10 @@ const NOT_SHARED =
  * Makes a hook that sends a signal to every process of a name in the pod, and waits until they are
  * gone. The pod needs `shareProcessNamespace: true`.
  *
- * It never signals this process, COMMAND or PID 1, and does not escalate: a process that does not
- * heed the signal before the deadline is a failure.
+ * It never signals this process, COMMAND or PID 1, and does not escalate: a process that is still
+ * there at the deadline is a failure.
  *
- * @throws {TypeError} if the name is none, or there is no such signal
+ * @throws {TypeError} if the name is invalid, or there is no such signal
  *
  * @example
  * ```ts
@@ -127,7 +111,7 @@ async function stop(
     try {
       kill(process.pid, signal);
     } catch (error) {
-      context.debug(`${describe([process])}: ${error instanceof Error ? error.message : error}`);
+      context.debug(`${describe([process])}: ${errorText(error)}`);
       denied.push(process);
     }
   }
@@ -151,16 +135,16 @@ async function stop(
   return { state: "stopped", answer: `${signal}; ${describe(told)} gone` };
 }
 
-/** Waits until all of them are gone; at the signal, gives back those that are not. */
+/** Waits until all of them are gone, or the signal is aborted; returns those that are left. */
 async function untilGone(
   processes: readonly Process[],
-  over: AbortSignal,
+  signal: AbortSignal,
 ): Promise<readonly Process[]> {
   let left = processes;
-  for (let pauseMs = FIRST_PAUSE_MS;; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
+  for (let attempt = 1;; attempt++) {
     left = left.filter(runs);
-    if (left.length === 0 || over.aborted) return left;
-    await sleep(pauseMs, over);
+    if (left.length === 0 || signal.aborted) return left;
+    await sleep(backoffMs(attempt, FIRST_PAUSE_MS, LONGEST_PAUSE_MS), signal);
   }
 }
 

@@ -4,10 +4,11 @@
  * @module
  */
 
+import type { NamedHook } from "../../hooks/preset.ts";
 import { TARGET_FORMS } from "../../hooks/registry.ts";
 import type { Check } from "../job/check.ts";
 import { formatDuration } from "../time.ts";
-import type { NamedHook, Probe } from "../hook.ts";
+import type { Probe } from "../hook.ts";
 import { escapeInvisible, oneLine } from "../log/log.ts";
 import { ACTIONS, keysOf, type Option, OPTIONS, type Settings } from "../options.ts";
 import { redactPath, redactValue } from "../log/redact.ts";

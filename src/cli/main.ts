@@ -4,9 +4,10 @@
  * @module
  */
 
+import type { NamedHook } from "../../hooks/preset.ts";
 import { parseHook, PRESETS } from "../../hooks/registry.ts";
 import { WRAPPER_FAILED } from "../exit_code.ts";
-import type { Hook, NamedHook } from "../hook.ts";
+import type { Hook } from "../hook.ts";
 import { refuse, run, stopSidecars } from "../job/run.ts";
 import { createLogger, createReport, type Logger, type Report } from "../log/log.ts";
 import { redact, redactPath } from "../log/redact.ts";

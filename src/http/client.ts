@@ -1,41 +1,30 @@
 /**
  * A small HTTP/1.1 client on a socket. It sends a request in half the time that `fetch` needs and in
- * less memory, and does what `fetch` cannot do: a Unix socket with a request line as every server
- * expects it, a port that the fetch standard forbids, and an address of one's own on Node.
+ * less memory, and does what `fetch` cannot do: it never uses a proxy, sends a Unix socket the request
+ * line that every server expects, and connects to a port that the fetch standard forbids or, on Node,
+ * to an address other than the URL's.
  *
- * It is not made of `node:http` because Deno 2.7 never settles that module's request when the server
- * hangs up without an answer, and ends the process when it hangs up in the middle of a body.
+ * It does not use `node:http`: on Deno 2.7 a request of that module never settles if the server hangs
+ * up without an answer, and the process ends if it hangs up in the middle of a body.
  *
  * @module
  */
 
-import type { Connection, HttpClient, SocketAddress } from "../platform/types.ts";
+import type { Connection, SocketAddress } from "../platform/types.ts";
+import { abortable } from "../time.ts";
 
-/** No server needs a longer status line with headers, nor a longer line before a chunk. */
+/** No server needs a longer status line with headers, or a longer line before a chunk. */
 const LONGEST_HEAD_BYTES = 64 * 1024;
 
-/** A whole answer, with what announces it, frames it and follows it. No hook reads as much. */
+/** A whole answer, with its interim responses and its framing. No hook reads as much. */
 const LONGEST_ANSWER_BYTES = 512 * 1024;
 
 const LINE_FEED = 10;
 
-/**
- * The ports that `fetch` refuses with a network error: "bad ports" of the fetch standard.
- *
- * @see https://fetch.spec.whatwg.org/#port-blocking
- */
-// deno-fmt-ignore
-const PORTS_CLOSED_TO_FETCH: ReadonlySet<number> = new Set([
-  1, 7, 9, 11, 13, 15, 17, 19, 20, 21, 22, 23, 25, 37, 42, 43, 53, 69, 77, 79, 87, 95, 101, 102,
-  103, 104, 109, 110, 111, 113, 115, 117, 119, 123, 135, 137, 139, 143, 161, 179, 389, 427, 465,
-  512, 513, 514, 515, 526, 530, 531, 532, 540, 548, 554, 556, 563, 587, 601, 636, 989, 990, 993,
-  995, 1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000, 6566, 6665, 6666, 6667, 6668,
-  6669, 6679, 6697, 10080,
-]);
-
-/** Whether `fetch` refuses an address's port. */
-export function isClosedToFetch(address: SocketAddress): boolean {
-  return "port" in address && PORTS_CLOSED_TO_FETCH.has(address.port);
+/** An HTTP client that is bound to one address, whatever the URL says. */
+export interface HttpClient {
+  /** Sends one request to that address, never through a proxy. */
+  fetch(request: Request): Promise<Response>;
 }
 
 /** Opens a connection, over TLS if `isSecure`; gives up when the signal is aborted. */
@@ -47,16 +36,16 @@ export type Connect = (
 
 /**
  * Makes an HTTP client that is bound to one address, whatever the URL says. A connection whose
- * answer was read to its end is kept for the next request; one on which anything comes before that
- * request was sent, its end most of all, is thrown away at once.
+ * answer was read to its end is kept for the next request. If anything arrives on it before that
+ * request is sent, usually its end, it is closed at once.
  *
  * @param address where connections go
- * @param connect opens one
+ * @param connect opens a connection
  *
  * @example
  * ```ts
  * import { connect } from "../platform/mod.ts";
- * import { openHttpClientOnSocket } from "./client.ts";
+ * import { openHttpClient } from "./client.ts";
  * import { assertEquals } from "@std/assert";
  *
  * await using server = Deno.serve(
@@ -64,36 +53,29 @@ export type Connect = (
  *   () => new Response("hello"),
  * );
  * const address = { hostname: "127.0.0.1", port: server.addr.port };
- * const response = await openHttpClientOnSocket(address, connect)
+ * const response = await openHttpClient(address, connect)
  *   .fetch(new Request("http://any.name/greeting"));
  * assertEquals(await response.text(), "hello");
  * ```
  */
-export function openHttpClientOnSocket(address: SocketAddress, connect: Connect): HttpClient {
-  let kept: Line | undefined;
+export function openHttpClient(address: SocketAddress, connect: Connect): HttpClient {
+  let kept: HttpReader | undefined;
 
-  async function openLine(isSecure: boolean, signal: AbortSignal): Promise<Line> {
+  async function openReader(isSecure: boolean, signal: AbortSignal): Promise<HttpReader> {
     const opening = connect(address, isSecure, signal);
-    let giveUp = () => {};
-    const givenUp = new Promise<never>((_, reject) => {
-      giveUp = () => reject(signal.reason);
-    });
-    signal.addEventListener("abort", giveUp);
     try {
-      return lineOn(await Promise.race([opening, givenUp]));
+      return readerOf(await abortable(opening, signal));
     } catch (error) {
       opening.then((connection) => connection.close(), () => {});
       throw error;
-    } finally {
-      signal.removeEventListener("abort", giveUp);
     }
   }
 
-  function keep(line: Line): void {
-    if (kept !== undefined) return line.close();
-    kept = line;
-    line.watch(() => {
-      if (kept === line) kept = undefined;
+  function keep(reader: HttpReader): void {
+    if (kept !== undefined) return reader.close();
+    kept = reader;
+    reader.watch(() => {
+      if (kept === reader) kept = undefined;
     });
   }
 
@@ -102,21 +84,21 @@ export function openHttpClientOnSocket(address: SocketAddress, connect: Connect)
       const { signal } = request;
       signal.throwIfAborted();
       const body = request.body === null ? undefined : new Uint8Array(await request.arrayBuffer());
-      const line = kept ?? await openLine(request.url.startsWith("https:"), signal);
-      if (kept === line) kept = undefined;
-      line.unwatch();
-      const giveUp = () => line.close();
+      const reader = kept ?? await openReader(request.url.startsWith("https:"), signal);
+      if (kept === reader) kept = undefined;
+      reader.unwatch();
+      const giveUp = () => reader.close();
       const finish = (canBeKept: boolean) => {
         signal.removeEventListener("abort", giveUp);
-        if (canBeKept && !signal.aborted) keep(line);
-        else line.close();
+        if (canBeKept && !signal.aborted) keep(reader);
+        else reader.close();
       };
       signal.addEventListener("abort", giveUp);
       try {
         signal.throwIfAborted();
         // The connection stays open for writing: some servers give up on a client that half-closes.
-        await line.write(requestBytes(request, body));
-        return await readResponse(line, request.method, signal, finish);
+        await reader.write(requestBytes(request, body));
+        return await readResponse(reader, request.method, signal, finish);
       } catch (error) {
         finish(false);
         throw signal.aborted ? signal.reason : error;
@@ -138,7 +120,7 @@ function requestBytes(
   }
   const lines = [...headers].map(([name, value]) => `${name}: ${value}\r\n`);
   const start = `${request.method} ${url.pathname}${url.search} HTTP/1.1\r\n`;
-  // A header's value has one byte a character (the class lets no other in), so this has too.
+  // The class `Headers` only accepts values with one byte per character.
   const text = `${start}${lines.join("")}\r\n`;
   const head = new Uint8Array(text.length);
   for (let index = 0; index < text.length; index++) head[index] = text.charCodeAt(index);
@@ -157,28 +139,28 @@ function concatenate(
   return joined;
 }
 
-/** A connection, read in the pieces that HTTP has. */
-interface Line {
+/** A connection, read in the pieces that HTTP consists of. */
+interface HttpReader {
   /** Sends bytes. */
   readonly write: (bytes: Uint8Array<ArrayBuffer>) => Promise<void>;
-  /** What comes first, so many bytes of it or all that there are; it is not taken. */
-  readonly ahead: (length: number) => Promise<string>;
-  /** One line, without what marks its end. */
-  readonly textLine: () => Promise<string>;
-  /** What is there, or comes next, but not more than `most`; undefined at the end. */
-  readonly some: (most: number) => Promise<Uint8Array<ArrayBuffer> | undefined>;
-  /** Nothing is due to come: closes as soon as something does, and tells so. */
+  /** Returns up to `length` bytes without consuming them. */
+  readonly peek: (length: number) => Promise<string>;
+  /** Reads one line, without its line break. */
+  readonly readLine: () => Promise<string>;
+  /** Reads what is buffered or arrives next, at most `most` bytes; undefined at the end. */
+  readonly readSome: (most: number) => Promise<Uint8Array<ArrayBuffer> | undefined>;
+  /** Expects silence: closes the connection and calls `closed` as soon as anything arrives. */
   readonly watch: (closed: () => void) => void;
-  /** Something is due to come again. */
+  /** Expects data again. */
   readonly unwatch: () => void;
-  /** Ends the connection. */
+  /** Closes the connection. */
   readonly close: () => void;
 }
 
-function lineOn(connection: Connection): Line {
+function readerOf(connection: Connection): HttpReader {
   let rest = new Uint8Array();
   let answerBytes = 0;
-  let coming: Promise<Uint8Array<ArrayBuffer> | undefined> | undefined;
+  let pending: Promise<Uint8Array<ArrayBuffer> | undefined> | undefined;
   let onStray: (() => void) | undefined;
 
   async function write(bytes: Uint8Array<ArrayBuffer>): Promise<void> {
@@ -186,40 +168,41 @@ function lineOn(connection: Connection): Line {
     await connection.write(bytes);
   }
 
-  async function more(): Promise<boolean> {
-    const bytes = await (coming ?? connection.read());
-    coming = undefined;
+  /** Reads more bytes into `rest`; false at the end. */
+  async function fill(): Promise<boolean> {
+    const bytes = await (pending ?? connection.read());
+    pending = undefined;
     if (bytes === undefined) return false;
     answerBytes += bytes.length;
-    // What never ends and never pauses would leave no time for a deadline, or for COMMAND's end.
+    // An answer that never ends or pauses would keep deadlines and COMMAND's end from being noticed.
     if (answerBytes > LONGEST_ANSWER_BYTES) throw new Error("the answer has no end");
     rest = concatenate(rest, bytes);
     return true;
   }
 
-  async function ahead(length: number): Promise<string> {
-    while (rest.length < length && await more());
-    return oneCharacterAByte(rest.subarray(0, length));
+  async function peek(length: number): Promise<string> {
+    while (rest.length < length && await fill());
+    return oneCharacterPerByte(rest.subarray(0, length));
   }
 
-  async function textLine(): Promise<string> {
+  async function readLine(): Promise<string> {
     for (let searched = 0;;) {
       const end = rest.indexOf(LINE_FEED, searched);
       if (end >= 0) {
-        const text = oneCharacterAByte(rest.subarray(0, end));
+        const text = oneCharacterPerByte(rest.subarray(0, end));
         rest = rest.subarray(end + 1);
         return text.replace(/\r$/, "");
       }
       if (rest.length > LONGEST_HEAD_BYTES) throw new Error("the answer's head has no end");
       searched = rest.length;
-      if (!await more()) {
+      if (!await fill()) {
         throw new Error(answerBytes > 0 ? "closed within the answer" : "closed without an answer");
       }
     }
   }
 
-  async function some(most: number): Promise<Uint8Array<ArrayBuffer> | undefined> {
-    while (rest.length === 0) if (!await more()) return undefined;
+  async function readSome(most: number): Promise<Uint8Array<ArrayBuffer> | undefined> {
+    while (rest.length === 0) if (!await fill()) return undefined;
     const taken = rest.subarray(0, most);
     rest = rest.subarray(taken.length);
     return taken;
@@ -233,9 +216,9 @@ function lineOn(connection: Connection): Line {
     if (rest.length > 0) return stray();
     connection.setIdle(true);
     onStray = stray;
-    // The same read takes the next answer: there is never more than one.
-    coming = connection.read();
-    coming.then(() => onStray?.(), () => onStray?.());
+    // The next answer comes from this same read: there is never more than one at a time.
+    pending = connection.read();
+    pending.then(() => onStray?.(), () => onStray?.());
   }
 
   function unwatch(): void {
@@ -245,9 +228,9 @@ function lineOn(connection: Connection): Line {
 
   return {
     write,
-    ahead,
-    textLine,
-    some,
+    peek,
+    readLine,
+    readSome,
     watch,
     unwatch,
     close: () => connection.close(),
@@ -255,24 +238,24 @@ function lineOn(connection: Connection): Line {
 }
 
 /**
- * Bytes as the text that `Headers` takes. A decoder for "latin1" makes other characters of 0x80 to
- * 0x9F, as the encoding standard has it.
+ * Converts bytes to text as `Headers` expects it. The encoding standard's decoder for "latin1" maps
+ * 0x80 to 0x9F to other characters.
  */
-function oneCharacterAByte(bytes: Uint8Array): string {
+function oneCharacterPerByte(bytes: Uint8Array): string {
   let text = "";
   for (const byte of bytes) text += String.fromCharCode(byte);
   return text;
 }
 
 async function readResponse(
-  line: Line,
+  reader: HttpReader,
   method: string,
   signal: AbortSignal,
   finish: (canBeKept: boolean) => void,
 ): Promise<Response> {
-  let head = await readHead(line);
-  // 100 and its kin announce the answer proper.
-  while (head.status < 200 && head.status !== 101) head = await readHead(line);
+  let head = await readHead(reader);
+  // 1xx answers come before the final one.
+  while (head.status < 200 && head.status !== 101) head = await readHead(reader);
   const { version, status, statusText, headers } = head;
   const isBodiless = method === "HEAD" || status < 200 || [204, 205, 304].includes(status);
   const framing = isBodiless ? 0 : framingOf(headers);
@@ -281,26 +264,26 @@ async function readResponse(
   if (framing === 0) finish(canBeKept);
   const body = framing === 0
     ? null
-    : toStream(bodyOf(line, framing), signal, (isWhole) => finish(isWhole && canBeKept));
+    : toStream(bodyOf(reader, framing), signal, (isWhole) => finish(isWhole && canBeKept));
   if (status >= 200 && status <= 599) return new Response(body, { status, statusText, headers });
-  // The class refuses other numbers. A server does not.
+  // `Response` refuses other numbers, but servers send them.
   const response = new Response(body, { status: 599, statusText, headers });
   return Object.defineProperty(response, "status", { value: status });
 }
 
-async function readHead(line: Line) {
-  // Who speaks something else may never send the end of a head.
-  const start = await line.ahead("HTTP/".length);
-  // An alert of TLS: it has taken the request for a greeting.
-  if (start.startsWith("\x15")) throw new Error("the answer is TLS, not HTTP");
+async function readHead(reader: HttpReader) {
+  // A server that speaks another protocol may never send the end of a head.
+  const start = await reader.peek("HTTP/".length);
+  // A TLS alert: the server expected a TLS handshake.
+  if (start.startsWith("\x15\x03")) throw new Error("the answer is TLS, not HTTP");
   if (!"HTTP/".startsWith(start)) throw new Error("the answer is not HTTP");
-  const statusLine = await line.textLine();
+  const statusLine = await reader.readLine();
   const [, version, code, statusText = ""] = /^HTTP\/(1\.\d) (\d{3})(?: (.*))?$/.exec(statusLine) ??
     [];
   if (code === undefined) throw new Error("the answer is not HTTP");
   const headers = new Headers();
   let length = statusLine.length;
-  for (let text; (text = await line.textLine()) !== "";) {
+  for (let text; (text = await reader.readLine()) !== "";) {
     length += text.length;
     if (length > LONGEST_HEAD_BYTES) throw new Error("the answer's head has no end");
     const [, name = "", value = ""] = /^([\w!#$%&'*+.^`|~-]+):\s*(.*?)\s*$/.exec(text) ?? [];
@@ -309,12 +292,12 @@ async function readHead(line: Line) {
   return { version, status: Number(code), statusText: printable(statusText), headers };
 }
 
-/** The classes refuse control characters, while a server may write any. */
+/** Replaces control characters: a server may send them, but `Headers` and `Response` refuse them. */
 function printable(text: string): string {
   return text.replaceAll(/[^\t\x20-\x7e\x80-\xff]/g, "?");
 }
 
-/** How a server marks a body's end: its length, by chunks, or by closing. */
+/** How a server marks the end of a body: by its length, by chunks, or by closing. */
 function framingOf(headers: Headers): number | "chunked" | "to the end" {
   if (/\bchunked\s*$/i.test(headers.get("transfer-encoding") ?? "")) return "chunked";
   const length = headers.get("content-length");
@@ -322,36 +305,39 @@ function framingOf(headers: Headers): number | "chunked" | "to the end" {
 }
 
 async function* bodyOf(
-  line: Line,
+  reader: HttpReader,
   framing: ReturnType<typeof framingOf>,
 ): AsyncGenerator<Uint8Array<ArrayBuffer>> {
   if (framing === "to the end") {
-    for (let bytes; (bytes = await line.some(Infinity)) !== undefined;) yield bytes;
+    for (let bytes; (bytes = await reader.readSome(Infinity)) !== undefined;) yield bytes;
   } else if (framing !== "chunked") {
-    yield* exactly(line, framing);
+    yield* exactly(reader, framing);
   } else {
     for (;;) {
-      const [, size] = /^\s*([\da-f]{1,12})\s*(?:;.*)?$/i.exec(await line.textLine()) ?? [];
+      const [, size] = /^\s*([\da-f]{1,12})\s*(?:;.*)?$/i.exec(await reader.readLine()) ?? [];
       if (size === undefined) throw new Error("the answer's body is not HTTP");
       if (Number.parseInt(size, 16) === 0) break;
-      yield* exactly(line, Number.parseInt(size, 16));
-      await line.textLine();
+      yield* exactly(reader, Number.parseInt(size, 16));
+      await reader.readLine();
     }
-    // Further headers may stand here, up to an empty line.
-    while (await line.textLine() !== "");
+    // Trailers may follow, up to an empty line.
+    while (await reader.readLine() !== "");
   }
 }
 
-async function* exactly(line: Line, length: number): AsyncGenerator<Uint8Array<ArrayBuffer>> {
+async function* exactly(
+  reader: HttpReader,
+  length: number,
+): AsyncGenerator<Uint8Array<ArrayBuffer>> {
   for (let missing = length; missing > 0;) {
-    const bytes = await line.some(missing);
+    const bytes = await reader.readSome(missing);
     if (bytes === undefined) throw new Error("closed within the answer");
     missing -= bytes.length;
     yield bytes;
   }
 }
 
-/** Bytes as a stream; to cancel it closes the connection, however much is still to come. */
+/** Makes a stream of a body; canceling it closes the connection, however much is still to come. */
 function toStream(
   chunks: AsyncGenerator<Uint8Array<ArrayBuffer>>,
   signal: AbortSignal,

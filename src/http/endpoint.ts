@@ -1,31 +1,26 @@
 /**
- * The way to a sidecar: one request over the sockets that a URL means.
+ * The way to a sidecar: sends requests to the sockets that a URL stands for.
  *
  * @module
  */
 
-import {
-  acceptsConnections,
-  connect,
-  type HttpClient,
-  openHttpClient,
-  type SocketAddress,
-} from "../platform/mod.ts";
-import { errorCode, errorText, isNobodyListening } from "../platform/errors.ts";
 import { redact } from "../log/redact.ts";
-import { isClosedToFetch, openHttpClientOnSocket } from "./client.ts";
+import { errorCode, errorText, isNobodyListening } from "../platform/errors.ts";
+import { acceptsConnections, connect, type SocketAddress } from "../platform/mod.ts";
+import { abortable } from "../time.ts";
+import { type HttpClient, openHttpClient } from "./client.ts";
 
 /** Nobody listens at the endpoint. */
 export class NobodyListensError extends Error {
   override readonly name = "NobodyListensError";
 }
 
-/** Somebody listens, but the exchange failed: a reset, or an answer that is no HTTP. */
+/** Somebody listens, but the exchange failed: a reset, or an answer that is not HTTP. */
 export class BrokenConnectionError extends Error {
   override readonly name = "BrokenConnectionError";
 }
 
-/** Whether somebody listens cannot be found out: a name that does not resolve, no route. */
+/** It is unknown whether somebody listens: the name does not resolve, or there is no route. */
 export class UnreachableError extends Error {
   override readonly name = "UnreachableError";
 }
@@ -37,19 +32,20 @@ export interface Endpoint {
    *
    * @throws {NobodyListensError} if nobody listens there
    * @throws {BrokenConnectionError} if somebody does, but the exchange failed
-   * @throws {UnreachableError} if that cannot be found out
+   * @throws {UnreachableError} if that is unknown
    */
   send(request: Request): Promise<Response>;
   /**
    * Whether somebody listens.
    *
    * @param signal ends a connection attempt that nobody answers
-   * @throws {UnreachableError} if that cannot be found out, or the signal's reason
+   * @throws {UnreachableError} if that is unknown
+   * @throws the signal's reason
    */
   accepts(signal: AbortSignal): Promise<boolean>;
 }
 
-/** Opens the way to the sockets of a target; nothing is connected yet. */
+/** Makes an endpoint of these sockets; nothing is connected yet. */
 export function openEndpoint(addresses: readonly SocketAddress[]): Endpoint {
   const clients = new Map<SocketAddress, HttpClient>();
   let order = [...addresses];
@@ -57,7 +53,7 @@ export function openEndpoint(addresses: readonly SocketAddress[]): Endpoint {
   async function send(request: Request): Promise<Response> {
     let broke = false;
     for (const address of order) {
-      const client = clients.get(address) ?? openClient(address);
+      const client = clients.get(address) ?? openHttpClient(address, connect);
       clients.set(address, client);
       try {
         const response = await client.fetch(request);
@@ -65,12 +61,11 @@ export function openEndpoint(addresses: readonly SocketAddress[]): Endpoint {
         return response;
       } catch (error) {
         if (request.signal.aborted) throw error;
-        // The runtimes word a refused connection differently, and the wording changes. Whether
-        // somebody listens does not.
+        // Whether somebody listens does not depend on how a runtime words its errors.
         if (await listens(address, request.signal)) {
-          throw new BrokenConnectionError(causeOf(error), { cause: error });
+          throw new BrokenConnectionError(redact(errorText(error)), { cause: error });
         }
-        broke ||= !isRefused(error);
+        broke ||= !isNobodyListening(error);
       }
     }
     throw new NobodyListensError(broke ? "it quit without an answer" : "connection refused");
@@ -86,42 +81,13 @@ export function openEndpoint(addresses: readonly SocketAddress[]): Endpoint {
   return { send, accepts };
 }
 
-function openClient(address: SocketAddress): HttpClient {
-  const onSocket = openHttpClientOnSocket(address, connect);
-  return isClosedToFetch(address) ? onSocket : openHttpClient(address, onSocket);
-}
-
-/** Whether an exchange failed because there was nobody; `fetch` may give the reason as the cause. */
-function isRefused(error: unknown): boolean {
-  const reasons = error instanceof Error ? [error, error.cause] : [];
-  return reasons.some((reason) => ["ECONNREFUSED", "ENOENT"].includes(errorCode(reason)));
-}
-
 async function listens(address: SocketAddress, signal: AbortSignal): Promise<boolean> {
   try {
-    return await untilAborted(acceptsConnections(address, signal), signal);
+    return await abortable(acceptsConnections(address, signal), signal);
   } catch (error) {
     if (signal.aborted) throw signal.reason;
-    // No IPv6 in this pod: nobody listens there either.
+    // Without IPv6 in this pod, nobody listens there either.
     if (["EADDRNOTAVAIL", "EAFNOSUPPORT"].includes(errorCode(error))) return false;
-    throw new UnreachableError(causeOf(error), { cause: error });
+    throw new UnreachableError(redact(errorText(error)), { cause: error });
   }
-}
-
-/** Waits for what may not end with the signal, such as the look-up of a name, but no longer than that. */
-function untilAborted<Value>(value: Promise<Value>, signal: AbortSignal): Promise<Value> {
-  return new Promise((resolve, reject) => {
-    const onAbort = () => reject(signal.reason);
-    if (signal.aborted) onAbort();
-    signal.addEventListener("abort", onAbort, { once: true });
-    value.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
-  });
-}
-
-/** The innermost reason, in the runtime's words, without the address that the log line has already. */
-function causeOf(error: unknown): string {
-  const message = error instanceof Error
-    ? (error.cause instanceof Error ? error.cause.message : error.message)
-    : String(error);
-  return redact(message.replace(/^error sending request .*?: (client error \(\w+\): )?/, ""));
 }

@@ -1,13 +1,14 @@
 /**
- * What goes over the wire to a sidecar that speaks HTTP. ky decides about retry and time-out.
+ * The requests to a sidecar that speaks HTTP. ky decides about retries and time-outs.
  *
  * @module
  */
 
-import ky from "ky";
-import { formatDuration, sleep } from "../time.ts";
-import type { HookContext, Page, Probe, Stop } from "../hook.ts";
+import ky, { type Options } from "ky";
+import type { HookContext, Probe, Stop } from "../hook.ts";
 import { redact } from "../log/redact.ts";
+import { errorText } from "../platform/errors.ts";
+import { backoffMs, formatDuration, sleep } from "../time.ts";
 import {
   BrokenConnectionError,
   type Endpoint,
@@ -15,29 +16,85 @@ import {
   openEndpoint,
   UnreachableError,
 } from "./endpoint.ts";
-import type { HttpHookOptions, HttpRequest } from "../../hooks/http.ts";
+import type { Page } from "./page.ts";
 import { resolveUrl } from "./url.ts";
 
-/** The requests of one hook, and the connections that they share. */
+/** One request. */
+export interface HttpRequest {
+  /**
+   * The method.
+   *
+   * @default "GET", or "POST" for the request that stops
+   */
+  readonly method?: string;
+  /** The whole URL: `http://`, `https://` or `http+unix://%2Fpath%2Fto.sock/`. */
+  readonly url: string;
+}
+
+/** The requests that a sidecar understands. */
+export interface ExchangeOptions {
+  /** The request that makes the sidecar quit. */
+  readonly stop: HttpRequest;
+  /**
+   * A harmless request that reports whether the sidecar is ready. If there are several, the first
+   * that is answered counts.
+   *
+   * @default none: it counts as ready when its port accepts connections
+   */
+  readonly ready?: HttpRequest | readonly HttpRequest[];
+  /**
+   * Which answers to `ready` mean ready, by status and body.
+   *
+   * @default status 200 alone
+   */
+  readonly isReady?: (status: number, body: string) => boolean;
+  /**
+   * A harmless request to the very address that is told to quit, if `ready` goes elsewhere. It is
+   * sent while COMMAND runs, so that the connection is open when it is needed.
+   *
+   * @default none: a connection is made and closed again
+   */
+  readonly warmUp?: HttpRequest;
+  /** Headers for every request. */
+  readonly headers?: Readonly<Record<string, string>>;
+  /** What the operator can do about a stop request that failed like this, as a sentence. */
+  readonly hint?: (failure: StopFailure) => string | undefined;
+}
+
+/** How a stop request failed, for a hint. */
+export interface StopFailure {
+  /**
+   * - `absent`: nobody listens at its address
+   * - `refused`: nobody listens there, but the sidecar reports elsewhere that it is ready
+   * - `failed`: somebody listens there, and did not accept the request
+   */
+  readonly state: "absent" | "refused" | "failed";
+  /** The status of the last answer; 0 if there was none. */
+  readonly status: number;
+  /** The headers of the last answer. */
+  readonly headers: Headers;
+}
+
+/** The requests to one sidecar, and the connections that they share. */
 export interface Exchange {
   /** Asks whether the sidecar is ready. */
   probe(context: HookContext): Promise<Probe>;
-  /** Asks whether it is there, at the address that is told to quit. */
+  /** Asks whether it is there, at the address that will be told to quit. */
   warmUp(context: HookContext): Promise<Probe>;
   /** Tells it to quit. */
   stop(context: HookContext): Promise<Stop>;
 }
 
-/** More of a body than this is never read. */
+/** No more of a body than this is read. */
 const LONGEST_BODY_BYTES = 256 * 1024;
 
-const LAST_LOOK_MS = 250;
+const LAST_PROBE_MS = 250;
 
 const FIRST_DELAY_MS = 100;
 const LONGEST_DELAY_MS = 2000;
 
-/** Opens the way to the sidecar of a hook; nothing is connected yet. */
-export function openExchange(options: HttpHookOptions): Exchange {
+/** Prepares the requests to a sidecar; nothing is connected yet. */
+export function openExchange(options: ExchangeOptions): Exchange {
   const openEndpoints = new Map<string, Endpoint>();
   const stopRequest = prepare(options.stop, "POST", options.headers, openEndpoints);
   const ready = options.ready === undefined ? [] : [options.ready].flat();
@@ -45,9 +102,10 @@ export function openExchange(options: HttpHookOptions): Exchange {
   const warmUpRequest = options.warmUp &&
     prepare(options.warmUp, "GET", options.headers, openEndpoints);
   const isSame = ({ endpoint }: PreparedRequest) => endpoint === stopRequest.endpoint;
-  const sameEndpoint = readyRequests.find(isSame);
-  const otherEndpoints = readyRequests.filter((request) => !isSame(request));
+  const readyAtSame = readyRequests.find(isSame);
+  const readyElsewhere = readyRequests.filter((request) => !isSame(request));
 
+  /** Returns the first probe that finds somebody; without requests, only tries to connect. */
   async function probeFirst(
     requests: readonly (PreparedRequest | undefined)[],
     context: HookContext,
@@ -57,48 +115,48 @@ export function openExchange(options: HttpHookOptions): Exchange {
       found = await probe(request, options, context);
       if (found.state !== "absent") break;
     }
-    return found ?? await connect(stopRequest.endpoint, context);
+    return found ?? await probeConnection(stopRequest.endpoint, context);
   }
 
-  /** Looks, which leaves the connection open, and rehearses the stop request. */
+  /** Probes, which leaves the connection open, and rehearses the stop request. */
   async function warmUp(context: HookContext): Promise<Probe> {
-    const found = await probeFirst([warmUpRequest ?? sameEndpoint], context);
+    const found = await probeFirst([warmUpRequest ?? readyAtSame], context);
     if (found.state !== "absent") await rehearse(context);
     return found;
   }
 
-  /** What runs for the first time is read and compiled by V8, which takes longer than a request. */
+  /** V8 parses and compiles code when it first runs, which takes longer than a request. */
   async function rehearse(context: HookContext): Promise<void> {
     const rehearsed = { ...stopRequest, endpoint: NOWHERE };
     await stop(rehearsed, options, { ...context, wasSeen: () => true, markSeen: () => {} });
   }
 
   /**
-   * Nobody listens at the stop request's address; yet a sidecar that says that it is ready is there.
-   * Both servers may be about to come or go, so this is asked again before it counts as a failure.
+   * If nobody listens at the stop request's address, asks elsewhere: a sidecar that reports that it is
+   * ready is there. Both servers may be about to come or go, so it tries again before it fails.
    */
-  async function stopWhatIsThere(context: HookContext): Promise<Stop> {
+  async function stopIfThere(context: HookContext): Promise<Stop> {
     for (let attempt = 1;; attempt++) {
       const stopped = await stop(stopRequest, options, context);
-      if (stopped.state !== "absent" || otherEndpoints.length === 0) return stopped;
-      const found = await probeFirst(otherEndpoints, context);
+      if (stopped.state !== "absent" || readyElsewhere.length === 0) return stopped;
+      const found = await probeFirst(readyElsewhere, context);
       if (found.state !== "ready") return stopped;
-      await sleep(retryDelayMs(attempt), context.signal);
+      await sleep(backoffMs(attempt, FIRST_DELAY_MS, LONGEST_DELAY_MS), context.signal);
       if (attempt <= context.retries && !context.signal.aborted) continue;
       const answer = `${stopped.answer}, but it is there and ready`;
       const hint = options.hint?.({ state: "refused", status: 0, headers: new Headers() });
-      return { state: "failed", answer, ...(hint === undefined ? {} : { hint }) };
+      return { state: "failed", answer, ...withHint(hint) };
     }
   }
 
   return {
     probe: (context) => probeFirst(readyRequests, context),
     warmUp,
-    stop: stopWhatIsThere,
+    stop: stopIfThere,
   };
 }
 
-/** Takes the request of a rehearsal; nothing leaves the process. */
+/** Accepts the request of a rehearsal; nothing leaves the process. */
 const NOWHERE: Endpoint = {
   send: () => Promise.resolve(new Response()),
   accepts: () => Promise.resolve(true),
@@ -118,23 +176,23 @@ function prepare(
   headers: Readonly<Record<string, string>> | undefined,
   openEndpoints: Map<string, Endpoint>,
 ): PreparedRequest {
-  const target = resolveUrl(request.url);
-  const key = JSON.stringify(target.addresses);
-  const endpoint = openEndpoints.get(key) ?? openEndpoint(target.addresses);
+  const { url, addresses, authorization } = resolveUrl(request.url);
+  const key = JSON.stringify(addresses);
+  const endpoint = openEndpoints.get(key) ?? openEndpoint(addresses);
   openEndpoints.set(key, endpoint);
   return {
     method: request.method ?? method,
-    url: target.url,
+    url,
     headers: {
       "user-agent": "k8s-job-wrapper",
-      ...(target.authorization === undefined ? {} : { authorization: target.authorization }),
+      ...(authorization === undefined ? {} : { authorization }),
       ...headers,
     },
     endpoint,
   };
 }
 
-async function connect(endpoint: Endpoint, context: HookContext): Promise<Probe> {
+async function probeConnection(endpoint: Endpoint, context: HookContext): Promise<Probe> {
   try {
     return await endpoint.accepts(context.signal)
       ? { state: "ready", answer: "accepts connections" }
@@ -151,7 +209,7 @@ function noAnswer({ requestTimeoutMs }: HookContext): string {
 
 async function probe(
   request: PreparedRequest,
-  options: HttpHookOptions,
+  options: ExchangeOptions,
   context: HookContext,
 ): Promise<Probe> {
   const isReady = options.isReady ?? ((status) => status === 200);
@@ -170,10 +228,10 @@ async function probe(
     if (error instanceof NobodyListensError || error instanceof UnreachableError) {
       return { state: "absent", answer: describeError(error) };
     }
-    const isLate = error instanceof Error && ["AbortError", "TimeoutError"].includes(error.name);
+    const isLate = isNamed(error, "AbortError") || isNamed(error, "TimeoutError");
     const answer = isLate ? noAnswer(context) : describeError(error);
-    // The time of this look is over; who listens on the loopback says so at once.
-    const soon = AbortSignal.timeout(LAST_LOOK_MS);
+    // This probe's time has run out, but on the loopback a connection takes next to none.
+    const soon = AbortSignal.timeout(LAST_PROBE_MS);
     const isThere = await request.endpoint.accepts(soon).catch(() => false);
     return { state: isThere ? "present" : "absent", answer };
   }
@@ -190,11 +248,8 @@ export async function getPageOnce(
   context: HookContext,
   headers: Readonly<Record<string, string>> | undefined,
 ): Promise<Page | undefined> {
-  // A body may be as slow as it likes: the time counts from the request to the body's end.
-  const signal = AbortSignal.any([
-    context.signal,
-    AbortSignal.timeout(Math.max(1, context.requestTimeoutMs)),
-  ]);
+  // ky's time-out ends with the headers; this one includes the body, however slow it is.
+  const signal = AbortSignal.any([context.signal, AbortSignal.timeout(context.requestTimeoutMs)]);
   try {
     const request = prepare({ url }, "GET", headers, new Map());
     const response = await sendOnce(request, { ...context, signal });
@@ -208,21 +263,23 @@ export async function getPageOnce(
 /** Sends a harmless request, without a retry. */
 async function sendOnce(request: PreparedRequest, context: HookContext): Promise<Response> {
   return await ky(request.url, {
-    method: request.method,
-    headers: request.headers,
-    redirect: "manual",
-    signal: context.signal,
-    timeout: Math.max(1, context.requestTimeoutMs),
+    ...requestOptions(request, context),
     retry: 0,
     throwHttpErrors: false,
     fetch: (input, init) => request.endpoint.send(new Request(input, init)),
   });
 }
 
-/** Sends a stop request until it is taken. */
+/** What ky is given for every request. */
+function requestOptions({ method, headers }: PreparedRequest, context: HookContext): Options {
+  const { signal, requestTimeoutMs } = context;
+  return { method, headers, redirect: "manual", signal, timeout: requestTimeoutMs };
+}
+
+/** Sends a stop request until it is accepted. */
 async function stop(
   request: PreparedRequest,
-  options: HttpHookOptions,
+  options: ExchangeOptions,
   context: HookContext,
 ): Promise<Stop> {
   const startMs = performance.now();
@@ -232,7 +289,7 @@ async function stop(
   let answer = "";
   let isLastAttempt = false;
 
-  /** One attempt; ky decides what follows. */
+  /** Makes one attempt; ky decides what follows. */
   async function attempt(input: string | URL | Request, init?: RequestInit): Promise<Response> {
     const number = ++attempts;
     status = 0;
@@ -242,21 +299,20 @@ async function stop(
       const response = await send(new Request(input, init));
       ({ status, headers } = response);
       answer = `answered ${describeStatus(response)}`;
-      // The class refuses a status that nobody has defined. A server does not.
+      // `Response` refuses other numbers, but servers send them.
       if (status < 200 || status > 599) throw new Error(answer);
-      // The status says it all: ky would read the body of an error, however long that takes, and
-      // heed `Retry-After` beyond the deadline.
+      // ky only gets the status: it would read the body of an error, however long that takes, and
+      // respect `Retry-After` even beyond the deadline.
       return new Response(null, { status });
     } catch (error) {
-      // An attempt that timed out may fail once more, while the next one is under way.
-      const isAborted = error instanceof Error && error.name === "AbortError";
-      if (number === attempts && !isAborted) answer = describeError(error);
+      // An attempt that timed out may fail again while the next one is under way.
+      if (number === attempts && !isNamed(error, "AbortError")) answer = describeError(error);
       throw error;
     }
   }
 
   async function send(attempted: Request): Promise<Response> {
-    // A connection that breaks means one thing if the sidecar was there, and another if it never was.
+    // If the request fails and nobody listens any more, it matters whether the sidecar was ever there.
     if (!context.wasSeen()) {
       const isThere = await request.endpoint.accepts(attempted.signal);
       if (!isThere) throw new NobodyListensError("connection refused");
@@ -269,12 +325,12 @@ async function stop(
   }
 
   /**
-   * How long to leave the sidecar alone. A pause that would not end in time is cut, so that there is
-   * one more request before the deadline, and no further one.
+   * How long to pause before the next attempt. A pause that would not end in time is shortened, so that
+   * there is exactly one more request before the deadline.
    */
   function pauseMs(attempt: number): number {
-    // `Retry-After: 0` is no wish that all attempts be over within a few milliseconds.
-    const ownMs = retryDelayMs(attempt) * (0.5 + Math.random() / 2);
+    // `Retry-After: 0` must not use up all attempts within a few milliseconds.
+    const ownMs = backoffMs(attempt, FIRST_DELAY_MS, LONGEST_DELAY_MS) * (0.5 + Math.random() / 2);
     const wantedMs = Math.max(ownMs, retryAfterMs(headers) ?? 0);
     const leftMs = Math.max(0, context.deadlineMs - (performance.now() - startMs));
     isLastAttempt = wantedMs > leftMs * 0.9;
@@ -283,12 +339,8 @@ async function stop(
 
   try {
     await ky(request.url, {
-      method: request.method,
-      headers: request.headers,
-      redirect: "manual",
-      signal: context.signal,
-      timeout: Math.max(1, context.requestTimeoutMs),
-      totalTimeout: Math.max(1, context.deadlineMs),
+      ...requestOptions(request, context),
+      totalTimeout: context.deadlineMs,
       retry: {
         limit: context.retries,
         methods: [request.method],
@@ -299,7 +351,8 @@ async function stop(
           if (isLastAttempt || isUntrusted(error)) return false;
           const isTransient = error instanceof BrokenConnectionError ||
             error instanceof UnreachableError;
-          return isTransient ? true : undefined;
+          // Otherwise ky decides by its own rules.
+          return isTransient || undefined;
         },
       },
       hooks: {
@@ -313,26 +366,31 @@ async function stop(
   } catch (error) {
     const state = error instanceof NobodyListensError ? "absent" : "failed";
     const hint = options.hint?.({ state, status, headers }) ?? protocolHint(request.url, answer);
-    const withHint = hint === undefined ? {} : { hint };
-    if (error instanceof NobodyListensError) return { state, answer: error.message, ...withHint };
+    if (error instanceof NobodyListensError) {
+      return { state, answer: error.message, ...withHint(hint) };
+    }
     if (attempts === 0) answer = describeError(error);
     const times = attempts === 1 ? "1 attempt" : `${attempts} attempts`;
     const took = formatDuration(performance.now() - startMs);
-    return { state, answer: `${answer} (${times} in ${took})`, ...withHint };
+    return { state, answer: `${answer} (${times} in ${took})`, ...withHint(hint) };
   }
 }
 
-/** 408 Request Timeout, 425 Too Early, 429 Too Many Requests, and every error of the server's own. */
+function withHint(hint: string | undefined): { readonly hint?: string } {
+  return hint === undefined ? {} : { hint };
+}
+
+/** 408 Request Timeout, 425 Too Early, 429 Too Many Requests, and every server error. */
 const RETRIED_STATUSES = [408, 425, 429, ...Array.from({ length: 100 }, (_, index) => 500 + index)];
 
-/** `Retry-After`, in seconds or as a date; undefined if there is none, or none that can be read. */
+/** `Retry-After`, in seconds or as a date; undefined if there is none or it is invalid. */
 function retryAfterMs(headers: Headers): number | undefined {
   const text = headers.get("retry-after")?.trim() ?? "";
   const ms = /^\d+$/.test(text) ? Number(text) * 1000 : Date.parse(text) - Date.now();
   return Number.isNaN(ms) ? undefined : Math.max(0, ms);
 }
 
-/** A certificate does not get better by asking again. */
+/** Whether the server's certificate was refused, which another attempt would not change. */
 function isUntrusted(error: Error): boolean {
   return error instanceof BrokenConnectionError && /certificate/i.test(error.message);
 }
@@ -353,24 +411,23 @@ function protocolHint(url: URL, answer: string): string | undefined {
   return undefined;
 }
 
-function retryDelayMs(attempt: number): number {
-  return Math.min(FIRST_DELAY_MS * 2 ** (attempt - 1), LONGEST_DELAY_MS);
-}
-
 function describeStatus(response: Response): string {
   return `${response.status} ${response.statusText}`.trimEnd();
 }
 
 function describeError(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  if (error.name === "TimeoutError") return "no answer in time";
-  if (error.name === "AbortError") return "given up";
+  if (isNamed(error, "TimeoutError")) return "no answer in time";
+  if (isNamed(error, "AbortError")) return "given up";
   if (error instanceof BrokenConnectionError) return `connection broke: ${error.message}`;
   if (error instanceof UnreachableError) return `cannot be reached: ${error.message}`;
-  return redact(error.message);
+  return redact(errorText(error));
 }
 
-/** Reads a body to its end, so that the connection can be used again; gives up on a long one. */
+function isNamed(error: unknown, name: string): boolean {
+  return error instanceof Error && error.name === name;
+}
+
+/** Reads a body to its end, so that the connection can be reused; gives up on a long one. */
 async function readText(response: Response): Promise<string> {
   const decoder = new TextDecoder();
   let text = "";

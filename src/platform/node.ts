@@ -11,11 +11,11 @@ import os from "node:os";
 import process from "node:process";
 import tls from "node:tls";
 import tty from "node:tty";
-import { errorCode } from "./errors.ts";
+import { errorCode, isNobodyListening } from "./errors.ts";
 import { CATCHABLE, type CatchableSignal, type SignalName } from "./signals.ts";
-import type { Child, ChildWaiter, Connection, Exit, HttpClient, SocketAddress } from "./types.ts";
+import type { Child, ChildWaiter, Connection, Exit, SocketAddress } from "./types.ts";
 
-export type { Child, ChildWaiter, Connection, Exit, HttpClient, SocketAddress } from "./types.ts";
+export type { Child, ChildWaiter, Connection, Exit, SocketAddress } from "./types.ts";
 
 /** A variable of the environment; undefined if it is not set. */
 export function environmentVariable(name: string): string | undefined {
@@ -125,18 +125,10 @@ export function addUncaughtErrorListener(listener: (error: unknown) => void): ()
 }
 
 /**
- * An HTTP client for one address: that on a socket of our own, as `fetch` on Node takes no address
- * beside the URL.
- */
-export function openHttpClient(_address: SocketAddress, onSocket: HttpClient): HttpClient {
-  return onSocket;
-}
-
-/**
  * Opens a connection.
  *
- * @param isSecure whether it is TLS, with a certificate for the address's name
- * @param signal gives it up: the system would try for minutes
+ * @param isSecure whether to use TLS, which requires a certificate for the address's host
+ * @param signal ends the attempt: the system would keep trying for minutes
  */
 export async function connect(
   address: SocketAddress,
@@ -149,7 +141,9 @@ export async function connect(
     ? tls.connect({ ...where, ...(isName ? { servername: address.hostname } : {}) })
     : net.connect(where);
   await opened(socket, isSecure ? "secureConnect" : "connect", signal);
-  // An error that comes when nobody reads any more must not end the process.
+  // Otherwise the request waits until the server acknowledges the handshake's end: 40 ms on Linux.
+  if (isSecure) socket.setNoDelay();
+  // An error that arrives after the last read must not end the process.
   socket.on("error", () => {});
   const chunks: AsyncIterator<Uint8Array<ArrayBuffer>> = socket[Symbol.asyncIterator]();
   return {
@@ -186,9 +180,9 @@ function opened(socket: net.Socket, event: string, signal: AbortSignal): Promise
 /**
  * Opens a connection and closes it again.
  *
- * @param signal gives it up: the system would try for minutes
- * @returns false if nobody listens at that address.
- * @throws the system's error where it is anything else than "nobody listens".
+ * @param signal ends the attempt: the system would keep trying for minutes
+ * @returns false if nobody listens at that address
+ * @throws the system's error, unless it means that nobody listens
  */
 export async function acceptsConnections(
   address: SocketAddress,
@@ -200,10 +194,9 @@ export async function acceptsConnections(
     await opened(socket, "connect", signal);
     return true;
   } catch (error) {
-    const code = errorCode(error);
-    if (code === "ECONNREFUSED" || code === "ENOENT") return false;
-    // Who hangs up at once listens all the same, and so does who has a full queue.
-    if (code === "ECONNRESET" || code === "EAGAIN") return true;
+    if (isNobodyListening(error)) return false;
+    // A server that hangs up at once is still listening, and so is one whose queue is full.
+    if (["ECONNRESET", "EAGAIN"].includes(errorCode(error))) return true;
     throw error;
   } finally {
     socket.destroy();

@@ -48,7 +48,7 @@ export const SIGNALS = [
  * The signals that cannot be caught: the kernel delivers the first two itself, and the runtimes
  * refuse listeners for the rest, which report a fault of the program.
  */
-const UNCATCHABLE = ["SIGKILL", "SIGSTOP", "SIGILL", "SIGFPE", "SIGSEGV"] as const;
+export const UNCATCHABLE = ["SIGKILL", "SIGSTOP", "SIGILL", "SIGFPE", "SIGSEGV"] as const;
 
 /** A signal that can be sent by name, such as `SIGQUIT`. */
 export type SignalName = typeof SIGNALS[number]["name"];

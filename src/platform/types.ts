@@ -46,9 +46,3 @@ export interface Connection {
   /** Ends it at once, in both directions; a further call does nothing. */
   close(): void;
 }
-
-/** An HTTP client that is bound to one address, whatever the URL says. */
-export interface HttpClient {
-  /** Sends one request to that address, never by a proxy. */
-  fetch(request: Request): Promise<Response>;
-}
