@@ -15,11 +15,11 @@ const aboutWaiting = (stderr: string) =>
 Deno.test("--wait asks again after 50 ms, then half as often each time, down to once a second", async () => {
   const pausesMs = [50, 100, 200, 400, 800, 1000, 1000, 1000];
   await using sidecar = await startFaultySidecar({
-    onLook(line) {
+    onProbe(connection) {
       const isReady = sidecar.requests.length > pausesMs.length;
-      return line.send(answer(isReady ? "200 OK" : "503 Not Yet"));
+      return connection.send(answer(isReady ? "200 OK" : "503 Not Yet"));
     },
-    onStop: (line) => line.send(answer("200 OK")),
+    onStop: (connection) => connection.send(answer("200 OK")),
   });
   const { code, stderr } = await run(
     `--hook=envoy=http://127.0.0.1:${sidecar.port}`,
@@ -94,7 +94,9 @@ for (const [what, expectedCode, expectedOutput, consequence] of TIMEOUTS) {
 }
 
 Deno.test("--wait ends in time although a sidecar takes longer over one answer", async () => {
-  await using silent = await startFaultySidecar({ onStop: (line) => line.send(answer("200 OK")) });
+  await using silent = await startFaultySidecar({
+    onStop: (connection) => connection.send(answer("200 OK")),
+  });
   const { code, stderr } = await run(
     `--hook=envoy=http://127.0.0.1:${silent.port}`,
     "--wait=700ms",
@@ -112,8 +114,8 @@ for (
   Deno.test(`${signal} ends --wait at once, also while a sidecar is asked`, async () => {
     const asked = Promise.withResolvers<void>();
     await using silent = await startFaultySidecar({
-      onLook: () => asked.resolve(),
-      onStop: (line) => line.send(answer("200 OK")),
+      onProbe: () => asked.resolve(),
+      onStop: (connection) => connection.send(answer("200 OK")),
     });
     await using wrapper = startWrapper("binary", {
       args: [
