@@ -1,6 +1,7 @@
 /** TLS where it is expected and where it is not, and certificates. */
 
-import { assert, assertEquals, assertMatch } from "../support/assert.ts";
+import { assertEquals, assertMatch } from "../support/assert.ts";
+import { makeAuthority, OPENSSL } from "../support/certificates.ts";
 import {
   ANSWERING,
   EXIT_3,
@@ -11,69 +12,20 @@ import {
   runRow,
   SHORT,
 } from "../support/faults.ts";
-import { findProgram, type Need, testWith } from "../support/needs.ts";
+import { testWith } from "../support/needs.ts";
 import { freePort, startSidecar } from "../support/sidecar.ts";
 
-interface Identities {
-  /** The authority's certificate. */
-  readonly authority: string;
-  /** A server's key and certificate, for 127.0.0.1 and localhost. */
-  readonly good: { readonly key: string; readonly cert: string };
-  /** The same for another name. */
-  readonly elsewhere: { readonly key: string; readonly cert: string };
-  readonly [Symbol.dispose]: () => void;
-}
-
-/** Makes an authority and certificates that it has signed. */
-function makeIdentities(openssl: string): Identities {
-  const folder = Deno.makeTempDirSync();
-  const make = (name: string, ...more: readonly string[]) => {
-    const key = `${folder}/${name}.key`;
-    const cert = `${folder}/${name}.pem`;
-    const curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
-    const args = ["req", "-x509", ...curve, "-subj", `/CN=${name}`, "-days", "2"];
-    const { success, stderr } = new Deno.Command(openssl, {
-      args: [...args, "-keyout", key, "-out", cert, ...more],
-    }).outputSync();
-    assert(success, new TextDecoder().decode(stderr));
-    return { key: Deno.readTextFileSync(key), cert: Deno.readTextFileSync(cert) };
-  };
-  make("authority");
-  const signed = (names: string) => [
-    ...["-CA", `${folder}/authority.pem`, "-CAkey", `${folder}/authority.key`],
-    ...["-addext", `subjectAltName=${names}`, "-addext", "basicConstraints=critical,CA:FALSE"],
-  ];
-  return {
-    authority: `${folder}/authority.pem`,
-    good: make("good", ...signed("IP:127.0.0.1,DNS:localhost")),
-    elsewhere: make("elsewhere", ...signed("DNS:elsewhere")),
-    [Symbol.dispose]: () => Deno.removeSync(folder, { recursive: true }),
-  };
-}
-
-const OPENSSL: Need<string> = {
-  what: "OpenSSL 3 (apt-get install openssl)",
-  find: () => findProgram("openssl"),
-};
-
 testWith(OPENSSL, "TLS, where it is expected and where it is not", async (openssl, context) => {
-  using identities = makeIdentities(openssl);
-  const trusted = { DENO_CERT: identities.authority };
-  const { good, elsewhere } = identities;
+  using authority = makeAuthority(openssl);
+  const trusted = { DENO_CERT: authority.path };
+  const good = authority.issue("IP:127.0.0.1,DNS:localhost");
+  const elsewhere = authority.issue("DNS:elsewhere");
   const limits = { ...PATIENT, retries: 1 };
   const told = /: told to quit \(200 OK\)/;
   const rows: readonly Row[] = [
     {
       title: "a certificate that is trusted",
       place: { identity: good },
-      env: trusted,
-      posts: 1,
-      log: told,
-    },
-    {
-      title: "a certificate for a name",
-      place: { identity: good },
-      target: (port) => `https://localhost:${port}/quit`,
       env: trusted,
       posts: 1,
       log: told,
@@ -139,10 +91,13 @@ Deno.test("HTTP where TLS is expected", async () => {
 });
 
 testWith(OPENSSL, "a sidecar that wants its client's certificate", async (openssl) => {
-  using identities = makeIdentities(openssl);
-  const folder = identities.authority.replace(/authority\.pem$/, "");
+  using authority = makeAuthority(openssl);
+  const { key, cert } = authority.issue("IP:127.0.0.1,DNS:localhost");
+  const folder = Deno.makeTempDirSync();
+  const pair = ["-key", `${folder}/key.pem`, "-cert", `${folder}/cert.pem`];
+  Deno.writeTextFileSync(`${folder}/key.pem`, key);
+  Deno.writeTextFileSync(`${folder}/cert.pem`, cert);
   const port = freePort();
-  const pair = ["-key", `${folder}good.key`, "-cert", `${folder}good.pem`];
   const server = new Deno.Command(openssl, {
     args: ["s_server", "-accept", `127.0.0.1:${port}`, "-Verify", "1", ...pair, "-www"],
     stdin: "null",
@@ -153,7 +108,7 @@ testWith(OPENSSL, "a sidecar that wants its client's certificate", async (openss
     for await (const text of server.stdout.pipeThrough(new TextDecoderStream())) {
       if (text.includes("ACCEPT")) break;
     }
-    const env = { DENO_CERT: identities.authority };
+    const env = { DENO_CERT: authority.path };
     const hook = `https://127.0.0.1:${port}/quit`;
     const { code, stderr } = await runJob([hook], PATIENT, EXIT_3, env);
     assertEquals(code, 3);
@@ -161,5 +116,6 @@ testWith(OPENSSL, "a sidecar that wants its client's certificate", async (openss
   } finally {
     server.kill();
     await server.status;
+    Deno.removeSync(folder, { recursive: true });
   }
 });
