@@ -2,7 +2,7 @@ import { checkAll, envoy, httpHook } from "@k8s-job/wrapper";
 import { assertEquals, assertRejects } from "../../tests/support/assert.ts";
 import { freePort, startSidecar } from "../../tests/support/sidecar.ts";
 
-Deno.test("checkAll() says of each sidecar whether it is ready, and stops none", async () => {
+Deno.test("checkAll() reports whether each sidecar is ready, and stops none", async () => {
   await using sidecar = startSidecar();
   const present = httpHook({
     name: "present",
@@ -23,7 +23,7 @@ Deno.test("checkAll() says of each sidecar whether it is ready, and stops none",
   assertEquals(sidecar.posts(), []);
 });
 
-Deno.test("checkAll() is rejected with its AbortSignal's reason, and for a wrong argument", async () => {
+Deno.test("checkAll() rejects with its AbortSignal's reason, and for a wrong argument", async () => {
   await assertRejects(() => checkAll([envoy()], { signal: AbortSignal.abort() }), DOMException);
   await assertRejects(() => checkAll([envoy()], { requestTimeoutMs: 0 }), RangeError);
 });

@@ -18,7 +18,7 @@ function never(): Promise<never> {
   return new Promise(() => {});
 }
 
-Deno.test("run() returns COMMAND's end, its process id, and each hook's outcome", async () => {
+Deno.test("run() returns how COMMAND ended, its process id, and each hook's outcome", async () => {
   await using sidecar = startSidecar();
   const hook = envoy({ baseUrl: sidecar.origin });
   const { durationMs, pid, hooks, ...rest } = await run(["sh", "-c", "exit 7"], { hooks: [hook] });
@@ -30,7 +30,7 @@ Deno.test("run() returns COMMAND's end, its process id, and each hook's outcome"
   assertEquals(sidecar.posts().length, 1);
 });
 
-Deno.test("run() tells the signal that ended COMMAND", async () => {
+Deno.test("run() returns the signal that ended COMMAND", async () => {
   const { exitCode, signal } = await run(["sh", "-c", "kill -KILL $$"]);
   assertEquals([exitCode, signal], [137, "SIGKILL"]);
 });
@@ -52,7 +52,7 @@ Deno.test("run() returns a StartError with its data, and the hooks run", async (
   assertEquals(sidecar.posts().length, 2);
 });
 
-Deno.test("run() with a time limit says that it ended COMMAND", async () => {
+Deno.test("run() reports that its time limit ended COMMAND", async () => {
   const { exitCode, timedOut, signal } = await run(["sleep", "60"], { timeoutMs: 50 });
   assertEquals([exitCode, timedOut, signal], [124, true, "SIGTERM"]);
 });
@@ -92,7 +92,7 @@ Deno.test("an AbortSignal aborted while COMMAND runs: it gets SIGTERM, hooks run
   assertEquals(sidecar.posts().length, 1);
 });
 
-Deno.test("an AbortSignal aborted while hooks run changes nothing: their own limits hold", async () => {
+Deno.test("an AbortSignal aborted while hooks run changes nothing: only their limits apply", async () => {
   const controller = new AbortController();
   await using sidecar = startSidecar([() => {
     controller.abort();
@@ -107,7 +107,7 @@ Deno.test("an AbortSignal aborted while hooks run changes nothing: their own lim
 Deno.test("killAfterMs applies to an abort", async () => {
   const { log, event } = recordLog();
   const controller = new AbortController();
-  // The shell says when its trap is set by making the folder's file.
+  // The shell creates a file in this folder once its trap is set.
   const folder = Deno.makeTempDirSync();
   const watcher = Deno.watchFs(folder);
   try {
@@ -128,7 +128,7 @@ Deno.test("killAfterMs applies to an abort", async () => {
 });
 
 Deno.test("run() leaves no listener on the caller's AbortSignal and no timer behind", async () => {
-  // Deno's test runner fails this test for a timer that is left.
+  // Deno's test runner fails this test if a timer is left.
   const controller = new AbortController();
   const listeners = new Set<unknown>();
   const { signal } = controller;
@@ -157,7 +157,7 @@ Deno.test("run() leaves no listener on the caller's AbortSignal and no timer beh
   assertEquals(listeners.size, 0);
 });
 
-Deno.test("stopSidecars() is given up at its AbortSignal, and says so", async () => {
+Deno.test("stopSidecars() gives up when its AbortSignal is aborted, and reports it", async () => {
   const { promise: asked, resolve } = Promise.withResolvers<void>();
   const deaf: Hook = {
     name: "deaf",
@@ -176,7 +176,7 @@ Deno.test("stopSidecars() is given up at its AbortSignal, and says so", async ()
   assertEquals(outcomes.map(({ outcome, answer }) => [outcome, answer]), [["failed", "given up"]]);
 });
 
-Deno.test("stopSidecars() runs hooks alone and never throws for what a sidecar does", async () => {
+Deno.test("stopSidecars() runs hooks without a command, and never throws because of a sidecar", async () => {
   await using sidecar = startSidecar([404]);
   const nobody = `http://127.0.0.1:${freePort()}`;
   const thrower: Hook = {
@@ -199,7 +199,7 @@ Deno.test("stopSidecars() runs hooks alone and never throws for what a sidecar d
   assertEquals(outcomes[2]?.answer, "broken hook");
 });
 
-Deno.test("run() returns the NotReadyError when the wait runs out", async () => {
+Deno.test("run() returns a NotReadyError if the sidecars are not ready in time", async () => {
   const hooks = [envoy({ baseUrl: `http://127.0.0.1:${freePort()}` })];
   const result = await run(["true"], { hooks, waitMs: 100 });
   assert(result.error instanceof NotReadyError);
@@ -212,7 +212,7 @@ Deno.test("run() returns the NotReadyError when the wait runs out", async () => 
   assertEquals([started.exitCode, started.error], [3, undefined]);
 });
 
-Deno.test("one hook serves many calls", async () => {
+Deno.test("one hook can be used for many calls", async () => {
   await using sidecar = startSidecar();
   const hook = httpHook({ name: "mine", stop: { url: `${sidecar.origin}/quit` } });
   await run(["true"], { hooks: [hook] });

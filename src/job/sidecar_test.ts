@@ -2,7 +2,7 @@ import { envoy, type Hook, stopSidecars, waitUntilReady } from "@k8s-job/wrapper
 import { assertEquals } from "../../tests/support/assert.ts";
 import { freePort, startSidecar } from "../../tests/support/sidecar.ts";
 
-Deno.test("a hook of one's own that finds nobody need not say so itself", async () => {
+Deno.test("a custom hook need not handle a refused connection itself", async () => {
   const port = freePort();
   const connecting: Hook = {
     name: "connecting",

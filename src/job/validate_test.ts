@@ -1,9 +1,9 @@
-/** Wrong arguments, as the library's functions refuse them. */
+/** What the library's functions do with wrong arguments. */
 
 import { envoy, istio, run, stopSidecars, waitUntilReady } from "@k8s-job/wrapper";
 import { assert, assertRejects } from "../../tests/support/assert.ts";
 
-/** What a caller without a type checker may pass. */
+/** Options that a caller without a type checker may pass. */
 const WRONG: readonly (readonly [
   options: unknown,
   kind: typeof TypeError | typeof RangeError,
@@ -29,7 +29,7 @@ const WRONG: readonly (readonly [
 ];
 
 for (const [options, kind, text] of WRONG) {
-  Deno.test(`run() refuses what is wrong before anything starts: ${text}`, async () => {
+  Deno.test(`run() refuses a wrong option before anything starts: ${text}`, async () => {
     const marker = Deno.makeTempFileSync();
     try {
       const call = Reflect.apply(run, undefined, [["rm", marker], options]);
@@ -41,7 +41,7 @@ for (const [options, kind, text] of WRONG) {
   });
 }
 
-Deno.test("run() refuses a command that is none", async () => {
+Deno.test("run() refuses an invalid command", async () => {
   for (
     const [command, text] of [
       [[], "command: expected an array with at least one word, got an empty array"],

@@ -16,7 +16,7 @@ Deno.test("waitUntilReady() resolves when every sidecar is ready", async () => {
   await server.shutdown();
 });
 
-Deno.test("waitUntilReady() throws a NotReadyError that names who is late and why", async () => {
+Deno.test("waitUntilReady() throws a NotReadyError that names the late sidecars and why", async () => {
   await using sidecar = startSidecar();
   const late = envoy({ baseUrl: `http://127.0.0.1:${freePort()}` });
   const error = await assertRejects(
@@ -28,7 +28,7 @@ Deno.test("waitUntilReady() throws a NotReadyError that names who is late and wh
   assertEquals(error.timeoutMs, 200);
 });
 
-Deno.test("waitUntilReady() is rejected with its AbortSignal's reason", async () => {
+Deno.test("waitUntilReady() rejects with its AbortSignal's reason", async () => {
   const late = [envoy({ baseUrl: `http://127.0.0.1:${freePort()}` })];
   const { log, event } = recordLog();
   const controller = new AbortController();

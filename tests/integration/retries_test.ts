@@ -1,4 +1,4 @@
-/** Retries, Retry-After and deadlines. */
+/** Retries, the Retry-After header, and deadlines. */
 
 import { assert } from "../support/assert.ts";
 import {
