@@ -1,6 +1,6 @@
 /**
- * The manifests in `examples/`: each is what Kubernetes' own schema allows, without a field that it
- * does not know, and what this code understands.
+ * The manifests in `examples/`: each is valid by Kubernetes' own schema, without unknown fields, and
+ * understood by this code.
  */
 
 import { parseHook } from "../hooks/registry.ts";
@@ -9,7 +9,7 @@ import { VERSION } from "../src/cli/version.ts";
 import { assert, assertEquals } from "../tests/support/assert.ts";
 import { containersOf, EXAMPLES, podSpecOf } from "../tests/support/examples.ts";
 
-/** The kinds that the examples have, by the module that has their types. */
+/** The kinds in the examples, with the modules that have their types. */
 const MODULES: Readonly<Record<string, string>> = {
   "batch/v1 Job": "batch/v1/Job",
   "batch/v1 CronJob": "batch/v1/CronJob",
@@ -20,7 +20,7 @@ const MODULES: Readonly<Record<string, string>> = {
     "admissionregistration.k8s.io/v1/MutatingAdmissionPolicyBinding",
 };
 
-/** A program that has all documents as literals: the type checker finds what does not belong. */
+/** A program with all documents as literals: the type checker finds what is wrong with them. */
 function programOf(documents: readonly { kind: string; apiVersion: string }[]): string {
   return documents.map((document, index) => {
     const module = MODULES[`${document.apiVersion} ${document.kind}`];
@@ -49,12 +49,12 @@ async function checkAndRun(program: string): Promise<{ code: number; stderr: str
   }
 }
 
-Deno.test("every example is what Kubernetes' schema allows, and has no unknown field", async () => {
+Deno.test("every example is valid by Kubernetes' schema, and has no unknown field", async () => {
   const { code, stderr } = await checkAndRun(programOf(EXAMPLES.map(({ document }) => document)));
   assertEquals(code, 0, stderr);
 });
 
-Deno.test("a misspelt field or a wrong value in an example would be found", async () => {
+Deno.test("a misspelled field or a wrong value in an example would be found", async () => {
   const job = EXAMPLES.find(({ document }) => document.kind === "Job")?.document;
   assert(job !== undefined);
   const text = JSON.stringify(job);
@@ -70,7 +70,7 @@ Deno.test("a misspelt field or a wrong value in an example would be found", asyn
 for (const { file, document } of EXAMPLES) {
   const spec = podSpecOf(document);
   if (spec === undefined) continue;
-  Deno.test(`${file}: the ${document.kind}'s options, images and ports are those of the code`, () => {
+  Deno.test(`${file}: the ${document.kind}'s options, images and ports match the code`, () => {
     const main = containersOf(spec).find(({ name }) => name === "main");
     assert(main !== undefined, "a container main");
     const variables = new Map((main.env ?? []).map(({ name, value }) => [name, value]));
@@ -103,7 +103,7 @@ for (const { file, document } of EXAMPLES) {
         );
         assertEquals(mounts, [[path], [path]]);
       } else {
-        throw new Error(`nobody knows how ${name} is told to quit`);
+        throw new Error(`this test does not know how ${name} is told to quit`);
       }
     }
     for (const { image = "" } of others) {
@@ -114,7 +114,7 @@ for (const { file, document } of EXAMPLES) {
   });
 }
 
-Deno.test("the policy for a whole cluster puts this version where the init container's example has it", () => {
+Deno.test("the policy for a whole cluster matches the init container's example, with this version", () => {
   const policy = EXAMPLES.find(({ document }) => document.kind === "MutatingAdmissionPolicy")
     ?.document;
   const job = EXAMPLES.find(({ file, document }) =>

@@ -8,7 +8,7 @@ import { assert, assertEquals } from "../tests/support/assert.ts";
 
 const README = Deno.readTextFileSync(new URL("../README.md", import.meta.url));
 
-/** The README's examples in YAML, each with the heading that it stands under. */
+/** The README's examples in YAML, each with its heading. */
 function recipes(): readonly (readonly [heading: string, document: unknown])[] {
   return README.split(/\n(?=##+ )/).flatMap((section) => {
     const heading = /^##+ (.*)/.exec(section)?.[1] ?? "";
@@ -17,7 +17,7 @@ function recipes(): readonly (readonly [heading: string, document: unknown])[] {
   });
 }
 
-/** The wrapper's variables in a manifest, wherever they stand. */
+/** The wrapper's variables anywhere in a manifest. */
 function variables(value: unknown): readonly (readonly [name: string, value: string])[] {
   if (Array.isArray(value)) return value.flatMap(variables);
   if (!isObject(value)) return [];
@@ -26,7 +26,7 @@ function variables(value: unknown): readonly (readonly [name: string, value: str
   return Object.values(value).flatMap(variables);
 }
 
-Deno.test("the README has a recipe for each preset, which names its hook", () => {
+Deno.test("the README has a recipe for every preset, which names its hook", () => {
   for (const { hookName } of PRESETS) {
     const hooks = recipes().filter(([heading]) => heading === hookName)
       .flatMap(([, document]) => variables(document))
@@ -35,7 +35,7 @@ Deno.test("the README has a recipe for each preset, which names its hook", () =>
   }
 });
 
-Deno.test("the README's manifests are YAML, and their variables are understood", () => {
+Deno.test("the README's manifests are YAML, and the wrapper understands their variables", () => {
   const known: readonly string[] = Object.values(OPTIONS).map(({ variable }) => variable);
   let count = 0;
   for (const [heading, document] of recipes()) {

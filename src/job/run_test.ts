@@ -178,7 +178,7 @@ Deno.test("stopSidecars() gives up when its AbortSignal is aborted, and reports 
 
 Deno.test("stopSidecars() runs hooks without a command, and never throws because of a sidecar", async () => {
   await using sidecar = startSidecar([404]);
-  const nobody = `http://127.0.0.1:${freePort()}`;
+  const unused = `http://127.0.0.1:${freePort()}`;
   const thrower: Hook = {
     name: "thrower",
     address: "nowhere",
@@ -187,7 +187,7 @@ Deno.test("stopSidecars() runs hooks without a command, and never throws because
   };
   const outcomes = await stopSidecars([
     envoy({ baseUrl: sidecar.origin }),
-    istio({ baseUrl: nobody }),
+    istio({ baseUrl: unused }),
     thrower,
   ]);
   assertEquals(outcomes.map(({ hook, outcome }) => [hook, outcome]), [

@@ -228,7 +228,7 @@ Deno.test("a sidecar whose queue of connections is full", async () => {
 
 Deno.test("a process that stops a sidecar whose queue of connections is full ends with its last attempt", async () => {
   using full = await fullQueue();
-  const script = new URL("../support/quit_nobody.ts", import.meta.url).pathname;
+  const script = new URL("../support/stop_sidecar.ts", import.meta.url).pathname;
   const startMs = performance.now();
   const { code, stdout } = await new Deno.Command(Deno.execPath(), {
     args: ["run", "--quiet", "--no-prompt", "--allow-net", script, String(full.port)],
