@@ -1,6 +1,6 @@
 /**
- * The manifests in `examples/`: each is valid by Kubernetes' own schema, without unknown fields, and
- * understood by this code.
+ * The manifests in `examples/`: each is valid for Kubernetes' own schema, has no unknown field, and has
+ * only options that this code understands.
  */
 
 import { parseHook } from "../hooks/registry.ts";
@@ -9,7 +9,7 @@ import { VERSION } from "../src/cli/version.ts";
 import { assert, assertEquals } from "../tests/support/assert.ts";
 import { containersOf, EXAMPLES, podSpecOf } from "../tests/support/examples.ts";
 
-/** The kinds in the examples, with the modules that have their types. */
+/** The kinds of objects in the examples, each with the module that has its types. */
 const MODULES: Readonly<Record<string, string>> = {
   "batch/v1 Job": "batch/v1/Job",
   "batch/v1 CronJob": "batch/v1/CronJob",
@@ -20,7 +20,7 @@ const MODULES: Readonly<Record<string, string>> = {
     "admissionregistration.k8s.io/v1/MutatingAdmissionPolicyBinding",
 };
 
-/** A program with all documents as literals: the type checker finds what is wrong with them. */
+/** A program with all documents as literals, in which the type checker finds unknown fields. */
 function programOf(documents: readonly { kind: string; apiVersion: string }[]): string {
   return documents.map((document, index) => {
     const module = MODULES[`${document.apiVersion} ${document.kind}`];
@@ -49,7 +49,7 @@ async function checkAndRun(program: string): Promise<{ code: number; stderr: str
   }
 }
 
-Deno.test("every example is valid by Kubernetes' schema, and has no unknown field", async () => {
+Deno.test("every example is valid for Kubernetes' schema and has no unknown field", async () => {
   const { code, stderr } = await checkAndRun(programOf(EXAMPLES.map(({ document }) => document)));
   assertEquals(code, 0, stderr);
 });
@@ -114,7 +114,7 @@ for (const { file, document } of EXAMPLES) {
   });
 }
 
-Deno.test("the policy for a whole cluster matches the init container's example, with this version", () => {
+Deno.test("the policy for a whole cluster puts this version where the init container's example puts it", () => {
   const policy = EXAMPLES.find(({ document }) => document.kind === "MutatingAdmissionPolicy")
     ?.document;
   const job = EXAMPLES.find(({ file, document }) =>

@@ -17,7 +17,7 @@ function recipes(): readonly (readonly [heading: string, document: unknown])[] {
   });
 }
 
-/** The wrapper's variables anywhere in a manifest. */
+/** The wrapper's variables in a manifest, wherever they are. */
 function variables(value: unknown): readonly (readonly [name: string, value: string])[] {
   if (Array.isArray(value)) return value.flatMap(variables);
   if (!isObject(value)) return [];
