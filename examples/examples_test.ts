@@ -70,7 +70,7 @@ Deno.test("a misspelled field or a wrong value in an example would be found", as
 for (const { file, document } of EXAMPLES) {
   const spec = podSpecOf(document);
   if (spec === undefined) continue;
-  Deno.test(`${file}: the ${document.kind}'s options, images and ports are those of the code`, () => {
+  Deno.test(`${file}: the ${document.kind}'s options, images and ports match the code`, () => {
     const main = containersOf(spec).find(({ name }) => name === "main");
     assert(main !== undefined, "a container main");
     const variables = new Map((main.env ?? []).map(({ name, value }) => [name, value]));

@@ -26,7 +26,7 @@ function variables(value: unknown): readonly (readonly [name: string, value: str
   return Object.values(value).flatMap(variables);
 }
 
-Deno.test("the README has a recipe for each preset, which names its hook", () => {
+Deno.test("the README has a recipe for every preset, which names its hook", () => {
   for (const { hookName } of PRESETS) {
     const hooks = recipes().filter(([heading]) => heading === hookName)
       .flatMap(([, document]) => variables(document))
@@ -35,7 +35,7 @@ Deno.test("the README has a recipe for each preset, which names its hook", () =>
   }
 });
 
-Deno.test("the README's manifests are YAML, and their variables are understood", () => {
+Deno.test("the README's manifests are YAML, and the wrapper understands their variables", () => {
   const known: readonly string[] = Object.values(OPTIONS).map(({ variable }) => variable);
   let count = 0;
   for (const [heading, document] of recipes()) {

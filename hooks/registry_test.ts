@@ -1,7 +1,7 @@
 import { PRESETS, TARGET_FORMS } from "./registry.ts";
 import { assert, assertEquals } from "../tests/support/assert.ts";
 
-/** The rows of the README's table of hooks, each as its cells. */
+/** The rows of the README's table of hooks, as cells. */
 function hookRows(): readonly (readonly string[])[] {
   const readme = Deno.readTextFileSync(new URL("../README.md", import.meta.url));
   const [, section = ""] = readme.split("\n## Hooks\n");
@@ -9,7 +9,7 @@ function hookRows(): readonly (readonly string[])[] {
   return (table ?? []).map((line) => line.split("|").slice(1, -1).map((cell) => cell.trim()));
 }
 
-Deno.test("the README's table of hooks has each preset, with its addresses, and no other", () => {
+Deno.test("the README's table of hooks has every preset with its addresses, and no other", () => {
   const names = hookRows()
     .map(([target = ""]) => /^`([a-z][a-z-]*)`$/.exec(target)?.[1])
     .filter((name) => name !== undefined && !TARGET_FORMS.some(([form]) => form === name));
@@ -24,7 +24,7 @@ Deno.test("the README's table of hooks has each preset, with its addresses, and 
   }
 });
 
-Deno.test("the README's table of hooks has each form of a TARGET", () => {
+Deno.test("the README's table of hooks has every form of a TARGET", () => {
   const targets = hookRows().map(([target]) => target).join("\n");
   for (const [form] of TARGET_FORMS) {
     const word = form === "[METHOD ]URL" ? "[METHOD ]http" : form;

@@ -2,7 +2,7 @@ import { assert, assertEquals } from "../tests/support/assert.ts";
 
 const read = (path: string) => Deno.readTextFileSync(new URL(`../${path}`, import.meta.url));
 
-/** `name@version` of each row of the table in docs/security.md. */
+/** `name@version` from each row of the table in docs/security.md. */
 function listed(): readonly string[] {
   const table = read("docs/security.md").split(/<!-- \/?dependencies -->/)[1] ?? "";
   return [...table.matchAll(/^\| `([^`]+)` +\| (\S+) +\|/gm)].map(([, name, version]) =>

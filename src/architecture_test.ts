@@ -1,11 +1,11 @@
-/** The architecture: which room may import which, and that nothing runs in a circle. */
+/** The architecture: which room may import which, without circles. */
 
 import { assert, assertEquals } from "../tests/support/assert.ts";
 import { importsOf, read, sources } from "../scripts/sources.ts";
 
 /**
- * The rooms from the ground up: a room imports only from those below it. Rooms on one floor do not
- * know each other.
+ * The rooms, from the ground up: a room imports only from the floors below. Rooms on the same floor do
+ * not import each other.
  */
 const FLOORS: readonly (readonly string[])[] = [
   ["src/exit_code.ts", "src/hook.ts", "src/time.ts"],
@@ -32,7 +32,7 @@ function floorOf(file: string): number {
   return FLOORS.findIndex((rooms) => rooms.includes(roomOf(file)));
 }
 
-Deno.test("imports go down only, and rooms on one floor do not know each other", () => {
+Deno.test("imports only go down, and rooms on the same floor do not import each other", () => {
   const arrows = FILES.flatMap((file) => importsOf(file).map((target) => ({ file, target })));
   assert(arrows.length > FILES.length);
   const wrong = arrows.filter(({ file, target }) =>
@@ -42,7 +42,7 @@ Deno.test("imports go down only, and rooms on one floor do not know each other",
   assertEquals(wrong.map(({ file, target }) => `${file} -> ${target}`), []);
 });
 
-Deno.test("no import runs in a circle", () => {
+Deno.test("there is no circle of imports", () => {
   const done = new Set<string>();
   function follow(file: string, trail: readonly string[]): void {
     assert(!trail.includes(file), [...trail, file].join(" -> "));
@@ -58,8 +58,8 @@ Deno.test("cli.ts imports the library's front door and nothing else", () => {
   assertEquals(importsOf("cli.ts"), ["mod.ts"]);
 });
 
-Deno.test("a runtime's own calls are made in its file of the platform", () => {
+Deno.test("a runtime's own calls are only in its file of the platform", () => {
   const code = (path: string) => read(path).replaceAll(/\/\*[^]*?\*\/|\/\/.*$/gm, "");
-  const speakers = FILES.filter((path) => path !== "cli.ts" && /\bDeno\./.test(code(path)));
-  assertEquals(speakers, ["src/platform/deno.ts"]);
+  const callers = FILES.filter((path) => path !== "cli.ts" && /\bDeno\./.test(code(path)));
+  assertEquals(callers, ["src/platform/deno.ts"]);
 });

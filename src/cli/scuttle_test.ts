@@ -30,7 +30,7 @@ Deno.test("ENVOY_ADMIN_API alone: wait for Envoy, then start all the same, and s
   assertEquals(waitedFor, ["http://127.0.0.1:15000/server_info"]);
 });
 
-Deno.test("what a sidecar is told to quit, by scuttle's own order of rules", () => {
+Deno.test("which sidecars are told to quit, in the order of scuttle's own rules", () => {
   const generic = { GENERIC_QUIT_ENDPOINTS: "http://a/q, http://b/q" };
   const rows: readonly (readonly [Record<string, string>, readonly string[]])[] = [
     [{ ...ADMIN, ...generic }, ["http://a/q", "http://b/q", QUIT]],
@@ -47,7 +47,7 @@ Deno.test("what a sidecar is told to quit, by scuttle's own order of rules", () 
     [{ ENVOY_ADMIN_API: "http://localhost:15000/base/" }, [
       "http://localhost:15020/base/quitquitquit",
     ]],
-    // scuttle would have no address for these, and the pod would hang.
+    // scuttle itself has no address for these, and the pod would hang.
     [{ ENVOY_ADMIN_API: "http://localhost:9901" }, ["http://localhost:9901/quitquitquit"]],
     [{ ENVOY_ADMIN_API: "localhost:15000" }, ["http://localhost:15020/quitquitquit"]],
     [{ ...ADMIN, ISTIO_QUIT_API: "127.0.0.1:15020" }, [QUIT]],
@@ -60,7 +60,7 @@ Deno.test("what a sidecar is told to quit, by scuttle's own order of rules", () 
   }
 });
 
-Deno.test("how long Envoy is waited for", () => {
+Deno.test("how long the wrapper waits for Envoy", () => {
   const rows = [
     [{}, 15 * 60_000, "start"],
     [{ WAIT_FOR_ENVOY_TIMEOUT: "7s" }, 7000, "start"],
@@ -77,7 +77,7 @@ Deno.test("how long Envoy is waited for", () => {
   assertEquals(invoke({ WAIT_FOR_ENVOY_TIMEOUT: "7s" }).settings.waitMs, 0, "no Envoy to wait for");
 });
 
-Deno.test("the other variables have their settings", () => {
+Deno.test("the other variables become settings", () => {
   const { settings, origins } = invoke({
     ...ADMIN,
     QUIT_REQUEST_TIMEOUT: "1.5s",
@@ -92,7 +92,7 @@ Deno.test("the other variables have their settings", () => {
   assertEquals(invoke(only).settings.on, "always", "scuttle looks at GENERIC_QUIT_ONLY first");
 });
 
-Deno.test("an option or a WRAPPER_ variable beats scuttle's, each setting by itself", () => {
+Deno.test("an option or a WRAPPER_ variable takes precedence over scuttle's, for each setting separately", () => {
   const { settings, origins, scuttle } = invoke(
     { ...ADMIN, WRAPPER_HOOKS: "envoy", SCUTTLE_LOGGING: "false" },
     "--wait=3s",
@@ -102,7 +102,7 @@ Deno.test("an option or a WRAPPER_ variable beats scuttle's, each setting by its
   assertEquals(scuttle, undefined);
 });
 
-Deno.test("what scuttle ignores is ignored, and said", () => {
+Deno.test("what scuttle ignores is ignored, with a warning", () => {
   const warned = (environment: Record<string, string>, text: string) => {
     const { warnings, problems } = invoke({ ...ADMIN, ...environment });
     assertEquals(problems, []);
@@ -123,7 +123,7 @@ Deno.test("what scuttle ignores is ignored, and said", () => {
   assertStringIncludes(warnings[0] ?? "", "ENVOY_ADMIN_API is not set: no sidecar will be told");
 });
 
-Deno.test("a duration is Go's", () => {
+Deno.test("durations have Go's format", () => {
   const forms: Record<string, number | undefined> = {
     "500ms": 500,
     "1.5s": 1500,

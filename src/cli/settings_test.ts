@@ -8,7 +8,7 @@ import { assertEquals, assertStringIncludes } from "../../tests/support/assert.t
 const none = () => undefined;
 const from = (environment: Record<string, string>) => (name: string) => environment[name];
 
-Deno.test("COMMAND's words arrive byte for byte", () => {
+Deno.test("COMMAND's words are kept byte for byte", () => {
   const words = [
     "sh",
     "-c",
@@ -31,7 +31,7 @@ Deno.test("COMMAND's words arrive byte for byte", () => {
   }
 });
 
-Deno.test("a COMMAND that looks like an option stands after --", () => {
+Deno.test("a COMMAND that looks like an option goes after --", () => {
   assertEquals(readInvocation(["--", "--help"], none).command, ["--help"]);
   assertEquals(readInvocation(["--", "--"], none).command, ["--"]);
   assertEquals(readInvocation(["-"], none).command, ["-"]);
@@ -84,7 +84,7 @@ Deno.test("a boolean option alone is true and takes a value only after =", () =>
   ]);
 });
 
-Deno.test("WRAPPER_HOOKS is split at commas and blanks, a method belongs to the URL after it", () => {
+Deno.test("WRAPPER_HOOKS is split at commas and blanks; a method belongs to the URL after it", () => {
   const read = (value: string) =>
     readInvocation(["c"], from({ WRAPPER_HOOKS: value })).settings.hook;
   assertEquals(read("istio, envoy\tlinkerd"), ["istio", "envoy", "linkerd"]);
@@ -126,7 +126,7 @@ Deno.test("every error names the option or variable, its value, and what was exp
   assertEquals(problemsOf(["--help=yes"]), ['--help "yes": takes no value']);
 });
 
-Deno.test("within no time no sidecar can be told to quit: 0 is refused where it is not off", () => {
+Deno.test("0 is refused where it does not mean off: a limit of 0 would never let a request finish", () => {
   for (const name of ["request-timeout", "shutdown-timeout"]) {
     const { problems } = readInvocation([`--${name}=0`, "c"], none);
     assertStringIncludes(problems[0] ?? "", `--${name} "0": expected a duration`);
@@ -135,7 +135,7 @@ Deno.test("within no time no sidecar can be told to quit: 0 is refused where it 
   assertEquals(readInvocation(["--wait=0", "--timeout=0", "c"], none).problems, []);
 });
 
-Deno.test("a misspelt option gets a suggestion, a strange one the way to the list", () => {
+Deno.test("a misspelled option gets a suggestion, an unknown one a hint at the list", () => {
   const first = (word: string) => readInvocation([word, "c"], none).problems[0];
   assertEquals(first("--hok"), 'unknown option "--hok": did you mean --hook?');
   assertEquals(
@@ -149,7 +149,7 @@ Deno.test("a misspelt option gets a suggestion, a strange one the way to the lis
   );
 });
 
-Deno.test("a wrong value does not keep the other settings from being read", () => {
+Deno.test("a wrong value does not prevent the other settings from being read", () => {
   const { settings, problems } = readInvocation([
     "--retries=x",
     "--hook=envoy",
@@ -160,7 +160,7 @@ Deno.test("a wrong value does not keep the other settings from being read", () =
   assertEquals(problems.length, 1);
 });
 
-Deno.test("the version in deno.json, in the code and in the changelog is one", () => {
+Deno.test("the version is the same in deno.json, in the code and in the changelog", () => {
   const read = (path: string) => Deno.readTextFileSync(new URL(`../../${path}`, import.meta.url));
   const { version } = JSON.parse(read("deno.json"));
   assertEquals(version, VERSION);

@@ -23,7 +23,7 @@ function summaryOf(hooks: readonly HookOutcome[], command = "job", problems: str
   return JSON.parse(line);
 }
 
-Deno.test("the summary has COMMAND's end and each hook's outcome, in whole milliseconds", () => {
+Deno.test("the summary has how COMMAND ended and each hook's outcome, in whole milliseconds", () => {
   assertEquals(summaryOf([hook("istio"), hook("envoy", { outcome: "failed", hint: "do this" })]), {
     command: "job",
     exitCode: 3,
@@ -49,7 +49,7 @@ Deno.test("the summary has COMMAND's end and each hook's outcome, in whole milli
   });
 });
 
-Deno.test("long texts are cut, and every hook stays", () => {
+Deno.test("long texts are cut, and every hook is kept", () => {
   const hooks = Array.from(
     { length: 12 },
     (_, n) => hook(`h${n}`, { answer: "long ".repeat(200) }),
@@ -60,7 +60,7 @@ Deno.test("long texts are cut, and every hook stays", () => {
   assert(summary.hooks[0].answer.startsWith("long ") && summary.hooks[0].answer.endsWith("…"));
 });
 
-Deno.test("where the hooks are too many, those that failed stay, and the rest is counted", () => {
+Deno.test("if there are too many hooks, those that failed are kept, and the others are counted", () => {
   const hooks = Array.from(
     { length: 300 },
     (_, n) => hook(`h${n}`, n >= 297 ? { outcome: "failed" } : {}),
@@ -72,7 +72,7 @@ Deno.test("where the hooks are too many, those that failed stay, and the rest is
   assert(summary.hooks.length > 10);
 });
 
-Deno.test("it fits whatever it is made of", () => {
+Deno.test("it fits, whatever it contains", () => {
   for (const text of ["\u0000", "\ud83d\ude00", "\ud800", '"', "ü", "a"]) {
     const long = text.repeat(20_000);
     const hooks = Array.from(

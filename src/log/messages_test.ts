@@ -6,7 +6,7 @@ import { read, sources } from "../../scripts/sources.ts";
 
 const messages: readonly (readonly [event: string, message: Message])[] = Object.entries(MESSAGES);
 
-Deno.test("no field of a message has the name of a key that every JSON line has", () => {
+Deno.test("no field of a message is named like a key that every JSON line has", () => {
   for (const [event, { text }] of messages) {
     for (const name of fieldNames(text)) {
       assert(!["time", "level", "event", "msg"].includes(name), `${event}: ${name}`);
@@ -14,7 +14,7 @@ Deno.test("no field of a message has the name of a key that every JSON line has"
   }
 });
 
-Deno.test("every message says what it means, in whole sentences", () => {
+Deno.test("every message has its meaning in whole sentences", () => {
   for (const [event, { text, meaning }] of messages) {
     assert(/^[A-Z1].*\.$/s.test(meaning), `${event}: ${meaning}`);
     assert(!text.includes("\n") && !/[.]$/.test(text), `${event}: ${text}`);
@@ -33,7 +33,7 @@ Deno.test("a field in milliseconds is a duration in the line and a whole number 
   }]);
 });
 
-Deno.test("a line stays one line of bounded length, and cannot play with a terminal", () => {
+Deno.test("a line is always one line of limited length, without control characters", () => {
   const lines: string[] = [];
   const log = createReport(
     createLogger({ level: "debug", format: "text", write: (line) => lines.push(line) }),
@@ -51,7 +51,7 @@ Deno.test("a line stays one line of bounded length, and cannot play with a termi
   assert(line.endsWith(" …\n") && line.length < 2100);
 });
 
-Deno.test("every message in the table is written somewhere in the code", () => {
+Deno.test("every message in the table is logged somewhere in the code", () => {
   const code = [...sources("src"), ...sources("hooks")]
     .filter((path) => !path.endsWith("/messages.ts")).map(read).join("\n");
   for (const [event] of messages) assert(code.includes(`"${event}"`), event);

@@ -21,11 +21,11 @@ Deno.test("redactValue() hides credentials and query, however the URL is mistype
   for (const [value, shown] of Object.entries(rows)) assertEquals(redactValue(value), shown);
 });
 
-Deno.test("a hook's name has nothing of its credentials", () => {
+Deno.test("a hook's name contains nothing of its credentials", () => {
   assertEquals(parseHook("http://a@b:hunter2@host:1/")?.name, "host:1");
 });
 
-Deno.test("a percent sign that starts no escape stands for itself in credentials", () => {
+Deno.test("a percent sign in credentials that does not start an escape is itself", () => {
   assertEquals(resolveUrl("http://me:100%@host/").authorization, `Basic ${btoa("me:100%")}`);
   const long = "x".repeat(200_000);
   assertEquals(resolveUrl(`http://me:${long}@host/`).authorization, `Basic ${btoa(`me:${long}`)}`);

@@ -1,4 +1,4 @@
-/** Everything that reads what people type, with random input, in this process. */
+/** Everything that parses user input, with random input, in this process. */
 
 import * as fc from "fast-check";
 import { resolveUrl } from "../../src/http/url.ts";
@@ -36,12 +36,12 @@ function assertNoSecret(text: string): void {
   assertEquals(leaks(text), [], text);
 }
 
-/** A hook from a TARGET; undefined if it is refused in words for an operator. */
+/** A hook from a TARGET; undefined if it is refused with a message for an operator. */
 function hookOf(target: string) {
   try {
     return parseHook(target);
   } catch (error) {
-    // Anything but a TypeError would be a defect, not a refusal.
+    // Any other error would be a bug.
     assert(error instanceof TypeError, `${error}`);
     assert(/expected/.test(error.message), error.message);
     assertNoSecret(error.message);
@@ -49,7 +49,7 @@ function hookOf(target: string) {
   }
 }
 
-/** A setting as one could type it: the option, its text, and the value that is meant. */
+/** A setting as a user could type it: the option, its text, and the value that it means. */
 const typedSetting = fc.oneof(
   fc.tuple(
     fc.constantFrom<keyof Settings>(
@@ -74,7 +74,7 @@ const typedSetting = fc.oneof(
   text: typeof value === "number" && key !== "retries" ? `${value}ms` : String(value),
 }));
 
-/** Text with what moves a terminal's cursor, ends a line for some reader, or turns its direction. */
+/** Text with characters that move a terminal's cursor, end a line for some readers, or reverse its direction. */
 const strangeText = fc.array(
   fc.oneof(
     fc.string({ unit: "binary" }),
@@ -86,7 +86,7 @@ const strangeText = fc.array(
 /** What holds for every input. */
 export const PROPERTIES: readonly Property[] = [
   {
-    title: "any command line and environment is read without an exception or a secret",
+    title: "any command line and environment is read without an exception or a leaked secret",
     property: fc.property(argumentList, environment, (args, variables) => {
       const read = readInvocation(args, lookup(variables));
       assertEquals(read.command, args.slice(args.length - read.command.length));
@@ -142,7 +142,7 @@ export const PROPERTIES: readonly Property[] = [
     }),
   },
   {
-    title: "a duration is refused, or milliseconds that a timer can wait for",
+    title: "a duration is refused, or is read as milliseconds that a timer can wait for",
     property: fc.property(durationText, (text) => {
       const ms = parseDuration(text);
       assert(ms === undefined || (Number.isInteger(ms) && ms >= 0 && ms <= LONGEST_MS), `${ms}`);
@@ -151,7 +151,7 @@ export const PROPERTIES: readonly Property[] = [
     }),
   },
   {
-    title: "a duration that is written is read back, as exactly as it was written",
+    title: "a duration that was written is read back, as exactly as it was written",
     property: fc.property(fc.nat({ max: LONGEST_MS }), (ms) => {
       const back = parseDuration(formatDuration(ms)) ?? NaN;
       assert(Math.abs(back - ms) <= (ms < 1000 ? 0 : 50), `${ms}: ${formatDuration(ms)}`);
@@ -170,7 +170,8 @@ export const PROPERTIES: readonly Property[] = [
     ),
   },
   {
-    title: "a URL is refused in words, or has sockets and a request line without credentials",
+    title:
+      "a URL is refused with a message, or has addresses and a request line without credentials",
     property: fc.property(urlText, (text) => {
       let target;
       try {
@@ -185,10 +186,10 @@ export const PROPERTIES: readonly Property[] = [
     }),
   },
   {
-    title: "a TARGET is refused in words, or is a hook whose addresses tell no secret",
+    title: "a TARGET is refused with a message, or is a hook whose addresses leak no secret",
     property: fc.property(targetText, (target) => {
       const hook = hookOf(target);
-      // A file's name is no URL: what looks like a query is a part of it.
+      // A file's name is not a URL: what looks like a query is a part of the name.
       if (hook === undefined || target.startsWith("file:")) return;
       const ready = "candidates" in hook ? "" : hook.readyAddress ?? "";
       assertNoSecret(`${hook.name} ${hook.address} ${ready}`);
@@ -196,19 +197,19 @@ export const PROPERTIES: readonly Property[] = [
     }),
   },
   {
-    title: "what is printed of a URL has neither credentials nor query",
+    title: "a URL is printed without credentials or query",
     property: fc.property(urlText, valueText, (url, before) => {
       assertNoSecret(redactValue(url));
       assertNoSecret(redactValue(`${before} ${url}`));
       assertEquals(redactValue(redactValue(url)), redactValue(url));
-      // The runtime writes URLs in their normal form.
+      // The runtime prints URLs in their normalized form.
       if (/^https?:/i.test(url) && URL.canParse(url)) {
         assertNoSecret(redact(`(${new URL(url)}): refused`));
       }
     }),
   },
   {
-    title: "scuttle's variables are read without an exception or a secret",
+    title: "scuttle's variables are read without an exception or a leaked secret",
     property: fc.property(environment, (variables) => {
       const reading = readScuttle(lookup(variables));
       if (reading === undefined) return;
@@ -224,7 +225,7 @@ export const PROPERTIES: readonly Property[] = [
     }),
   },
   {
-    title: "a log line is one line in both formats, whatever is in it",
+    title: "a log entry is one line in both formats, whatever it contains",
     property: fc.property(strangeText, (text) => {
       for (const format of ["text", "json"] as const) {
         let written = "";
@@ -241,7 +242,7 @@ export const PROPERTIES: readonly Property[] = [
   },
 ];
 
-/** Tries every property with its share of the cases; throws at the first that does not hold. */
+/** Tries every property with its share of the cases; throws at the first that is violated. */
 export function fuzzParser(seed: number, cases: number): number {
   const numRuns = Math.ceil(cases / PROPERTIES.length);
   for (const { title, property } of PROPERTIES) {
@@ -254,7 +255,7 @@ export function fuzzParser(seed: number, cases: number): number {
   return numRuns * PROPERTIES.length;
 }
 
-/** The secrets are in the input: a fuzzer that never writes them proves nothing. */
+/** Whether the input contains the secrets: a fuzzer that never uses them proves nothing. */
 export function secretsAreTried(seed: number): boolean {
   const texts = fc.sample(urlText, { seed, numRuns: 500 }).join("\n");
   return SECRETS.slice(0, 2).every((secret) => texts.includes(secret));

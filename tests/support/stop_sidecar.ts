@@ -1,4 +1,4 @@
-/** Tells a sidecar that is not there to quit, with no permission but for the network. */
+/** Stops the sidecar at a port, if there is one; needs no permission except for the network. */
 
 import { envoy, stopSidecars } from "@k8s-job/wrapper";
 
