@@ -391,16 +391,6 @@ export function executablePath(): string | undefined {
   return Deno.build.standalone ? Deno.execPath() : undefined;
 }
 
-/** The working directory. */
-export function workingFolder(): string {
-  return Deno.cwd();
-}
-
-/** Whether there is a folder of this path. */
-export function isFolder(path: string): boolean {
-  return stat(path)?.isDirectory ?? false;
-}
-
 /** Whether there is a named pipe of this path. */
 export function isPipe(path: string): boolean {
   return stat(path)?.isFifo ?? false;
@@ -413,42 +403,6 @@ function stat(path: string): Deno.FileInfo | undefined {
     if (["ENOENT", "ENOTDIR"].includes(errorCode(error))) return undefined;
     throw error;
   }
-}
-
-/** Makes a folder; one that is there already stays as it is. */
-export function makeFolder(path: string): void {
-  Deno.mkdirSync(path, { recursive: true });
-}
-
-/** Copies a file, over what was there before. */
-export function copyFile(from: string, to: string): void {
-  Deno.copyFileSync(from, to);
-}
-
-/** Sets who may read, write and execute a file. */
-export function setMode(path: string, mode: number): void {
-  Deno.chmodSync(path, mode);
-}
-
-/** Bytes of a file from an offset on; fewer than asked for where the file ends. */
-export function readBytes(path: string, offset: number, length: number): Uint8Array {
-  using file = Deno.openSync(path);
-  file.seekSync(offset, Deno.SeekMode.Start);
-  const bytes = new Uint8Array(length);
-  let done = 0;
-  while (done < length) {
-    const read = file.readSync(bytes.subarray(done));
-    if (read === null) break;
-    done += read;
-  }
-  return bytes.subarray(0, done);
-}
-
-/** Writes bytes over those that a file has from an offset on. */
-export function writeBytes(path: string, offset: number, bytes: Uint8Array): void {
-  using file = Deno.openSync(path, { write: true });
-  file.seekSync(offset, Deno.SeekMode.Start);
-  for (let done = 0; done < bytes.length;) done += file.writeSync(bytes.subarray(done));
 }
 
 /** The runtime with its version, for `--version`. */

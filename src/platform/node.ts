@@ -252,16 +252,6 @@ export function executablePath(): string | undefined {
   return undefined;
 }
 
-/** The working directory. */
-export function workingFolder(): string {
-  return process.cwd();
-}
-
-/** Whether there is a folder of this path. */
-export function isFolder(path: string): boolean {
-  return stat(path)?.isDirectory() ?? false;
-}
-
 /** Whether there is a named pipe of this path. */
 export function isPipe(path: string): boolean {
   return stat(path)?.isFIFO() ?? false;
@@ -273,50 +263,6 @@ function stat(path: string): fs.Stats | undefined {
   } catch (error) {
     if (["ENOENT", "ENOTDIR"].includes(errorCode(error))) return undefined;
     throw error;
-  }
-}
-
-/** Makes a folder; one that is there already stays as it is. */
-export function makeFolder(path: string): void {
-  fs.mkdirSync(path, { recursive: true });
-}
-
-/** Copies a file, over what was there before. */
-export function copyFile(from: string, to: string): void {
-  fs.copyFileSync(from, to);
-}
-
-/** Sets who may read, write and execute a file. */
-export function setMode(path: string, mode: number): void {
-  fs.chmodSync(path, mode);
-}
-
-/** Bytes of a file from an offset on; fewer than asked for where the file ends. */
-export function readBytes(path: string, offset: number, length: number): Uint8Array {
-  const bytes = new Uint8Array(length);
-  const file = fs.openSync(path, "r");
-  try {
-    let done = 0;
-    while (done < length) {
-      const read = fs.readSync(file, bytes, done, length - done, offset + done);
-      if (read === 0) break;
-      done += read;
-    }
-    return bytes.subarray(0, done);
-  } finally {
-    fs.closeSync(file);
-  }
-}
-
-/** Writes bytes over those that a file has from an offset on. */
-export function writeBytes(path: string, offset: number, bytes: Uint8Array): void {
-  const file = fs.openSync(path, "r+");
-  try {
-    for (let done = 0; done < bytes.length;) {
-      done += fs.writeSync(file, bytes, done, bytes.length - done, offset + done);
-    }
-  } finally {
-    fs.closeSync(file);
   }
 }
 
