@@ -151,7 +151,7 @@ function superviseCommand(child: Child, options: CommandOptions, log: Report): R
       // again: it does not live to see it twice.
       if (isNew && isEndedBy(child.pid, signal)) trySend(signal);
       startKillClock(signal);
-    } else if (signal === "SIGCONT" && stops?.endsStop()) {
+    } else if (signal === "SIGCONT" && stops?.takeOwnStop()) {
       continueIfLeftBehind();
     } else if (signal === "SIGTSTP" && options.processGroup && options.jobControl && isShellJob()) {
       // COMMAND's session has no terminal, where SIGTSTP would not stop anything.
@@ -168,7 +168,7 @@ function superviseCommand(child: Child, options: CommandOptions, log: Report): R
     // Or COMMAND went on too, and has stopped again since: the kernel has told so by SIGCHLD then,
     // if not yet as far as here.
     after(EVENT_LAG_MS, () => {
-      if (!stops?.hasMoved() && readProcess(child.pid)?.state === "T") send("SIGCONT");
+      if (!stops?.commandHasContinued() && readProcess(child.pid)?.state === "T") send("SIGCONT");
     });
   }
 
@@ -187,7 +187,7 @@ function superviseCommand(child: Child, options: CommandOptions, log: Report): R
 
   const end = child.exit.then((exit) => {
     for (const timer of timers) clearTimeout(timer);
-    stops?.unfollow();
+    stops?.stopTracking();
     return { ...exit, timedOut };
   });
 
