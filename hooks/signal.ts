@@ -6,8 +6,8 @@
 
 import { formatDuration } from "../src/time.ts";
 import type { Hook, HookContext, Stop } from "../src/hook.ts";
-import { CATCHABLE_SIGNALS, kill, processId } from "../src/platform/mod.ts";
-import type { SignalName } from "../src/platform/signals.ts";
+import { kill, processId } from "../src/platform/mod.ts";
+import { SIGNAL_NAMES, type SignalName } from "../src/platform/signals.ts";
 import { findProcesses, type Process, runs } from "../src/process/find.ts";
 import { sleep } from "../src/job/sidecar.ts";
 
@@ -38,16 +38,6 @@ export interface SignalHookOptions {
    */
   readonly name?: string;
 }
-
-/** Every signal that has a name for both runtimes. */
-const SIGNAL_NAMES: readonly SignalName[] = [
-  ...CATCHABLE_SIGNALS,
-  "SIGKILL",
-  "SIGSTOP",
-  "SIGILL",
-  "SIGFPE",
-  "SIGSEGV",
-];
 
 /** More processes than these are only counted in a line. */
 const MOST_LISTED = 5;

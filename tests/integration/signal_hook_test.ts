@@ -149,8 +149,8 @@ Deno.test("signal: a process that comes within the startup window is ended", asy
 
 Deno.test("signal: a signal that is none is a clear error", async () => {
   const rows = [
-    ["signal:nginx:SIGQUITE", "expected a signal's name: SIGABRT, "],
-    ["signal:nginx:9", "expected a signal's name: SIGABRT, "],
+    ["signal:nginx:SIGQUITE", "expected a signal's name: SIGHUP, "],
+    ["signal:nginx:9", "expected a signal's name: SIGHUP, "],
     ["signal:", "expected signal:NAME[:SIGNAL]"],
     ["signal:a:TERM:x", "expected signal:NAME[:SIGNAL]"],
     ["signal:/usr/sbin/nginx", "expected one without blanks or /"],
