@@ -6,8 +6,8 @@
 
 import type { HookContext, SidecarHook, Stop } from "../src/hook.ts";
 import { errorText } from "../src/platform/errors.ts";
-import { CATCHABLE_SIGNALS, kill, processId } from "../src/platform/mod.ts";
-import { type SignalName, UNCATCHABLE } from "../src/platform/signals.ts";
+import { kill, processId } from "../src/platform/mod.ts";
+import { SIGNAL_NAMES, type SignalName } from "../src/platform/signals.ts";
 import { findProcesses, type Process, runs } from "../src/process/find.ts";
 import { backoffMs, formatDuration, sleep } from "../src/time.ts";
 
@@ -28,9 +28,6 @@ export interface SignalHookOptions {
    */
   readonly name?: string;
 }
-
-/** Every signal that can be sent by name here. */
-const SIGNAL_NAMES: readonly SignalName[] = [...CATCHABLE_SIGNALS, ...UNCATCHABLE].sort();
 
 /** A line lists no more processes than these, and only counts the others. */
 const MOST_LISTED = 5;
@@ -156,5 +153,6 @@ function describe(processes: readonly Process[]): string {
 }
 
 function listOfSignals(): string {
-  return `${SIGNAL_NAMES.slice(0, -1).join(", ")} or ${SIGNAL_NAMES.at(-1)}`;
+  const names = SIGNAL_NAMES.toSorted();
+  return `${names.slice(0, -1).join(", ")} or ${names.at(-1)}`;
 }

@@ -4,34 +4,24 @@
  * @module
  */
 
-import {
-  copyFile,
-  executablePath,
-  isFolder,
-  listFolder,
-  makeFolder,
-  processId,
-  readBytes,
-  removeFile,
-  renameFile,
-  setMode,
-  workingFolder,
-  writeBytes,
-} from "../platform/mod.ts";
+import fs from "node:fs";
+import process from "node:process";
+import { errorCode } from "../platform/errors.ts";
+import { executablePath } from "../platform/mod.ts";
 
-/** The folder beside the portable program that has its libraries. */
+/** The folder next to the portable program that holds its libraries. */
 const LIBRARIES = "wrapper-lib";
 
 /** The file's name where PATH is a folder. */
 const FILE_NAME = "wrapper";
 
 /**
- * Copies this program, and the libraries beside it if it has some, to a file or into a folder. Each
- * file appears whole or not at all, and what runs from there meanwhile runs on.
+ * Copies this program, along with its libraries if it has some next to it, to a file or into a
+ * folder. Each file appears whole or not at all, and a program that runs from there keeps running.
  *
- * @param path a file's path, or that of a folder that exists
- * @returns one line that says where it is now
- * @throws the system's error, or one that says what is in the way
+ * @param path the path of a file, or of a folder that exists
+ * @returns one line that names the new file
+ * @throws the system's error, or one that names the obstacle
  */
 export function install(path: string): string {
   const from = executablePath();
@@ -51,29 +41,38 @@ export function install(path: string): string {
   }
   const fromLibraries = `${folderOf(from)}/${LIBRARIES}`;
   const toLibraries = `${folder}/${LIBRARIES}`;
-  makeFolder(toLibraries);
-  const names = listFolder(fromLibraries);
-  // The program comes last: where it is, its libraries are.
+  fs.mkdirSync(toLibraries, { recursive: true });
+  const names = fs.readdirSync(fromLibraries);
+  // The program comes last: once it is there, so are its libraries.
   for (const name of names) place(`${fromLibraries}/${name}`, `${toLibraries}/${name}`);
   const loader = absolute(`${toLibraries}/${interpreter.fileName}`);
   place(from, to, (file) => setInterpreter(file, interpreter, loader));
   return `installed ${to}, and ${names.length} libraries in ${toLibraries}`;
 }
 
-/** Copies a file under a name for the moment, changes the copy, and then gives it its real name. */
+function isFolder(path: string): boolean {
+  try {
+    return fs.statSync(path).isDirectory();
+  } catch (error) {
+    if (["ENOENT", "ENOTDIR"].includes(errorCode(error))) return false;
+    throw error;
+  }
+}
+
+/** Copies a file under a temporary name, changes the copy, and then gives it its real name. */
 function place(from: string, to: string, change?: (file: string) => void): void {
   const folder = folderOf(to);
-  const unfinished = `${folder}/.${to.slice(to.lastIndexOf("/") + 1)}.${processId()}.unfinished`;
+  const unfinished = `${folder}/.${to.slice(to.lastIndexOf("/") + 1)}.${process.pid}.unfinished`;
   try {
-    copyFile(from, unfinished);
+    fs.copyFileSync(from, unfinished);
     change?.(unfinished);
-    setMode(unfinished, 0o755);
-    renameFile(unfinished, to);
+    fs.chmodSync(unfinished, 0o755);
+    fs.renameSync(unfinished, to);
   } catch (error) {
     try {
-      removeFile(unfinished);
+      fs.unlinkSync(unfinished);
     } catch {
-      // It was never there.
+      // It was never created.
     }
     throw error;
   }
@@ -85,24 +84,23 @@ function folderOf(path: string): string {
 }
 
 function absolute(path: string): string {
-  return path.startsWith("/") ? path : `${workingFolder()}/${path}`;
+  return path.startsWith("/") ? path : `${process.cwd()}/${path}`;
 }
 
-/** The dynamic loader that an ELF file names, and where in the file it does. */
+/** The dynamic loader that an ELF file names, and where its path is in the file. */
 interface Interpreter {
   readonly fileName: string;
-  /** Where its path is in the file. */
   readonly offset: number;
-  /** How many bytes the path has room for, with the zero at its end. */
+  /** How many bytes the path has room for, including the zero at its end. */
   readonly room: number;
 }
 
-/** A program header that holds the path of the dynamic loader: `PT_INTERP` in elf(5). */
+/** The type of the program header that holds the dynamic loader's path: `PT_INTERP` in elf(5). */
 const INTERPRETER_HEADER = 3;
 
 /**
- * The loader of the portable build: the one in the folder beside the program. The kernel wants that
- * path to be absolute, so a program that goes to another folder needs another one.
+ * The loader of the portable build: the one in the folder next to the program. The kernel requires
+ * an absolute path, so a program that moves to another folder needs another path.
  *
  * @returns undefined for a program that uses the system's loader
  */
@@ -127,11 +125,40 @@ function ownInterpreter(file: string): Interpreter | undefined {
   return undefined;
 }
 
-/** Writes another path over the loader's, in the room that the build has left for it. */
+/** Overwrites the loader's path, within the room that the build has left for it. */
 function setInterpreter(file: string, { offset, room }: Interpreter, path: string): void {
   const bytes = new TextEncoder().encode(path);
   if (bytes.length >= room) throw new Error(`its path is longer than ${room - 1} bytes`);
   const padded = new Uint8Array(room);
   padded.set(bytes);
   writeBytes(file, offset, padded);
+}
+
+/** Reads bytes from an offset on; fewer than asked for if the file ends first. */
+function readBytes(path: string, offset: number, length: number): Uint8Array {
+  const bytes = new Uint8Array(length);
+  const file = fs.openSync(path, "r");
+  try {
+    let done = 0;
+    while (done < length) {
+      const read = fs.readSync(file, bytes, done, length - done, offset + done);
+      if (read === 0) break;
+      done += read;
+    }
+    return bytes.subarray(0, done);
+  } finally {
+    fs.closeSync(file);
+  }
+}
+
+/** Overwrites bytes from an offset on. */
+function writeBytes(path: string, offset: number, bytes: Uint8Array): void {
+  const file = fs.openSync(path, "r+");
+  try {
+    for (let done = 0; done < bytes.length;) {
+      done += fs.writeSync(file, bytes, done, bytes.length - done, offset + done);
+    }
+  } finally {
+    fs.closeSync(file);
+  }
 }

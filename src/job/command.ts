@@ -117,7 +117,7 @@ function superviseCommand(child: Child, options: CommandOptions, report: Report)
       // again: it does not live to see it twice.
       if (isNew && isEndedBy(child.pid, signal)) trySend(signal);
       startKillClock(signal);
-    } else if (signal === "SIGCONT" && stops?.endsStop()) {
+    } else if (signal === "SIGCONT" && stops?.takeOwnStop()) {
       continueIfLeftBehind();
     } else if (signal === "SIGTSTP" && options.processGroup && options.jobControl && isShellJob()) {
       // COMMAND's session has no terminal, where SIGTSTP would not stop anything.
@@ -134,7 +134,7 @@ function superviseCommand(child: Child, options: CommandOptions, report: Report)
     // Or COMMAND went on too, and has stopped again since: the kernel has told so by SIGCHLD then,
     // if not yet as far as here.
     after(EVENT_LAG_MS, () => {
-      if (!stops?.hasMoved() && readProcess(child.pid)?.state === "T") send("SIGCONT");
+      if (!stops?.commandHasContinued() && readProcess(child.pid)?.state === "T") send("SIGCONT");
     });
   }
 
@@ -153,7 +153,7 @@ function superviseCommand(child: Child, options: CommandOptions, report: Report)
 
   const end = child.exit.then((exit) => {
     for (const timer of timers) clearTimeout(timer);
-    stops?.unfollow();
+    stops?.stopTracking();
     return { ...exit, timedOut };
   });
 

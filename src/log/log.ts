@@ -5,9 +5,7 @@
  */
 
 import { type EventName, type Fields, type LogLevel, MESSAGES, messageText } from "./messages.ts";
-import { errorCode } from "../platform/errors.ts";
-import { writeText } from "../platform/mod.ts";
-import { noteBrokenPipe } from "../process/signals.ts";
+import { writeToStderr } from "./stderr.ts";
 
 export type { LogLevel } from "./messages.ts";
 
@@ -98,16 +96,6 @@ export function createLogger(options: LoggerOptions = {}): Logger {
       write(`wrapper: ${mark}${msg}\n`);
     }
   };
-}
-
-/** A log line that cannot be written is lost, and nothing else. */
-function writeToStderr(line: string): void {
-  try {
-    writeText("stderr", line);
-  } catch (error) {
-    // The reader of stderr is gone, or the disk behind it is full: the hooks matter more.
-    if (errorCode(error) === "EPIPE") noteBrokenPipe();
-  }
 }
 
 /**

@@ -1,52 +1,41 @@
 /**
- * Every call that only Deno has stands here, so that one other file of the same shape
- * (`platform.node.ts`) makes the library run on Node.
+ * The platform on Deno: the only file that calls Deno.
  *
  * @module
  */
 
+import { exitCodeOfSignal, WRAPPER_FAILED } from "../exit_code.ts";
 import { errorCode, isNobodyListening } from "./errors.ts";
 import { CATCHABLE, type CatchableSignal, type SignalName } from "./signals.ts";
 import type { Child, ChildWaiter, Connection, Exit, SocketAddress } from "./types.ts";
 
-export type { Child, ChildWaiter, Connection, Exit, SocketAddress } from "./types.ts";
-
-/** A variable of the environment; undefined if it is not set, not UTF-8, or not to be read. */
 export function environmentVariable(name: string): string | undefined {
   try {
     return Deno.env.get(name);
   } catch (error) {
-    // Deno refuses to hand out a value that is not UTF-8. COMMAND inherits it all the same.
+    // Deno refuses to return a value that is not UTF-8. COMMAND inherits it all the same.
     if (error instanceof TypeError || error instanceof Deno.errors.InvalidData) return undefined;
-    // A job that uses the library need not have the permission.
+    // A job that uses the library may run without the permission.
     if (error instanceof Deno.errors.NotCapable) return undefined;
     throw error;
   }
 }
 
-/** Whether a variable of the environment may be read. */
 export function variableIsReadable(name: string): boolean {
   // A compiled program has all permissions.
   return Deno.build.standalone ||
     Deno.permissions.querySync({ name: "env", variable: name }).state === "granted";
 }
 
-/** This process's own id. */
 export function processId(): number {
   return Deno.pid;
 }
 
-/** Whether file descriptor 1 or 2 is a terminal. */
 export function isTerminal(stream: "stdout" | "stderr"): boolean {
   return Deno[stream].isTerminal();
 }
 
-/**
- * Starts a command with the caller's own stdin, stdout, stderr, environment and working directory.
- *
- * @throws an error whose {@linkcode errorCode} says why it could not be started.
- */
-// deno-lint-ignore require-await -- Node tells only later whether the start went well.
+// deno-lint-ignore require-await -- Node learns only later whether the command has started.
 export async function spawn(
   words: readonly string[],
   options: { newSession: boolean },
@@ -56,8 +45,8 @@ export async function spawn(
 }
 
 /**
- * The runtime lets a child enter the working directory anew, by its path. A container's may be in a
- * folder that is closed to its user, as `/root` is; the kernel's own link leads there all the same.
+ * Deno makes a child enter the working directory again, by its path. In a container it may be inside
+ * a folder that is closed to this user, as `/root` is; the kernel's own link works all the same.
  */
 function startHere(words: readonly string[], newSession: boolean): Deno.ChildProcess {
   try {
@@ -71,7 +60,7 @@ function startHere(words: readonly string[], newSession: boolean): Deno.ChildPro
   }
 }
 
-/** Whether a folder may not be entered by this process's user. */
+/** Whether this process's user may not enter a folder. */
 function isClosed(findFolder: () => string): boolean {
   if (Deno.permissions.querySync({ name: "read" }).state !== "granted") return false;
   try {
@@ -99,47 +88,40 @@ function startIn(
   }).spawn();
 }
 
-function toExit(status: Deno.CommandStatus): Exit {
-  return status.signal === null
-    ? { code: status.code }
-    : { code: status.code, signal: status.signal };
+function toExit({ code, signal }: Deno.CommandStatus): Exit {
+  return signal === null ? { code } : { code, signal };
 }
 
-/** A real-time signal has no name in Deno, and the status is then an error that holds its number. */
+/** Deno has no names for real-time signals: the status is then an error with the signal's number. */
 function unnamedSignal(error: unknown): Exit {
-  const number = /signal: (\d+)/i.exec(String(error))?.[1];
-  return number === undefined ? { code: 125 } : { code: 128 + Number(number), signal: number };
+  const signal = /signal: (\d+)/i.exec(String(error))?.[1];
+  return signal === undefined
+    ? { code: WRAPPER_FAILED }
+    : { code: exitCodeOfSignal(Number(signal)), signal };
 }
 
-/** The signals that can be caught here. A real-time signal has no name for Deno. */
-export const CATCHABLE_SIGNALS: readonly CatchableSignal[] = CATCHABLE;
+export const CATCHABLE_SIGNALS: readonly CatchableSignal[] = CATCHABLE.filter((name) =>
+  // Deno on macOS refuses to listen to these two.
+  Deno.build.os === "linux" || (name !== "SIGPWR" && name !== "SIGSTKFLT")
+);
 
-/** Calls `listener` for each such signal that this process gets, instead of what it would do. */
 export function addSignalListener(signal: CatchableSignal, listener: () => void): void {
   Deno.addSignalListener(signal, listener);
 }
 
-/**
- * Makes SIGBUS one that can be caught more than once: to be called once, before anyone listens to it.
- *
- * Rust's own handler, which tells of overflowed stacks, would be called beside ours, and at its first
- * call puts the default action in place of both: the second SIGBUS would end the process. Called
- * alone, it does just that, and nothing else.
- */
-export function releaseBusSignal(): void {
-  Deno.kill(Deno.pid, "SIGBUS");
-}
-
-/** Undoes {@linkcode addSignalListener}. */
 export function removeSignalListener(signal: CatchableSignal, listener: () => void): void {
   Deno.removeSignalListener(signal, listener);
 }
 
 /**
- * Sends a signal to a process, or to a process group if `pid` is negative.
- *
- * @returns false if there is no such process any more.
+ * Rust has a SIGBUS handler of its own, which reports stack overflows. It would be called along with
+ * ours, and its first call restores the default action in place of both: the second SIGBUS would end
+ * the process. Called alone, it does only that.
  */
+export function releaseBusSignal(): void {
+  Deno.kill(Deno.pid, "SIGBUS");
+}
+
 export function kill(pid: number, signal: SignalName): boolean {
   try {
     Deno.kill(pid, signal);
@@ -150,12 +132,7 @@ export function kill(pid: number, signal: SignalName): boolean {
   }
 }
 
-/**
- * Opens the system's calls that wait for children; Deno has none that wait for any other than those
- * that it started.
- *
- * @throws an error that says why they cannot be had.
- */
+/** Deno itself waits only for the children that it started. */
 export function openChildWaiter(): ChildWaiter {
   const { symbols } = Deno.dlopen("libc.so.6", {
     prctl: { parameters: ["i32", "usize", "usize", "usize", "usize"], result: "i32" },
@@ -169,7 +146,7 @@ export function openChildWaiter(): ChildWaiter {
   return {
     adoptOrphans() {
       if (symbols.prctl(PR_SET_CHILD_SUBREAPER, 1n, 0n, 0n, 0n) !== 0) {
-        throw new Error("the kernel gives no orphans to this process");
+        throw new Error("the kernel does not give orphans to this process");
       }
     },
     firstEnded() {
@@ -185,11 +162,6 @@ export function openChildWaiter(): ChildWaiter {
   };
 }
 
-/**
- * Calls `listener` for an error that nobody caught, instead of the end of the process.
- *
- * @returns a function that ends it.
- */
 export function addUncaughtErrorListener(listener: (error: unknown) => void): () => void {
   const onError = (event: ErrorEvent) => {
     event.preventDefault();
@@ -207,12 +179,6 @@ export function addUncaughtErrorListener(listener: (error: unknown) => void): ()
   };
 }
 
-/**
- * Opens a connection.
- *
- * @param isSecure whether to use TLS, which requires a certificate for the address's host
- * @param signal ends the attempt: the system would keep trying for minutes
- */
 export async function connect(
   address: SocketAddress,
   isSecure: boolean,
@@ -280,13 +246,6 @@ function isIpAddress(hostname: string): boolean {
 
 const LONGEST_READ_BYTES = 16 * 1024;
 
-/**
- * Opens a connection and closes it again.
- *
- * @param signal ends the attempt: the system would keep trying for minutes
- * @returns false if nobody listens at that address
- * @throws the system's error, unless it means that nobody listens
- */
 export async function acceptsConnections(
   address: SocketAddress,
   signal: AbortSignal,
@@ -305,11 +264,6 @@ export async function acceptsConnections(
   }
 }
 
-/**
- * Writes all of a text to a standard stream.
- *
- * @throws the system's error, `EPIPE` when the reader is gone.
- */
 export function writeText(stream: "stdout" | "stderr", text: string): void {
   const bytes = new TextEncoder().encode(text);
   for (let done = 0; done < bytes.length;) {
@@ -317,102 +271,43 @@ export function writeText(stream: "stdout" | "stderr", text: string): void {
   }
 }
 
-/** The whole of a file as text. */
 export function readTextFile(path: string): string {
   return Deno.readTextFileSync(path);
 }
 
-/** Names in a folder. */
-export function listFolder(path: string): string[] {
-  return [...Deno.readDirSync(path)].map((entry) => entry.name);
-}
-
-/** What a symbolic link points at. */
-export function readLink(path: string): string {
-  return Deno.readLinkSync(path);
-}
-
-/** Writes a file, over what it held before. */
 export function writeTextFile(path: string, text: string): void {
   Deno.writeTextFileSync(path, text);
 }
 
-/** Gives a file another name, in one step that nobody sees half done. */
 export function renameFile(from: string, to: string): void {
   Deno.renameSync(from, to);
 }
 
-/** Removes a file. */
 export function removeFile(path: string): void {
   Deno.removeSync(path);
 }
 
-/** The file that this program is; undefined if it is not compiled and runs from its source. */
-export function executablePath(): string | undefined {
-  return Deno.build.standalone ? Deno.execPath() : undefined;
-}
-
-/** The working directory. */
-export function workingFolder(): string {
-  return Deno.cwd();
-}
-
-/** Whether there is a folder of this path. */
-export function isFolder(path: string): boolean {
-  return stat(path)?.isDirectory ?? false;
-}
-
-/** Whether there is a named pipe of this path. */
 export function isPipe(path: string): boolean {
-  return stat(path)?.isFifo ?? false;
-}
-
-function stat(path: string): Deno.FileInfo | undefined {
   try {
-    return Deno.statSync(path);
+    return Deno.statSync(path).isFifo ?? false;
   } catch (error) {
-    if (["ENOENT", "ENOTDIR"].includes(errorCode(error))) return undefined;
+    if (["ENOENT", "ENOTDIR"].includes(errorCode(error))) return false;
     throw error;
   }
 }
 
-/** Makes a folder; one that is there already stays as it is. */
-export function makeFolder(path: string): void {
-  Deno.mkdirSync(path, { recursive: true });
+export function readLink(path: string): string {
+  return Deno.readLinkSync(path);
 }
 
-/** Copies a file, over what was there before. */
-export function copyFile(from: string, to: string): void {
-  Deno.copyFileSync(from, to);
+export function listFolder(path: string): string[] {
+  return [...Deno.readDirSync(path)].map((entry) => entry.name);
 }
 
-/** Sets who may read, write and execute a file. */
-export function setMode(path: string, mode: number): void {
-  Deno.chmodSync(path, mode);
+export function executablePath(): string | undefined {
+  return Deno.build.standalone ? Deno.execPath() : undefined;
 }
 
-/** Bytes of a file from an offset on; fewer than asked for where the file ends. */
-export function readBytes(path: string, offset: number, length: number): Uint8Array {
-  using file = Deno.openSync(path);
-  file.seekSync(offset, Deno.SeekMode.Start);
-  const bytes = new Uint8Array(length);
-  let done = 0;
-  while (done < length) {
-    const read = file.readSync(bytes.subarray(done));
-    if (read === null) break;
-    done += read;
-  }
-  return bytes.subarray(0, done);
-}
-
-/** Writes bytes over those that a file has from an offset on. */
-export function writeBytes(path: string, offset: number, bytes: Uint8Array): void {
-  using file = Deno.openSync(path, { write: true });
-  file.seekSync(offset, Deno.SeekMode.Start);
-  for (let done = 0; done < bytes.length;) done += file.writeSync(bytes.subarray(done));
-}
-
-/** The runtime with its version, for `--version`. */
 export function runtimeName(): string {
   return `deno ${Deno.version.deno}, ${Deno.build.target}`;
 }

@@ -6,7 +6,7 @@
 
 import { CANNOT_EXECUTE, NOT_FOUND, WRAPPER_FAILED } from "../exit_code.ts";
 
-/** Linux's numbers of the errors that Deno reports without a code: "Exec format error (os error 8)". */
+/** Linux's numbers for errors that Deno reports without a code: "Exec format error (os error 8)". */
 const CODES: Readonly<Record<string, string>> = {
   "2": "ENOENT",
   "7": "E2BIG",
@@ -30,8 +30,8 @@ const CODES: Readonly<Record<string, string>> = {
 const FILE_REASONS: Readonly<Record<string, string>> = {
   EACCES: "permission denied",
   EDQUOT: "the disk quota is used up",
-  EEXIST: "exists already",
-  EFBIG: "larger than files may be here",
+  EEXIST: "already exists",
+  EFBIG: "larger than a file may be here",
   EIO: "the disk failed",
   EISDIR: "is a folder",
   ELOOP: "too many symbolic links",
@@ -40,11 +40,11 @@ const FILE_REASONS: Readonly<Record<string, string>> = {
   ENFILE: "too many open files in the system",
   ENOENT: "no such file or folder",
   ENOSPC: "no space left on the disk",
-  ENOTDIR: "a part of its path is no folder",
+  ENOTDIR: "a part of its path is not a folder",
   ENOTEMPTY: "is a folder",
   EPERM: "not permitted",
   EROFS: "the file system is read-only",
-  ETXTBSY: "the file is being run",
+  ETXTBSY: "the file is being executed",
 };
 
 /** Why a command cannot be started, and the wrapper's exit code for it. */
@@ -52,7 +52,7 @@ const START_REASONS: Readonly<Record<string, readonly [reason: string, exitCode:
   ENOENT: ["not found", NOT_FOUND],
   EACCES: ["permission denied", CANNOT_EXECUTE],
   EISDIR: ["is a folder", CANNOT_EXECUTE],
-  ENOTDIR: ["not found: a part of its path is no folder", NOT_FOUND],
+  ENOTDIR: ["not found: a part of its path is not a folder", NOT_FOUND],
   ENOEXEC: ["not an executable of this machine, or a script without #!", CANNOT_EXECUTE],
   E2BIG: ["arguments and environment are too long", CANNOT_EXECUTE],
   ENAMETOOLONG: ["its name is too long", CANNOT_EXECUTE],
@@ -64,28 +64,28 @@ const START_REASONS: Readonly<Record<string, readonly [reason: string, exitCode:
   ENFILE: ["too many open files in the system", WRAPPER_FAILED],
 };
 
-/** The system's code of an error, such as `ENOENT`; an empty string if it has none. */
+/** The system's code for an error, such as `ENOENT`; an empty string if there is none. */
 export function errorCode(error: unknown): string {
   if (!(error instanceof Error)) return "";
   if ("code" in error && typeof error.code === "string") return error.code;
   const number = /\(os error (\d+)\)/.exec(error.message)?.[1] ?? "";
-  // Deno looks COMMAND up on PATH itself, and its error then has neither a code nor a number.
+  // An error of Deno's own search of PATH may have neither a code nor a number.
   return CODES[number] ?? (error.name === "NotFound" ? "ENOENT" : "");
 }
 
-/** What an error says, whatever was thrown. */
+/** The message of whatever was thrown. */
 export function errorText(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** Whether a connection failed because nobody listens: refused, or there is no such Unix socket. */
+/** Whether a connection failed because nobody listens: refused, or no such Unix socket. */
 export function isNobodyListening(error: unknown): boolean {
   return ["ECONNREFUSED", "ENOENT"].includes(errorCode(error));
 }
 
 /**
- * Whether a connection was refused. `fetch` on Node says only "fetch failed" and has the reason as
- * its cause.
+ * Whether a connection was refused. The error of `fetch` may say only "fetch failed", with the reason
+ * as its cause.
  */
 export function isRefused(error: unknown): boolean {
   const reasons = error instanceof Error ? [error, error.cause] : [];

@@ -1,5 +1,5 @@
 /**
- * What `platform.ts` is on Deno, on Node. A test fails when the two have not the same shape.
+ * The platform on Node.
  *
  * @module
  */
@@ -11,39 +11,29 @@ import os from "node:os";
 import process from "node:process";
 import tls from "node:tls";
 import tty from "node:tty";
+import { exitCodeOfSignal, WRAPPER_FAILED } from "../exit_code.ts";
 import { errorCode, isNobodyListening } from "./errors.ts";
 import { CATCHABLE, type CatchableSignal, type SignalName } from "./signals.ts";
 import type { Child, ChildWaiter, Connection, Exit, SocketAddress } from "./types.ts";
 
-export type { Child, ChildWaiter, Connection, Exit, SocketAddress } from "./types.ts";
-
-/** A variable of the environment; undefined if it is not set. */
 export function environmentVariable(name: string): string | undefined {
   return process.env[name];
 }
 
-/** Whether a variable of the environment may be read. */
 export function variableIsReadable(_name: string): boolean {
   return true;
 }
 
-/** This process's own id. */
 export function processId(): number {
   return process.pid;
 }
 
-/** Whether file descriptor 1 or 2 is a terminal. */
 export function isTerminal(stream: "stdout" | "stderr"): boolean {
   return tty.isatty(DESCRIPTORS[stream]);
 }
 
 const DESCRIPTORS = { stdout: 1, stderr: 2 } as const;
 
-/**
- * Starts a command with the caller's own stdin, stdout, stderr, environment and working directory.
- *
- * @throws an error whose {@linkcode errorCode} says why it could not be started.
- */
 export async function spawn(
   words: readonly string[],
   options: { newSession: boolean },
@@ -54,46 +44,38 @@ export async function spawn(
   const exit = new Promise<Exit>((resolve) => {
     child.once("exit", (code, signal) => resolve(toExit(code, signal)));
   });
-  // Node throws some errors at once, and reports others, a missing file for one, by an event.
+  // Node throws some errors at once and reports others, such as a missing file, by an event.
   await new Promise<void>((resolve, reject) => {
     child.once("spawn", resolve);
     child.once("error", reject);
   });
-  // From here on an error would be one of `child.kill`, which nobody calls.
+  // From here on an error could only come from `child.kill`, which is never called.
   if (child.pid === undefined) throw new Error("no process id");
   return { pid: child.pid, exit };
 }
 
-/** Node names no real-time signal: COMMAND's end by one of these comes as exit code 0. */
+/** Node has no names for real-time signals: it reports exit code 0 if one of them ends COMMAND. */
 function toExit(code: number | null, signal: NodeJS.Signals | null): Exit {
   return signal === null
-    ? { code: code ?? 125 }
-    : { code: 128 + (os.constants.signals[signal] ?? 0), signal };
+    ? { code: code ?? WRAPPER_FAILED }
+    : { code: exitCodeOfSignal(os.constants.signals[signal] ?? 0), signal };
 }
 
-/** The signals that can be caught here. A real-time signal has no name for Node. */
 export const CATCHABLE_SIGNALS: readonly CatchableSignal[] = CATCHABLE.filter((name) =>
   name in os.constants.signals
 );
 
-/** Calls `listener` for each such signal that this process gets, instead of what it would do. */
 export function addSignalListener(signal: CatchableSignal, listener: () => void): void {
   process.on(signal, listener);
 }
 
-/** Makes SIGBUS one that can be caught more than once: on Node it is. */
-export function releaseBusSignal(): void {}
-
-/** Undoes {@linkcode addSignalListener}. */
 export function removeSignalListener(signal: CatchableSignal, listener: () => void): void {
   process.removeListener(signal, listener);
 }
 
-/**
- * Sends a signal to a process, or to a process group if `pid` is negative.
- *
- * @returns false if there is no such process any more.
- */
+/** Node can catch SIGBUS any number of times already. */
+export function releaseBusSignal(): void {}
+
 export function kill(pid: number, signal: SignalName): boolean {
   try {
     return process.kill(pid, signal);
@@ -103,20 +85,10 @@ export function kill(pid: number, signal: SignalName): boolean {
   }
 }
 
-/**
- * Opens the system's calls that wait for children.
- *
- * @throws an error: Node has none of them.
- */
 export function openChildWaiter(): ChildWaiter {
   throw new Error("Node cannot wait for processes that it did not start");
 }
 
-/**
- * Calls `listener` for an error that nobody caught, instead of the end of the process.
- *
- * @returns a function that ends it.
- */
 export function addUncaughtErrorListener(listener: (error: unknown) => void): () => void {
   process.on("uncaughtException", listener);
   return () => {
@@ -124,12 +96,6 @@ export function addUncaughtErrorListener(listener: (error: unknown) => void): ()
   };
 }
 
-/**
- * Opens a connection.
- *
- * @param isSecure whether to use TLS, which requires a certificate for the address's host
- * @param signal ends the attempt: the system would keep trying for minutes
- */
 export async function connect(
   address: SocketAddress,
   isSecure: boolean,
@@ -177,13 +143,6 @@ function opened(socket: net.Socket, event: string, signal: AbortSignal): Promise
   });
 }
 
-/**
- * Opens a connection and closes it again.
- *
- * @param signal ends the attempt: the system would keep trying for minutes
- * @returns false if nobody listens at that address
- * @throws the system's error, unless it means that nobody listens
- */
 export async function acceptsConnections(
   address: SocketAddress,
   signal: AbortSignal,
@@ -203,11 +162,6 @@ export async function acceptsConnections(
   }
 }
 
-/**
- * Writes all of a text to a standard stream.
- *
- * @throws the system's error, `EPIPE` when the reader is gone.
- */
 export function writeText(stream: "stdout" | "stderr", text: string): void {
   const bytes = new TextEncoder().encode(text);
   for (let done = 0; done < bytes.length;) {
@@ -215,110 +169,44 @@ export function writeText(stream: "stdout" | "stderr", text: string): void {
   }
 }
 
-/** The whole of a file as text. */
 export function readTextFile(path: string): string {
   return fs.readFileSync(path, "utf8");
 }
 
-/** Names in a folder. */
-export function listFolder(path: string): string[] {
-  return fs.readdirSync(path);
-}
-
-/** What a symbolic link points at. */
-export function readLink(path: string): string {
-  return fs.readlinkSync(path);
-}
-
-/** Writes a file, over what it held before. */
 export function writeTextFile(path: string, text: string): void {
   fs.writeFileSync(path, text);
 }
 
-/** Gives a file another name, in one step that nobody sees half done. */
 export function renameFile(from: string, to: string): void {
   fs.renameSync(from, to);
 }
 
-/** Removes a file. */
 export function removeFile(path: string): void {
   fs.unlinkSync(path);
 }
 
-/** The file that this program is; undefined, as it always runs from its source. */
-export function executablePath(): string | undefined {
-  return undefined;
-}
-
-/** The working directory. */
-export function workingFolder(): string {
-  return process.cwd();
-}
-
-/** Whether there is a folder of this path. */
-export function isFolder(path: string): boolean {
-  return stat(path)?.isDirectory() ?? false;
-}
-
-/** Whether there is a named pipe of this path. */
 export function isPipe(path: string): boolean {
-  return stat(path)?.isFIFO() ?? false;
-}
-
-function stat(path: string): fs.Stats | undefined {
   try {
-    return fs.statSync(path);
+    return fs.statSync(path).isFIFO();
   } catch (error) {
-    if (["ENOENT", "ENOTDIR"].includes(errorCode(error))) return undefined;
+    if (["ENOENT", "ENOTDIR"].includes(errorCode(error))) return false;
     throw error;
   }
 }
 
-/** Makes a folder; one that is there already stays as it is. */
-export function makeFolder(path: string): void {
-  fs.mkdirSync(path, { recursive: true });
+export function readLink(path: string): string {
+  return fs.readlinkSync(path);
 }
 
-/** Copies a file, over what was there before. */
-export function copyFile(from: string, to: string): void {
-  fs.copyFileSync(from, to);
+export function listFolder(path: string): string[] {
+  return fs.readdirSync(path);
 }
 
-/** Sets who may read, write and execute a file. */
-export function setMode(path: string, mode: number): void {
-  fs.chmodSync(path, mode);
+/** On Node the program always runs from its source. */
+export function executablePath(): string | undefined {
+  return undefined;
 }
 
-/** Bytes of a file from an offset on; fewer than asked for where the file ends. */
-export function readBytes(path: string, offset: number, length: number): Uint8Array {
-  const bytes = new Uint8Array(length);
-  const file = fs.openSync(path, "r");
-  try {
-    let done = 0;
-    while (done < length) {
-      const read = fs.readSync(file, bytes, done, length - done, offset + done);
-      if (read === 0) break;
-      done += read;
-    }
-    return bytes.subarray(0, done);
-  } finally {
-    fs.closeSync(file);
-  }
-}
-
-/** Writes bytes over those that a file has from an offset on. */
-export function writeBytes(path: string, offset: number, bytes: Uint8Array): void {
-  const file = fs.openSync(path, "r+");
-  try {
-    for (let done = 0; done < bytes.length;) {
-      done += fs.writeSync(file, bytes, done, bytes.length - done, offset + done);
-    }
-  } finally {
-    fs.closeSync(file);
-  }
-}
-
-/** The runtime with its version, for `--version`. */
 export function runtimeName(): string {
   return `node ${process.versions.node}, ${process.arch}-${process.platform}`;
 }

@@ -5,10 +5,19 @@
  */
 
 /**
- * Every signal that both runtimes know by name, with Linux's number for it, which is the same on
- * x86-64 and on 64-bit ARM. Real-time signals have no name in either runtime.
+ * Every signal that both runtimes know by name, with its number on Linux, which is the same on x86-64
+ * and 64-bit ARM. Real-time signals have no name in either runtime.
  *
  * @see https://man7.org/linux/man-pages/man7/signal.7.html
+ *
+ * @example
+ * ```ts
+ * import { SIGNALS } from "@k8s-job/wrapper";
+ * import { assertEquals } from "@std/assert";
+ *
+ * // The signal behind exit code 137.
+ * assertEquals(SIGNALS.find(({ number }) => number === 137 - 128)?.name, "SIGKILL");
+ * ```
  */
 export const SIGNALS = [
   { name: "SIGHUP", number: 1 },
@@ -45,12 +54,22 @@ export const SIGNALS = [
 ] as const;
 
 /**
- * The signals that cannot be caught: the kernel delivers the first two itself, and the runtimes
- * refuse listeners for the rest, which report a fault of the program.
+ * The signals that cannot be caught: the kernel carries out the first two itself, and Deno refuses
+ * listeners for the others, which report a fault in the program.
  */
-export const UNCATCHABLE = ["SIGKILL", "SIGSTOP", "SIGILL", "SIGFPE", "SIGSEGV"] as const;
+const UNCATCHABLE = ["SIGKILL", "SIGSTOP", "SIGILL", "SIGFPE", "SIGSEGV"] as const;
 
-/** A signal that can be sent by name, such as `SIGQUIT`. */
+/**
+ * A signal that can be sent by name, such as `SIGQUIT`.
+ *
+ * @example
+ * ```ts
+ * import { signalHook, type SignalName } from "@k8s-job/wrapper";
+ *
+ * const signal: SignalName = "SIGQUIT";
+ * console.log(signalHook({ process: "nginx", signal }).address);
+ * ```
+ */
 export type SignalName = typeof SIGNALS[number]["name"];
 
 /** A signal that a program can catch. */

@@ -1,5 +1,5 @@
 /**
- * What the kernel tells about processes, in `/proc`. Where it cannot be read, nothing is known.
+ * What the kernel reports about processes in `/proc`. What cannot be read is undefined.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import { listFolder, readTextFile } from "../platform/mod.ts";
 
 /** One process, as `/proc/PID/stat` shows it. */
 export interface ProcessState {
-  /** The name that the kernel keeps of its program. */
+  /** The kernel's name for its program. */
   readonly comm: string;
   /** `R` and `S` run or sleep, `T` is stopped, `Z` has ended and was not waited for. */
   readonly state: string;
@@ -20,20 +20,20 @@ export interface ProcessState {
   readonly session: number;
   /** Whether its session has a controlling terminal. */
   readonly hasTerminal: boolean;
-  /** The process group that the terminal's keys go to; -1 without a terminal. */
+  /** The process group that gets the terminal's keys; -1 without a terminal. */
   readonly foregroundGroup: number;
-  /** When it started, in clock ticks since the machine did. */
+  /** When it started, in clock ticks since the machine booted. */
   readonly startTime: string;
 }
 
-/** Where its start stands in `/proc/PID/stat`, counted from the state on. */
+/** The index of the start time in `/proc/PID/stat`, counted from the state. */
 const START_TIME = 19;
 
-/** Reads one process; undefined if there is none, or if it cannot be read. */
+/** Reads one process; undefined if it does not exist or cannot be read. */
 export function readProcess(pid: number | "self"): ProcessState | undefined {
-  const text = attempt(() => readTextFile(`/proc/${pid}/stat`));
+  const text = readOrUndefined(() => readTextFile(`/proc/${pid}/stat`));
   if (text === undefined) return undefined;
-  // The program's name stands in parentheses, and may hold blanks and parentheses itself.
+  // The program's name is in parentheses, and may itself contain blanks and parentheses.
   const [, comm = "", rest = ""] = /^\d+ \((.*)\) (.*)$/s.exec(text) ?? [];
   const fields = rest.split(" ");
   const [state = "", ...numbers] = fields;
@@ -44,15 +44,15 @@ export function readProcess(pid: number | "self"): ProcessState | undefined {
   return { comm, state, parent, group, session, hasTerminal, foregroundGroup, startTime };
 }
 
-/** Whether a process has ended, and only its parent has not taken its status yet. */
-export function isOver({ state }: ProcessState): boolean {
+/** Whether a process has ended, even if its parent has not taken its status yet. */
+export function hasEnded({ state }: ProcessState): boolean {
   return state === "Z" || state === "X";
 }
 
 /**
  * The ids of all processes that can be seen.
  *
- * @throws the system's error where `/proc` cannot be read
+ * @throws the system's error if `/proc` cannot be read
  */
 export function processIds(): readonly number[] {
   return listFolder("/proc").filter((name) => /^\d+$/.test(name)).map(Number);
@@ -60,31 +60,25 @@ export function processIds(): readonly number[] {
 
 /** How many processes of a group run or are stopped; undefined if that cannot be known. */
 export function countGroup(group: number): number | undefined {
-  let pids: readonly number[];
-  try {
-    pids = processIds();
-  } catch {
-    return undefined;
-  }
-  return pids.filter((pid) => {
+  return readOrUndefined(processIds)?.filter((pid) => {
     const process = readProcess(pid);
-    return process?.group === group && !isOver(process);
+    return process?.group === group && !hasEnded(process);
   }).length;
 }
 
-/** What a process does with signals: sets of bits, signal N is bit N - 1. */
+/** What a process does with signals, as sets of bits: signal N is bit N - 1. */
 export interface Dispositions {
-  /** Put off. */
+  /** The signals that wait until they are unblocked. */
   readonly blocked: number;
-  /** Ignored. */
+  /** The signals that are ignored. */
   readonly ignored: number;
-  /** Given to a function. */
+  /** The signals that are handled by a function. */
   readonly caught: number;
 }
 
 /** Reads what a process does with the signals up to 31; undefined if that cannot be known. */
 export function readDispositions(pid: number | "self"): Dispositions | undefined {
-  const text = attempt(() => readTextFile(`/proc/${pid}/status`));
+  const text = readOrUndefined(() => readTextFile(`/proc/${pid}/status`));
   if (text === undefined) return undefined;
   // Sixteen hexadecimal digits, of which the last eight are the signals up to 32.
   const bits = (name: string) => {
@@ -95,8 +89,8 @@ export function readDispositions(pid: number | "self"): Dispositions | undefined
   return { blocked: bits("SigBlk"), ignored: bits("SigIgn"), caught: bits("SigCgt") };
 }
 
-/** The result, or undefined where the process has gone meanwhile or is none of this user's. */
-export function attempt(read: () => string): string | undefined {
+/** The result of `read`; undefined if the process has gone, or belongs to another user. */
+export function readOrUndefined<Value>(read: () => Value): Value | undefined {
   try {
     return read();
   } catch {

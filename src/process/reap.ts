@@ -1,39 +1,38 @@
 /**
- * Orphans: processes whose parent has ended fall to PID 1, or to the nearest ancestor that asked
- * for them, and stay as zombies until it has taken their status.
+ * Orphans: processes whose parent has ended go to PID 1, or to the nearest ancestor that asked for
+ * them, and stay zombies until it takes their status.
  *
  * @module
  */
 
-import type { RunningCommand } from "../job/command.ts";
 import type { Report } from "../log/log.ts";
+import { errorText } from "../platform/errors.ts";
 import {
   addSignalListener,
-  type ChildWaiter,
   openChildWaiter,
   processId,
   removeSignalListener,
 } from "../platform/mod.ts";
+import type { ChildWaiter } from "../platform/types.ts";
 
 /**
- * Takes the status of every child that ends, but never COMMAND's, which the runtime takes.
+ * Takes the status of every child that ends, except COMMAND's, which the runtime takes.
  *
- * @param command COMMAND
- * @param over ends it
- * @param log takes what goes wrong
+ * @param command COMMAND; `end` settles when the runtime has its status
+ * @param ended stops the reaping
  */
 export function reapOrphans(
-  command: Pick<RunningCommand, "pid" | "end">,
-  over: AbortSignal,
-  log: Report,
+  command: { readonly pid: number; readonly end: Promise<unknown> },
+  ended: AbortSignal,
+  report: Report,
 ): void {
   let waiter: ChildWaiter;
   try {
     waiter = openChildWaiter();
-    // PID 1 has the orphans of its namespace anyway.
+    // PID 1 gets the orphans of its namespace anyway.
     if (processId() !== 1) waiter.adoptOrphans();
   } catch (error) {
-    log("reap-unavailable", { reason: error instanceof Error ? error.message : String(error) });
+    report("reap-unavailable", { reason: errorText(error) });
     return;
   }
 
@@ -42,19 +41,19 @@ export function reapOrphans(
     for (;;) {
       const pid = waiter.firstEnded();
       if (pid === undefined) return;
-      // COMMAND's own stands before the others for a moment. When it is gone, this runs again.
+      // Until the runtime has taken COMMAND's status, it hides the others. Then this runs again.
       if (pid === command.pid && !commandIsTaken) return;
       waiter.take(pid);
-      log("orphan-reaped", { pid });
+      report("orphan-reaped", { pid });
     }
   }
 
-  // Several children that end at once may cause one SIGCHLD only, so each looks at all of them.
+  // Several children that end at once may cause only one SIGCHLD, so each one takes all of them.
   addSignalListener("SIGCHLD", reap);
   command.end.then(() => {
     commandIsTaken = true;
     reap();
   });
   reap();
-  over.addEventListener("abort", () => removeSignalListener("SIGCHLD", reap), { once: true });
+  ended.addEventListener("abort", () => removeSignalListener("SIGCHLD", reap), { once: true });
 }

@@ -1,15 +1,16 @@
 /**
  * Terminals and job control: the wrapper and COMMAND are one job of the user's shell.
  *
- * Without `--process-group` both are in one process group. The terminal's keys go to that group, so
- * that COMMAND has a signal already when the wrapper gets it.
+ * Without `--process-group` both are in one process group. A key on the terminal sends its signal to
+ * that whole group, so COMMAND already has a signal when the wrapper gets it.
  *
  * @module
  */
 
-import type { CatchableSignal } from "../platform/signals.ts";
 import { addSignalListener, kill, processId, removeSignalListener } from "../platform/mod.ts";
+import type { CatchableSignal } from "../platform/signals.ts";
 import { type ProcessState, readProcess } from "./proc.ts";
+import { SENT_BY_TERMINAL } from "./signals.ts";
 
 /** Whether the wrapper has a controlling terminal. */
 export function hasTerminal(): boolean {
@@ -17,69 +18,61 @@ export function hasTerminal(): boolean {
 }
 
 /**
- * Whether a signal that the wrapper just got was given by the terminal to the wrapper's whole
- * process group. Nobody tells who sent a signal; so one of these that somebody sends by hand, while
- * the wrapper is in the foreground, counts as the terminal's too.
+ * Whether the terminal sent a signal that the wrapper just got, and so sent it to the wrapper's whole
+ * process group. The runtimes do not report who sent a signal: one of these that somebody sends by
+ * hand, while the wrapper is in the foreground, counts as the terminal's too.
  */
 export function isFromTerminal(signal: CatchableSignal): boolean {
-  switch (signal) {
-    case "SIGINT":
-    case "SIGQUIT":
-    case "SIGTSTP":
-    case "SIGWINCH": {
-      const self = readProcess("self");
-      return self !== undefined && self.hasTerminal && self.group === self.foregroundGroup;
-    }
-    // The wrapper never reads the terminal: COMMAND did, from the background.
-    case "SIGTTIN":
-      return hasTerminal();
-    default:
-      return false;
+  if (SENT_BY_TERMINAL.has(signal)) {
+    const self = readProcess("self");
+    return self !== undefined && self.hasTerminal && self.group === self.foregroundGroup;
   }
+  // The wrapper never reads from the terminal: COMMAND did, in the background.
+  return signal === "SIGTTIN" && hasTerminal();
 }
 
-/** What is known of COMMAND's stops. */
-export interface Stops {
-  /** Whether SIGCONT, which has come, ends a stop of the wrapper's own; asked once for each. */
-  endsStop(): boolean;
-  /** Whether COMMAND has gone on since the wrapper last stopped with it. */
-  hasMoved(): boolean;
-  /** Lets COMMAND stop without the wrapper. */
-  unfollow(): void;
+/** Tracks when COMMAND is stopped (Ctrl-Z). */
+export interface StopTracker {
+  /** Whether the SIGCONT that has just come ends a stop of the wrapper. Each stop counts once. */
+  takeOwnStop(): boolean;
+  /** Whether COMMAND has continued since the wrapper last stopped with it. */
+  commandHasContinued(): boolean;
+  /** Lets COMMAND stop without the wrapper from now on. */
+  stopTracking(): void;
 }
 
 /**
- * Stops the wrapper each time that COMMAND has stopped, so that the shell gets its terminal back;
- * not before, as a full-screen program first puts the terminal in order. The kernel sends SIGCHLD
- * when a child stops, and when it goes on.
+ * Stops the wrapper each time that COMMAND has stopped, so that the shell gets its terminal back. Not
+ * earlier: a full-screen program first restores the terminal's settings. The kernel sends SIGCHLD
+ * when a child stops, and when it continues.
  */
-export function trackStops(commandPid: number, onStop: () => void): Stops {
+export function trackStops(commandPid: number, onStop: () => void): StopTracker {
   let hasStopped = false;
-  let hasMoved = false;
+  let hasContinued = false;
   function follow() {
-    hasMoved = true;
+    hasContinued = true;
     if (readProcess(commandPid)?.state !== "T" || !isShellJob()) return;
     onStop();
     hasStopped = true;
-    hasMoved = false;
+    hasContinued = false;
     stopSelf();
   }
   addSignalListener("SIGCHLD", follow);
-  // COMMAND may have stopped before anyone listened: it reads the terminal at once, for one.
+  // COMMAND may have stopped before the listener was there, for example by reading the terminal.
   follow();
   return {
-    endsStop() {
-      const endsStop = hasStopped;
+    takeOwnStop() {
+      const taken = hasStopped;
       hasStopped = false;
-      return endsStop;
+      return taken;
     },
-    hasMoved: () => hasMoved,
-    unfollow: () => removeSignalListener("SIGCHLD", follow),
+    commandHasContinued: () => hasContinued,
+    stopTracking: () => removeSignalListener("SIGCHLD", follow),
   };
 }
 
 /**
- * Stops the wrapper if that is what a signal asks for, where no COMMAND runs that would stop first.
+ * Stops the wrapper if a signal asks for that, while no COMMAND runs that would stop first.
  *
  * @returns whether it was such a signal
  */
@@ -89,15 +82,15 @@ export function stopIfAsked(signal: CatchableSignal): boolean {
   return true;
 }
 
-/** Stops this process; returns when it goes on. */
+/** Stops this process; returns when it continues. */
 export function stopSelf(): void {
   kill(processId(), "SIGSTOP");
 }
 
 /**
- * Whether a shell with job control would see that the wrapper stops, and could let it go on: the
- * first ancestor outside the wrapper's process group is in the same session. PID 1 and the leader
- * of a session have none.
+ * Whether a shell with job control would notice that the wrapper stops, and could continue it: the
+ * first ancestor outside the wrapper's process group is in the same session. PID 1 and the leader of
+ * a session have no such ancestor.
  */
 export function isShellJob(): boolean {
   const self = readProcess("self");

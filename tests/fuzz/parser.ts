@@ -99,7 +99,7 @@ export const PROPERTIES: readonly Property[] = [
       const refused = read.settings.hook.filter((target) =>
         target !== "none" && hookOf(target) === undefined
       );
-      // `--print-config` says what is wrong instead, and src/main.ts hides what it cannot read.
+      // `--print-config` says what is wrong instead, and src/cli/main.ts hides what it cannot read.
       if (refused.length === 0) assertNoSecret(configText(read));
       if (args.length === 0 && read.action === undefined) assert(read.problems.length > 0);
     }),

@@ -45,7 +45,7 @@ Deno.test("file: reports why it cannot create the file, and leaves nothing behin
   const rows = [
     [`${folder}/none/done`, "no such file or folder"],
     [`${folder}/is-a-folder`, "is a folder"],
-    [`${folder}/is-a-file/done`, "a part of its path is no folder"],
+    [`${folder}/is-a-file/done`, "a part of its path is not a folder"],
     ["/proc/done", "no such file or folder"],
   ] as const;
   for (const [path, reason] of rows) {
