@@ -79,6 +79,7 @@ export function catchSignals(): Signals {
   let listener: SignalListener | undefined;
   let endRequests = 0;
 
+  surviveBrokenPipes();
   const removals = signalsToCatch().map((signal) => {
     const take = () => {
       if (signal === "SIGCHLD" || (signal === "SIGPIPE" && takeOwnBrokenPipe())) return;
@@ -104,6 +105,17 @@ export function catchSignals(): Signals {
       for (const remove of removals) remove();
     },
   };
+}
+
+let brokenPipesAreSurvived = false;
+
+/**
+ * Adds a listener for SIGPIPE that stays. The runtimes ignore this signal from the start, but the end
+ * of its last listener would restore the kernel's default, and the next broken pipe end the process.
+ */
+function surviveBrokenPipes(): void {
+  if (!brokenPipesAreSurvived) addSignalListener("SIGPIPE", () => {});
+  brokenPipesAreSurvived = true;
 }
 
 /** For a caller that handles its signals itself. */

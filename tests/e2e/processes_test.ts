@@ -228,3 +228,27 @@ Deno.test("a hook whose probe throws has found nothing, and is still asked to st
   assertEquals(sidecar.posts().length, 1);
   await Deno.remove(file);
 });
+
+Deno.test("a program that ran a job with its signals caught survives a broken pipe later", async () => {
+  const file = await Deno.makeTempFile({ suffix: ".ts" });
+  await Deno.writeTextFile(
+    file,
+    `
+    import { run } from ${JSON.stringify(`${ROOT}mod.ts`)};
+    await run(["true"], { forwardSignals: true });
+    for (;;) {
+      try {
+        Deno.stdout.writeSync(new TextEncoder().encode("x\\n"));
+      } catch {
+        Deno.exit(7);
+      }
+    }
+  `,
+  );
+  const deno = [Deno.execPath(), "run", "--quiet", "--no-check", "--allow-all"];
+  const words = [...deno, `--config=${ROOT}deno.json`, file];
+  const script = '"$@" | head -n 1; echo "${PIPESTATUS[0]}"';
+  const { stdout, stderr } = await startProgram(["bash", "-c", script, "bash", ...words]).ended;
+  assertEquals(stdout, "x\n7\n", stderr);
+  await Deno.remove(file);
+});
