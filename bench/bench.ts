@@ -31,8 +31,15 @@ import {
   WRAPPER_URL,
 } from "./contestants.ts";
 import { type Bench, NoCompilerError, openBench, type Run } from "./measure.ts";
-import { chart, type Figure, figure, HOOK_SERIES, type Measure, type Results } from "./report.ts";
-import { performanceTables } from "../scripts/docs.ts";
+import {
+  chart,
+  type Figure,
+  figure,
+  HOOK_SERIES,
+  type Measure,
+  performanceTables,
+  type Results,
+} from "./report.ts";
 
 const ROOT = new URL("../", import.meta.url).pathname;
 

@@ -339,3 +339,30 @@ ${parts.join("\n")}
 function escape(text: string): string {
   return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
 }
+
+/** All the figures of a run, and the goals. */
+export function performanceTables(results: Results): string {
+  const { date, machine, wrapper, load, absent, reused } = results;
+  const [before, after] = load.map((value) => value.toFixed(1));
+  return [
+    `${date}, ${machine}; load average ${before} before and ${after} after. ${wrapper}.`,
+    ...tables(results).map(({ title, rows }) => `**${title}**\n\n${markdownTable(rows)}`),
+    `Of ${reused[1]} stop requests after a job of 1 s or more, ${
+      reused[0]
+    } used the connection that was already open.`,
+    `**Goals**\n\n${markdownTable(goalRows(results))}`,
+    ...absent,
+  ].join("\n\n");
+}
+
+/** A Markdown table, laid out as `deno fmt` does it; the first row is the heading. */
+export function markdownTable(rows: readonly (readonly string[])[]): string {
+  const [heading = [], ...others] = rows;
+  const widths = heading.map((_, column) =>
+    Math.max(3, ...rows.map((row) => (row[column] ?? "").length))
+  );
+  const line = (cells: readonly string[]) =>
+    `| ${widths.map((width, column) => (cells[column] ?? "").padEnd(width)).join(" | ")} |`;
+  const rule = widths.map((width) => "-".repeat(width));
+  return [heading, rule, ...others].map(line).join("\n");
+}

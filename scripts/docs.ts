@@ -15,7 +15,7 @@ import { LOG_LEVELS } from "../src/log/log.ts";
 import { type Message, MESSAGES } from "../src/log/messages.ts";
 import { ACTIONS, type Option, OPTIONS } from "../src/options.ts";
 import { read, sources } from "./sources.ts";
-import { goalRows, type Results, summaryRows, tables } from "../bench/report.ts";
+import { markdownTable, performanceTables, type Results, summaryRows } from "../bench/report.ts";
 
 const ROOT = new URL("../", import.meta.url);
 
@@ -35,18 +35,6 @@ export function optionTable(): string {
       return [short === undefined ? form : `\`-${short}\`, ${form}`, "", "", help];
     }),
   ]);
-}
-
-/** A Markdown table, laid out as `deno fmt` does it; the first row is the heading. */
-export function markdownTable(rows: readonly (readonly string[])[]): string {
-  const [heading = [], ...others] = rows;
-  const widths = heading.map((_, column) =>
-    Math.max(3, ...rows.map((row) => (row[column] ?? "").length))
-  );
-  const line = (cells: readonly string[]) =>
-    `| ${widths.map((width, column) => (cells[column] ?? "").padEnd(width)).join(" | ")} |`;
-  const rule = widths.map((width) => "-".repeat(width));
-  return [heading, rule, ...others].map(line).join("\n");
 }
 
 /** The headings of the levels on the page of messages. */
@@ -106,21 +94,6 @@ export function fileTable(): string {
 /** The figures of the last full run of the benchmark. */
 function benchResults(): Results {
   return JSON.parse(Deno.readTextFileSync(new URL("docs/performance.json", ROOT)));
-}
-
-/** All the figures of a run, and the goals. */
-export function performanceTables(results: Results): string {
-  const { date, machine, wrapper, load, absent, reused } = results;
-  const [before, after] = load.map((value) => value.toFixed(1));
-  return [
-    `${date}, ${machine}; load average ${before} before and ${after} after. ${wrapper}.`,
-    ...tables(results).map(({ title, rows }) => `**${title}**\n\n${markdownTable(rows)}`),
-    `Of ${reused[1]} stop requests after a job of 1 s or more, ${
-      reused[0]
-    } used the connection that was already open.`,
-    `**Goals**\n\n${markdownTable(goalRows(results))}`,
-    ...absent,
-  ].join("\n\n");
 }
 
 /** An example's file as a code block. The example is a program with its own test. */
