@@ -3,8 +3,8 @@
 #   docker build --target wrapper .    /wrapper on distroless cc, for FROM and for COPY --from
 #   docker build --target portable .   /wrapper/, the binary and its libraries, for any other image
 #
-# `--platform linux/amd64,linux/arm64` makes both machines' images; nothing of the other machine is
-# run for it. The same sources and base images give the same files.
+# `--platform linux/amd64,linux/arm64` builds the images for both architectures, without running
+# anything of the other architecture. The same sources and base images give the same files.
 
 ARG DENO_VERSION=2.9.6
 ARG BASE=gcr.io/distroless/cc-debian12:nonroot
@@ -26,7 +26,7 @@ RUN deno run --frozen --allow-all scripts/compile.ts --target "$(cat /target)" -
 
 FROM sources AS compiled-portable
 RUN command -v patchelf || { apt-get update && apt-get install -y --no-install-recommends patchelf; }
-# Distroless cc has just the libraries that the binary needs, for whichever machine.
+# Distroless cc has exactly the libraries that the binary needs, for either architecture.
 COPY --from=base /lib /libraries
 RUN deno run --frozen --allow-all scripts/portable.ts --target "$(cat /target)" \
       --libraries /libraries --output /out/wrapper
@@ -36,7 +36,7 @@ ARG VERSION=dev
 ARG REVISION=unknown
 ARG SOURCE=""
 LABEL org.opencontainers.image.title="wrapper, portable" \
-      org.opencontainers.image.description="Runs a Kubernetes Job's command and tells the pod's sidecars to quit when it is over: a folder for any image" \
+      org.opencontainers.image.description="Runs a Kubernetes Job's command, then tells the pod's sidecars to quit: a folder for any image" \
       org.opencontainers.image.licenses="MIT" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}" \
@@ -50,7 +50,7 @@ ARG VERSION=dev
 ARG REVISION=unknown
 ARG SOURCE=""
 LABEL org.opencontainers.image.title="wrapper" \
-      org.opencontainers.image.description="Runs a Kubernetes Job's command and tells the pod's sidecars to quit when it is over" \
+      org.opencontainers.image.description="Runs a Kubernetes Job's command, then tells the pod's sidecars to quit" \
       org.opencontainers.image.licenses="MIT" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}" \

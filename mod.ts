@@ -1,5 +1,5 @@
 /**
- * Runs a job's command, and tells the sidecars of its pod to quit when it is over.
+ * Runs a job's command, and tells the sidecars of its pod to quit when it has ended.
  *
  * @example Run a command, then stop Istio's sidecar
  * ```ts
@@ -19,38 +19,35 @@ export { consulDataplane } from "./hooks/consul_dataplane.ts";
 export { dapr, type DaprOptions } from "./hooks/dapr.ts";
 export { envoy } from "./hooks/envoy.ts";
 export { fileHook, type FileHookOptions } from "./hooks/file.ts";
-export {
-  getPage,
-  httpHook,
-  type HttpHookOptions,
-  type HttpPreset,
-  httpPreset,
-  type HttpRequest,
-  type ReadyPath,
-  type StopFailure,
-} from "./hooks/http.ts";
+export { getPage, httpHook, type HttpHookOptions } from "./hooks/http.ts";
 export { istio } from "./hooks/istio.ts";
 export { kuma } from "./hooks/kuma.ts";
 export { linkerd } from "./hooks/linkerd.ts";
-export { DEFAULT_TARGETS, parseHook, PRESETS } from "./hooks/registry.ts";
-export { signalHook, type SignalHookOptions } from "./hooks/signal.ts";
-export { vaultAgent } from "./hooks/vault_agent.ts";
-export { type Check, checkAll, type CheckOptions } from "./src/check.ts";
-export { StartError } from "./src/command.ts";
-export { formatDuration, LONGEST_MS, parseDuration } from "./src/duration.ts";
 export {
-  type Get,
-  type Hook,
-  type HookContext,
-  type JobSummary,
-  type Look,
+  type HttpPreset,
+  httpPreset,
   type NamedHook,
   nameHook,
-  type Page,
   type PresetOptions,
+  type ReadyPath,
   type Recognize,
-  type Stop,
+} from "./hooks/preset.ts";
+export { parseHook, PRESETS } from "./hooks/registry.ts";
+export { signalHook, type SignalHookOptions } from "./hooks/signal.ts";
+export { vaultAgent } from "./hooks/vault_agent.ts";
+export { type Check, checkAll, type CheckOptions } from "./src/job/check.ts";
+export { formatDuration, LONGEST_MS, parseDuration } from "./src/time.ts";
+export type {
+  Hook,
+  HookContext,
+  HookGroup,
+  JobSummary,
+  Probe,
+  SidecarHook,
+  Stop,
 } from "./src/hook.ts";
+export type { ExchangeOptions, HttpRequest, StopFailure } from "./src/http/exchange.ts";
+export type { Get, Page } from "./src/http/page.ts";
 export {
   createLogger,
   type LogEntry,
@@ -58,19 +55,20 @@ export {
   type Logger,
   type LoggerOptions,
   silentLogger,
-} from "./src/log.ts";
-export { main, type MainOptions } from "./src/main.ts";
-export type { LogLevel } from "./src/messages.ts";
-export {
-  type OnWaitTimeout,
-  quit,
-  type QuitOptions,
-  run,
-  type RunHooksOn,
-  type RunOptions,
-  type RunResult,
-} from "./src/run.ts";
-export type { HookOptions, HookOutcome } from "./src/sidecar.ts";
-export { VERSION } from "./src/version.ts";
-export { type LateSidecar, NotReadyError, type WaitOptions, waitUntilReady } from "./src/wait.ts";
-export type { CatchableSignal, SignalName } from "./src/platform_types.ts";
+} from "./src/log/log.ts";
+export { main, type MainOptions } from "./src/cli/main.ts";
+export type { LogLevel } from "./src/log/messages.ts";
+export { type LateSidecar, NotReadyError, StartError } from "./src/job/errors.ts";
+export type {
+  HookOptions,
+  OnWaitTimeout,
+  RunHooksOn,
+  RunOptions,
+  StopSidecarsOptions,
+} from "./src/job/options.ts";
+export type { HookOutcome, RunResult } from "./src/job/result.ts";
+export { refuse, run, stopSidecars } from "./src/job/run.ts";
+export { DEFAULT_TARGETS } from "./src/options.ts";
+export { VERSION } from "./src/cli/version.ts";
+export { type WaitOptions, waitUntilReady } from "./src/job/wait.ts";
+export { type SignalName, SIGNALS } from "./src/platform/signals.ts";

@@ -1,6 +1,5 @@
-import type { NamedHook } from "../src/hook.ts";
 import { googleProxy } from "./cloud_sql_proxy.ts";
-import { httpPreset } from "./http.ts";
+import { httpPreset, type NamedHook } from "./preset.ts";
 
 /**
  * Google's AlloyDB Auth Proxy: ports, paths and options are those of the Cloud SQL Auth Proxy.

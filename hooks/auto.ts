@@ -1,20 +1,21 @@
 /**
- * Whatever sidecars are there: each is recognized by its answers before it is told to quit.
+ * Whichever sidecars are there: each is recognized by its answers before it is told to quit.
  *
  * @module
  */
 
-import { combineLooks } from "../src/group.ts";
-import type { Hook, HookContext, Look, NamedHook, Recognize } from "../src/hook.ts";
+import type { HookContext, HookGroup, Probe, SidecarHook } from "../src/hook.ts";
 import { getPage } from "./http.ts";
+import type { NamedHook, Recognize } from "./preset.ts";
 
 /**
  * Makes a hook for all the sidecars that are there.
  *
  * The addresses of all presets are asked at the same time, by harmless GETs. A sidecar counts as
- * there only when its answers are its own, so that nothing is ever posted to another program on its
- * port. What is found is told to quit as soon as the job is over. As others may still be starting,
- * they are looked for to the end of the startup window; naming the hooks spares that time.
+ * there only if its answers are its own, so that nothing is ever posted to another program on its
+ * port. What is found is told to quit as soon as the job has ended. Because others may still be
+ * starting, they are looked for until the end of the startup window; naming the hooks saves that
+ * time.
  *
  * @param presets the sidecars to look for; one without a rule to recognize it is not found
  *
@@ -23,58 +24,47 @@ import { getPage } from "./http.ts";
  * import { auto, PRESETS } from "@k8s-job/wrapper";
  * import { assert } from "@std/assert";
  *
- * const names = auto(PRESETS).candidates?.map(({ name }) => name) ?? [];
+ * const names = auto(PRESETS).candidates.map(({ name }) => name);
  * assert(names.includes("istio") && names.includes("linkerd"));
  * ```
  */
-export function auto(presets: readonly NamedHook[]): Hook {
-  const candidates = presets.flatMap((preset) =>
-    preset.recognize === undefined ? [] : [recognizedHook(preset(), preset.recognize)]
-  );
+export function auto(presets: readonly NamedHook[]): HookGroup {
   return {
     name: "auto",
     address: "each preset's address",
-    candidates,
-    async look(context) {
-      const looks = candidates.map(async (one) => [one.name, await one.look(context)] as const);
-      return combineLooks(await Promise.all(looks));
-    },
-    async stop(context) {
-      const stops = await Promise.all(candidates.map((candidate) => candidate.stop(context)));
-      return stops.find(({ state }) => state === "failed") ??
-        stops.find(({ state }) => state !== "absent") ??
-        { state: "absent", answer: "no sidecar found" };
-    },
+    candidates: presets.flatMap((preset) =>
+      preset.recognize === undefined ? [] : [recognizedHook(preset(), preset.recognize)]
+    ),
   };
 }
 
-/** A preset's hook that leaves alone what it has not recognized. */
-function recognizedHook(hook: Hook, recognize: Recognize): Hook {
-  /** Whether the sidecar was recognized, and the address that tells it to quit answered. */
+/** A preset's hook that leaves alone whatever it has not recognized. */
+function recognizedHook(hook: SidecarHook, recognize: Recognize): SidecarHook {
+  /** Whether the sidecar was recognized, and the address that tells it to quit has answered. */
   let isStoppable = false;
 
   async function isThere(context: HookContext): Promise<boolean> {
     try {
       return await recognize((url, headers) => getPage(url, context, headers));
     } catch {
-      // Somebody else is there, who speaks something else or nothing at all.
+      // Another program is there, which does not speak HTTP or does not answer at all.
       return false;
     }
   }
 
-  /** Looks in this way, if the sidecar is there. */
-  async function lookIfThere(
-    lookAt: (context: HookContext) => Promise<Look>,
+  /** Probes in this way, if the sidecar is there. */
+  async function probeIfThere(
+    probe: (context: HookContext) => Promise<Probe>,
     context: HookContext,
-  ): Promise<Look> {
+  ): Promise<Probe> {
     if (!await isThere(context)) return { state: "absent", answer: "not recognized" };
-    const found = await lookAt(context);
+    const found = await probe(context);
     return found.state === "absent" ? { ...found, state: "present" } : found;
   }
 
-  async function warm(context: HookContext): Promise<Look> {
-    return await lookIfThere(async () => {
-      const found = await (hook.warm ?? hook.look)(context);
+  async function warmUp(context: HookContext): Promise<Probe> {
+    return await probeIfThere(async () => {
+      const found = await (hook.warmUp ?? hook.probe)(context);
       isStoppable = found.state !== "absent";
       return found;
     }, context);
@@ -82,8 +72,8 @@ function recognizedHook(hook: Hook, recognize: Recognize): Hook {
 
   return {
     ...hook,
-    look: (context) => lookIfThere(hook.look, context),
-    warm,
+    probe: (context) => probeIfThere(hook.probe, context),
+    warmUp,
     async stop(context) {
       if (!isStoppable || !context.wasSeen()) {
         if (!await isThere(context)) return { state: "absent", answer: "not recognized" };

@@ -1,13 +1,12 @@
-import type { NamedHook, Page } from "../src/hook.ts";
-import { type HttpPreset, httpPreset } from "./http.ts";
-import { isNotFoundOfGo } from "./recognize.ts";
+import { isNotFoundOfGo, type Page } from "../src/http/page.ts";
+import { type HttpPreset, httpPreset, type NamedHook } from "./preset.ts";
 
 /**
  * Google's Cloud SQL Auth Proxy.
  *
  * `--quitquitquit` opens an admin server on 9091, which quits at a POST, and since 2.7 at a GET too.
- * Readiness is another server, on 9090, which `--health-check` opens; only with it can the proxy be
- * recognized, and then it may just as well be the AlloyDB Auth Proxy, which answers alike.
+ * Readiness is on another server, on 9090, which `--health-check` opens; the proxy can only be
+ * recognized with it, and then it may also be the AlloyDB Auth Proxy, which gives the same answers.
  *
  * @see https://github.com/GoogleCloudPlatform/cloud-sql-proxy/blob/main/cmd/root.go
  * @see https://github.com/GoogleCloudPlatform/cloud-sql-proxy/blob/main/internal/healthcheck/healthcheck.go
@@ -29,13 +28,13 @@ export const cloudSqlProxy: NamedHook = httpPreset({
       const page = await get(`http://localhost:9090${path}`);
       if (page === undefined || !isHealthPage(page)) return false;
     }
-    // The admin server is another one, on a port that may be another program's.
+    // The admin server's port may be taken by another program.
     const admin = await get("http://localhost:9091/");
     return admin === undefined || isNotFoundOfGo(admin);
   },
 });
 
-/** Whether this is an answer of the server for health checks. */
+/** Whether this is an answer from the server for health checks. */
 function isHealthPage({ status, headers, text }: Page): boolean {
   return headers.get("content-type") === "text/plain; charset=utf-8" && !headers.has("server") &&
     (status === 200 ? text === "ok" : status === 503 && NOT_OK.test(text));
@@ -44,14 +43,14 @@ function isHealthPage({ status, headers, text }: Page): boolean {
 /** What that server answers with 503. */
 const NOT_OK = /^(error|proxy is not started|proxy has stopped|max connections reached .*)\n?$/;
 
-/** What Google's database proxies have in common: they share this code. */
+/** What Google's database proxies have in common: they share their code. */
 export function googleProxy(): Omit<HttpPreset, "name" | "summary"> {
   return {
     baseUrl: "http://localhost:9091",
     stop: { path: "/quitquitquit" },
     ready: { path: "/readiness", baseUrl: "http://localhost:9090" },
-    // The admin server has no page there and says so, whatever else is switched on.
-    warm: { path: "/" },
+    // The admin server has no page there and answers 404, whatever else is switched on.
+    warmUp: { path: "/" },
     hint({ state, status }) {
       if (state !== "failed") return "Start the proxy with --quitquitquit";
       return status === 404 ? "The proxy was started with --debug: add --quitquitquit" : undefined;

@@ -1,13 +1,13 @@
-import type { NamedHook } from "../src/hook.ts";
-import { httpPreset } from "./http.ts";
-import { isNotFoundOfGo, isOfKuma, nodeOfEnvoy } from "./recognize.ts";
+import { isNotFoundOfGo } from "../src/http/page.ts";
+import { isOfKuma, nodeOfEnvoy } from "./envoy_admin.ts";
+import { httpPreset, type NamedHook } from "./preset.ts";
 
 /**
  * Consul's sidecar: consul-dataplane, which runs Envoy.
  *
- * Its graceful port quits at `/graceful_shutdown`, with whatever method: 20600 is Helm's choice, 20300
- * the program's own. The `/graceful_startup` beside it answers 200 even if Envoy never became ready,
- * so readiness is asked at Envoy's admin interface.
+ * Its graceful port quits at `/graceful_shutdown`, whatever the method: Helm's charts set the port to
+ * 20600, the program's default is 20300. `/graceful_startup` on that port answers 200 even if Envoy
+ * never became ready, so readiness is asked of Envoy's admin interface.
  *
  * @see https://github.com/hashicorp/consul-dataplane/blob/main/pkg/consuldp/lifecycle.go
  * @see https://github.com/hashicorp/consul-k8s/blob/main/control-plane/connect-inject/constants/constants.go
@@ -27,15 +27,15 @@ export const consulDataplane: NamedHook = httpPreset({
   baseUrl: "http://localhost:20600",
   stop: { path: "/graceful_shutdown" },
   ready: { path: "/ready", baseUrl: "http://localhost:19000" },
-  // There is no page there, and it says so: nothing else on this port is harmless.
-  warm: { path: "/" },
+  // There is no page there, only a 404: nothing else on this port is harmless.
+  warmUp: { path: "/" },
   async recognize(get) {
     const node = await nodeOfEnvoy(get, "http://localhost:19000");
     if (node === undefined || isOfKuma(node) || "ISTIO_VERSION" in node.metadata) return false;
     if (!["namespace", "partition"].every((name) => typeof node.metadata[name] === "string")) {
       return false;
     }
-    // The graceful port has no page of its own, and may be another program's.
+    // The graceful port has no page to recognize it by, and may be taken by another program.
     const graceful = await get("http://localhost:20600/");
     return graceful === undefined || isNotFoundOfGo(graceful);
   },

@@ -1,22 +1,17 @@
-import { type Get, type NamedHook, nameHook, type PresetOptions } from "../src/hook.ts";
-import { environmentVariable } from "../src/platform.ts";
-import { type HttpPreset, presetHook } from "./http.ts";
-import { jsonOf } from "./recognize.ts";
+import { type Get, jsonOf } from "../src/http/page.ts";
+import { environmentVariable } from "../src/platform/mod.ts";
+import {
+  type HttpPreset,
+  type NamedHook,
+  nameHook,
+  presetHook,
+  type PresetOptions,
+} from "./preset.ts";
 
-/**
- * What {@linkcode dapr} takes.
- *
- * @example
- * ```ts
- * import { dapr, type DaprOptions } from "@k8s-job/wrapper";
- *
- * const options: DaprOptions = { apiToken: "sesame", baseUrl: "http://localhost:3501" };
- * console.log(dapr(options).address);
- * ```
- */
+/** What {@linkcode dapr} takes. */
 export interface DaprOptions extends PresetOptions {
   /**
-   * The token that Dapr's sidecar asks for.
+   * The token that Dapr's sidecar requires.
    *
    * @default the variable DAPR_API_TOKEN
    */
@@ -26,9 +21,9 @@ export interface DaprOptions extends PresetOptions {
 /**
  * Dapr's sidecar, daprd.
  *
- * Its port is in `DAPR_HTTP_PORT`, which Dapr puts into each container. Where the pod has
- * `dapr.io/api-token-secret`, the token must be put into `DAPR_API_TOKEN` by the manifest. Readiness
- * is asked for outbound calls: `/v1.0/healthz` would wait for COMMAND's own port, and COMMAND for it.
+ * Its port is in `DAPR_HTTP_PORT`, which Dapr sets in each container. If the pod has
+ * `dapr.io/api-token-secret`, the manifest must put the token into `DAPR_API_TOKEN`. Readiness means
+ * readiness for outbound calls: `/v1.0/healthz` waits for COMMAND's own port, while COMMAND waits for it.
  *
  * @see https://github.com/dapr/dapr/blob/master/pkg/api/http/shutdown.go
  * @see https://docs.dapr.io/operations/hosting/kubernetes/kubernetes-job/
@@ -45,7 +40,7 @@ export interface DaprOptions extends PresetOptions {
  */
 export const dapr: NamedHook<DaprOptions> = nameHook(
   "dapr",
-  "Dapr's sidecar; DAPR_HTTP_PORT and DAPR_API_TOKEN are heeded",
+  "Dapr's sidecar; DAPR_HTTP_PORT and DAPR_API_TOKEN are respected",
   (options) => presetHook(preset(options), options),
   recognize,
 );
@@ -57,14 +52,14 @@ async function recognize(get: Get): Promise<boolean> {
     health?.status === 500 && /"errorCode":\s*"ERR_\w*HEALTH/.test(health.text);
   if (!isHealth) return false;
   const page = await get(`${baseUrl}/v1.0/metadata`, headers);
-  // A sidecar that wants another token is one all the same; the stop request's answer will tell.
+  // A sidecar that wants another token is still one; the stop request's answer will show it.
   if (page?.status === 401) return page.text.trim() === "invalid api token";
   const metadata = jsonOf(page) ?? {};
   return typeof metadata["id"] === "string" && typeof metadata["runtimeVersion"] === "string";
 }
 
 function preset({ apiToken }: DaprOptions = {}): HttpPreset {
-  // A secret that was made of a file often ends with a line feed.
+  // A secret that was made from a file often ends with a line feed.
   const token = (apiToken ?? environmentVariable("DAPR_API_TOKEN"))?.trim();
   return {
     name: "dapr",

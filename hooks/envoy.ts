@@ -1,12 +1,11 @@
-import type { NamedHook } from "../src/hook.ts";
-import { httpPreset, type StopFailure } from "./http.ts";
-import { isOfKuma, nodeOfEnvoy } from "./recognize.ts";
+import { adminHint, isOfKuma, nodeOfEnvoy } from "./envoy_admin.ts";
+import { httpPreset, type NamedHook } from "./preset.ts";
 
 /**
- * Envoy by its admin interface.
+ * Envoy, through its admin interface.
  *
- * It has one only where its bootstrap says so; 9901 is a custom, not a default. `/quitquitquit` takes
- * POST alone and answers before Envoy ends.
+ * It has one only if its bootstrap configures it; port 9901 is a convention, not a default.
+ * `/quitquitquit` accepts only POST and answers before Envoy ends.
  *
  * @see https://www.envoyproxy.io/docs/envoy/latest/operations/admin
  * @see https://github.com/envoyproxy/envoy/blob/main/source/server/admin/admin.cc
@@ -36,12 +35,3 @@ export const envoy: NamedHook = httpPreset({
       : adminHint(failure);
   },
 });
-
-/** What to do about an answer of Envoy's admin interface, or of what is there instead. */
-export function adminHint({ status, headers }: StopFailure): string | undefined {
-  if (status === 403) return "Add /quitquitquit to admin.allow_paths in Envoy's bootstrap";
-  if (status !== 404 && status !== 405) return undefined;
-  return headers.get("server") === "envoy"
-    ? "This is one of Envoy's listeners, not its admin interface"
-    : "This is not Envoy's admin interface: Istio's pilot-agent is --hook istio";
-}

@@ -4,21 +4,11 @@
  * @module
  */
 
-import type { Hook, JobSummary, Stop } from "../src/hook.ts";
-import { fileErrorReason } from "../src/file_error.ts";
-import { processId, removeFile, renameFile, writeTextFile } from "../src/platform.ts";
+import type { JobSummary, SidecarHook, Stop } from "../src/hook.ts";
+import { fileErrorReason } from "../src/platform/errors.ts";
+import { processId, removeFile, renameFile, writeTextFile } from "../src/platform/mod.ts";
 
-/**
- * What {@linkcode fileHook} needs.
- *
- * @example
- * ```ts
- * import { fileHook, type FileHookOptions } from "@k8s-job/wrapper";
- *
- * const tombstone: FileHookOptions = { path: "/shared/job-is-over" };
- * console.log(fileHook(tombstone).address);
- * ```
- */
+/** What {@linkcode fileHook} needs. */
 export interface FileHookOptions {
   /** The file's path. */
   readonly path: string;
@@ -31,39 +21,39 @@ export interface FileHookOptions {
 }
 
 /**
- * Makes a hook that creates a file with the job's summary as JSON, in one step: who watches the
- * folder never sees half a file. Its `exitCode` and `died` are what kubexit's sidecars look for.
+ * Makes a hook that creates a file with the job's summary as JSON, in one step: a sidecar that watches
+ * the folder never sees half a file. Its `exitCode` and `died` are what kubexit's sidecars look for.
  *
- * @throws {TypeError} if the path is empty, or a folder's
+ * @throws {TypeError} if the path is empty or ends with a slash
  *
  * @example
  * ```ts
- * import { fileHook, quit } from "@k8s-job/wrapper";
+ * import { fileHook, stopSidecars } from "@k8s-job/wrapper";
  * import { assertEquals } from "@std/assert";
  *
  * const folder = Deno.makeTempDirSync();
  * const job = { command: "backup", exitCode: 3, durationMs: 1500 };
- * await quit([fileHook({ path: `${folder}/done` })], {}, job);
+ * await stopSidecars([fileHook({ path: `${folder}/done` })], {}, job);
  * assertEquals(JSON.parse(Deno.readTextFileSync(`${folder}/done`)).exitCode, 3);
  * Deno.removeSync(folder, { recursive: true });
  * ```
  */
-export function fileHook(options: FileHookOptions): Hook {
+export function fileHook(options: FileHookOptions): SidecarHook {
   const { path } = options;
-  // What starts with two slashes is a URL, not a path.
+  // A text that starts with two slashes is part of a URL, not a path.
   if (!/^(?!\/\/).*[^/]$/s.test(path)) {
     throw new TypeError("expected the path of a file: file:/shared/done");
   }
   return {
     name: options.name ?? path.split("/").at(-1) ?? path,
     address: path,
-    look: () => Promise.resolve({ state: "ready", answer: "needs nobody" }),
+    probe: () => Promise.resolve({ state: "ready", answer: "needs nobody" }),
     stop: ({ job }) => Promise.resolve(create(path, job)),
   };
 }
 
 function create(path: string, job: JobSummary | undefined): Stop {
-  // In the same folder, as a rename does not go from one file system to another.
+  // In the same folder, as a file cannot be renamed across file systems.
   const [, folder = "", name = ""] = /^(.*\/)?(.*)$/s.exec(path) ?? [];
   const temporary = `${folder}.${name.slice(0, 200)}.${processId()}`;
   try {
@@ -74,7 +64,7 @@ function create(path: string, job: JobSummary | undefined): Stop {
     try {
       removeFile(temporary);
     } catch {
-      // It was never made.
+      // It was never created.
     }
     return {
       state: "failed",

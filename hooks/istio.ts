@@ -1,13 +1,13 @@
-import type { NamedHook } from "../src/hook.ts";
-import { httpPreset } from "./http.ts";
-import { jsonOf, nodeOfEnvoy } from "./recognize.ts";
+import { jsonOf } from "../src/http/page.ts";
+import { nodeOfEnvoy } from "./envoy_admin.ts";
+import { httpPreset, type NamedHook } from "./preset.ts";
 
 /**
  * Istio's sidecar: pilot-agent, which runs Envoy.
  *
  * pilot-agent listens on 15020 and quits itself and Envoy at a POST to `/quitquitquit` from the
- * pod's own loopback. The readiness of both is at 15021, where Kubernetes asks too; that listener is
- * Envoy's, and an agent for gRPC without a proxy has none, only the same page on 15020.
+ * pod's own loopback. The readiness of both is on 15021, where Kubernetes asks too. That listener is
+ * Envoy's; an agent for proxyless gRPC does not have it, only the same page on 15020.
  *
  * @see https://github.com/istio/istio/blob/master/pilot/cmd/pilot-agent/status/server.go
  * @see https://istio.io/latest/docs/ops/deployment/application-requirements/#ports-used-by-istio
@@ -29,7 +29,7 @@ export const istio: NamedHook = httpPreset({
     { path: "/healthz/ready", baseUrl: "http://localhost:15021" },
     { path: "/healthz/ready" },
   ],
-  warm: { path: "/healthz/ready" },
+  warmUp: { path: "/healthz/ready" },
   async recognize(get) {
     const ready = await get("http://localhost:15021/healthz/ready");
     // Envoy passes on pilot-agent's own answer, which is empty.
@@ -37,7 +37,7 @@ export const istio: NamedHook = httpPreset({
       ready === undefined || ![200, 503].includes(ready.status) || ready.text !== "" ||
       ready.headers.get("server") !== "envoy" || !ready.headers.has("x-envoy-upstream-service-time")
     ) return false;
-    // Its status port may have been moved, and be another program's.
+    // Its status port may have been moved, and 15020 taken by another program.
     const agent = await get("http://localhost:15020/healthz/ready");
     if (agent !== undefined && (agent.text !== "" || agent.headers.has("server"))) return false;
 
@@ -46,7 +46,7 @@ export const istio: NamedHook = httpPreset({
       return typeof node.metadata["ISTIO_VERSION"] === "string" ||
         (typeof node.id === "string" && /^(sidecar|router|waypoint)~/.test(node.id));
     }
-    // Envoy's admin interface may be closed. This page is pilot-agent's alone.
+    // Envoy's admin interface may be closed. Only pilot-agent has this page.
     const names = await get("http://localhost:15020/debug/ndsz");
     return jsonOf(names) !== undefined || (names?.status === 404 && names.text.trim() === "{}");
   },
@@ -55,7 +55,7 @@ export const istio: NamedHook = httpPreset({
       return "Its status port was moved (status.sidecar.istio.io/port): --hook istio=http://localhost:PORT";
     }
     if (state === "absent") return "If the pod has another sidecar, --hook auto looks for it";
-    if (status === 403) return "pilot-agent takes this from the pod's own loopback only";
+    if (status === 403) return "pilot-agent accepts this from the pod's own loopback only";
     if (status !== 404 && status !== 405) return undefined;
     return headers.get("server") === "envoy"
       ? "This is Envoy, not pilot-agent: that is on port 15020; for a bare Envoy use --hook envoy=URL"

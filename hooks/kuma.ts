@@ -1,14 +1,8 @@
-import {
-  type Get,
-  type Hook,
-  type HookContext,
-  type NamedHook,
-  nameHook,
-  type Page,
-} from "../src/hook.ts";
-import { adminHint } from "./envoy.ts";
-import { getPage, type HttpPreset, presetHook } from "./http.ts";
-import { isOfKuma, isReadinessOfEnvoy, nodeOfEnvoy } from "./recognize.ts";
+import type { HookContext, SidecarHook } from "../src/hook.ts";
+import type { Get, Page } from "../src/http/page.ts";
+import { adminHint, isOfKuma, isReadinessOfEnvoy, nodeOfEnvoy } from "./envoy_admin.ts";
+import { getPage } from "./http.ts";
+import { type HttpPreset, type NamedHook, nameHook, presetHook } from "./preset.ts";
 
 /** kuma-dp's own readiness, which it serves itself wherever Envoy's admin interface is. */
 const READINESS = "http://localhost:9902/ready";
@@ -31,8 +25,8 @@ const PRESET: HttpPreset = {
  *
  * Up to Kuma 2.13 Envoy's admin interface is on 9901. Since 2.14 it is on a Unix socket inside the
  * sidecar's own container, where nobody else can tell Envoy to quit, unless the control plane has
- * `experimental.envoyAdminUnixSocket: false`. Kuma's control plane stops the sidecar of a pod whose
- * other containers are over by itself, so nothing hangs; the hook then says so.
+ * `experimental.envoyAdminUnixSocket: false`. Nothing hangs then: once the other containers of a pod
+ * have ended, Kuma's control plane stops the sidecar itself, and the hook reports that.
  *
  * @see https://github.com/kumahq/kuma/blob/master/UPGRADE.md
  * @see https://github.com/kumahq/kuma/blob/master/app/kuma-dp/pkg/dataplane/readiness/component.go
@@ -56,18 +50,18 @@ export const kuma: NamedHook = nameHook(
   async (get) => {
     const node = await nodeOfEnvoy(get, PRESET.baseUrl);
     if (node !== undefined) return isOfKuma(node);
-    // Where another program has that port, nothing may be posted to it.
+    // If another program has that port, nothing may be posted to it.
     const isFree = await get(PRESET.baseUrl) === undefined;
     return isFree && await readiness(get) !== undefined;
   },
 );
 
-/** The hook for a sidecar that may hide Envoy's admin interface. */
-function withReadiness(admin: Hook): Hook {
+/** Extends the hook for a sidecar that may hide Envoy's admin interface. */
+function withReadiness(admin: SidecarHook): SidecarHook {
   return {
     ...admin,
-    async look(context) {
-      const found = await admin.look(context);
+    async probe(context) {
+      const found = await admin.probe(context);
       const page = found.state === "absent" ? await readiness(getFor(context)) : undefined;
       return page === undefined
         ? found
@@ -76,7 +70,7 @@ function withReadiness(admin: Hook): Hook {
     async stop(context) {
       const stop = await admin.stop(context);
       const page = stop.state === "absent" ? await readiness(getFor(context)) : undefined;
-      // What kuma-dp answers itself may also mean that Envoy and its port are still to come.
+      // An answer from kuma-dp itself may also mean that Envoy and its port are still to come.
       if (page === undefined || !(isReadinessOfEnvoy(page) || context.wasSeen())) return stop;
       return {
         state: "unneeded",
@@ -91,8 +85,8 @@ function withReadiness(admin: Hook): Hook {
 const getFor = (context: HookContext): Get => (url) => getPage(url, context).catch(() => undefined);
 
 /**
- * What kuma-dp says about its readiness, or Envoy where its admin interface is hidden: then kuma-dp
- * passes that answer on. Undefined if neither is there.
+ * Asks kuma-dp for its readiness. If Envoy's admin interface is hidden, kuma-dp passes on Envoy's
+ * answer. Returns undefined if neither is there.
  */
 async function readiness(get: Get): Promise<Page | undefined> {
   const page = await get(READINESS);

@@ -1,17 +1,16 @@
-import type { NamedHook } from "../src/hook.ts";
-import { httpPreset } from "./http.ts";
-import { jsonOf } from "./recognize.ts";
+import { jsonOf } from "../src/http/page.ts";
+import { httpPreset, type NamedHook } from "./preset.ts";
 
 const BASE_URL = "http://localhost:4191";
 
-/** The page of this name lists the whole environment, secrets too, unless one variable is asked for. */
+/** Linkerd's `/env.json` lists the whole environment, secrets too, unless it is asked for one variable. */
 const SWITCH = "LINKERD2_PROXY_SHUTDOWN_ENDPOINT_ENABLED";
 
 /**
  * Linkerd's proxy.
  *
  * Its admin server on 4191 quits at a POST to `/shutdown` from the pod's own loopback. Since Linkerd
- * 2.16 (edge-24.6.2) that is off, and answered with 404, unless the pod's template has the annotation
+ * 2.16 (edge-24.6.2) that is off and answered with 404, unless the pod's template has the annotation
  * `config.linkerd.io/proxy-admin-shutdown: enabled`.
  *
  * @see https://github.com/linkerd/linkerd2-proxy/blob/main/linkerd/app/admin/src/server.rs
@@ -47,7 +46,7 @@ export const linkerd: NamedHook = httpPreset({
       return "Annotate the pod's template with config.linkerd.io/proxy-admin-shutdown: enabled";
     }
     if (status === 403) {
-      return "The proxy takes this from the pod's own loopback only, and from nobody where a policy denies its admin port";
+      return "The proxy accepts this from the pod's own loopback only, and from nobody where a policy denies its admin port";
     }
     return undefined;
   },

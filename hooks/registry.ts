@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Hook, NamedHook } from "../src/hook.ts";
+import type { Hook } from "../src/hook.ts";
 import { alloydbAuthProxy } from "./alloydb_auth_proxy.ts";
 import { auto } from "./auto.ts";
 import { cloudSqlProxy } from "./cloud_sql_proxy.ts";
@@ -16,6 +16,7 @@ import { httpHook } from "./http.ts";
 import { istio } from "./istio.ts";
 import { kuma } from "./kuma.ts";
 import { linkerd } from "./linkerd.ts";
+import type { NamedHook } from "./preset.ts";
 import { parseSignalHook } from "./signal.ts";
 import { vaultAgent } from "./vault_agent.ts";
 
@@ -40,18 +41,6 @@ export const PRESETS: readonly NamedHook[] = [
   consulDataplane,
   dapr,
 ];
-
-/**
- * What runs when the operator names no hook.
- *
- * @example
- * ```ts
- * import { DEFAULT_TARGETS, parseHook } from "@k8s-job/wrapper";
- *
- * console.log(DEFAULT_TARGETS.map((target) => parseHook(target)?.address));
- * ```
- */
-export const DEFAULT_TARGETS: readonly string[] = ["istio"];
 
 /** The forms of a TARGET that are no preset's name, for `--help`. */
 export const TARGET_FORMS: readonly (readonly [form: string, summary: string])[] = [

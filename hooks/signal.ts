@@ -4,24 +4,14 @@
  * @module
  */
 
-import { formatDuration } from "../src/duration.ts";
-import type { Hook, HookContext, Stop } from "../src/hook.ts";
-import { CATCHABLE_SIGNALS, kill, processId } from "../src/platform.ts";
-import type { SignalName } from "../src/platform_types.ts";
-import { findProcesses, type Process, runs } from "../src/processes.ts";
-import { sleep } from "../src/sidecar.ts";
+import type { HookContext, SidecarHook, Stop } from "../src/hook.ts";
+import { errorText } from "../src/platform/errors.ts";
+import { kill, processId } from "../src/platform/mod.ts";
+import { SIGNAL_NAMES, type SignalName } from "../src/platform/signals.ts";
+import { findProcesses, type Process, runs } from "../src/process/find.ts";
+import { backoffMs, formatDuration, sleep } from "../src/time.ts";
 
-/**
- * What {@linkcode signalHook} needs.
- *
- * @example
- * ```ts
- * import { signalHook, type SignalHookOptions } from "@k8s-job/wrapper";
- *
- * const nginx: SignalHookOptions = { process: "nginx", signal: "SIGQUIT" };
- * console.log(signalHook(nginx).name);
- * ```
- */
+/** What {@linkcode signalHook} needs. */
 export interface SignalHookOptions {
   /** The base name of the sidecar's executable, as `ps` shows it. */
   readonly process: string;
@@ -39,17 +29,7 @@ export interface SignalHookOptions {
   readonly name?: string;
 }
 
-/** Every signal that has a name for both runtimes. */
-const SIGNAL_NAMES: readonly SignalName[] = [
-  ...CATCHABLE_SIGNALS,
-  "SIGKILL",
-  "SIGSTOP",
-  "SIGILL",
-  "SIGFPE",
-  "SIGSEGV",
-];
-
-/** More processes than these are only counted in a line. */
+/** A line lists no more processes than these, and only counts the others. */
 const MOST_LISTED = 5;
 
 const FIRST_PAUSE_MS = 10;
@@ -62,10 +42,10 @@ const NOT_SHARED =
  * Makes a hook that sends a signal to every process of a name in the pod, and waits until they are
  * gone. The pod needs `shareProcessNamespace: true`.
  *
- * It never signals this process, COMMAND or PID 1, and does not escalate: a process that does not
- * heed the signal before the deadline is a failure.
+ * It never signals this process, COMMAND or PID 1, and does not escalate: a process that is still
+ * there at the deadline is a failure.
  *
- * @throws {TypeError} if the name is none, or there is no such signal
+ * @throws {TypeError} if the name is invalid, or there is no such signal
  *
  * @example
  * ```ts
@@ -75,7 +55,7 @@ const NOT_SHARED =
  * assertEquals(signalHook({ process: "nginx", signal: "SIGQUIT" }).address, "signal:nginx:SIGQUIT");
  * ```
  */
-export function signalHook(options: SignalHookOptions): Hook {
+export function signalHook(options: SignalHookOptions): SidecarHook {
   const { process, signal = "SIGTERM" } = options;
   if (!/^[^\s/]+$/.test(process)) {
     throw new TypeError(
@@ -92,7 +72,7 @@ export function signalHook(options: SignalHookOptions): Hook {
   return {
     name: options.name ?? process,
     address: `signal:${process}:${signal}`,
-    look: async (context) => {
+    probe: async (context) => {
       const found = await Promise.resolve(find(context));
       return found.length > 0
         ? { state: "ready", answer: describe(found) }
@@ -107,7 +87,7 @@ export function signalHook(options: SignalHookOptions): Hook {
  *
  * @throws {TypeError} that says what was expected
  */
-export function parseSignalHook(text: string): Hook {
+export function parseSignalHook(text: string): SidecarHook {
   const [process = "", signal = "SIGTERM", ...more] = text.split(":");
   if (process === "" || more.length > 0) throw new TypeError("expected signal:NAME[:SIGNAL]");
   const known = SIGNAL_NAMES.find((name) => name === signal || name === `SIG${signal}`);
@@ -128,7 +108,7 @@ async function stop(
     try {
       kill(process.pid, signal);
     } catch (error) {
-      context.debug(`${describe([process])}: ${error instanceof Error ? error.message : error}`);
+      context.debug(`${describe([process])}: ${errorText(error)}`);
       denied.push(process);
     }
   }
@@ -152,16 +132,16 @@ async function stop(
   return { state: "stopped", answer: `${signal}; ${describe(told)} gone` };
 }
 
-/** Waits until all of them are gone; at the signal, gives back those that are not. */
+/** Waits until all of them are gone, or the signal is aborted; returns those that are left. */
 async function untilGone(
   processes: readonly Process[],
-  over: AbortSignal,
+  signal: AbortSignal,
 ): Promise<readonly Process[]> {
   let left = processes;
-  for (let pauseMs = FIRST_PAUSE_MS;; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
+  for (let attempt = 1;; attempt++) {
     left = left.filter(runs);
-    if (left.length === 0 || over.aborted) return left;
-    await sleep(pauseMs, over);
+    if (left.length === 0 || signal.aborted) return left;
+    await sleep(backoffMs(attempt, FIRST_PAUSE_MS, LONGEST_PAUSE_MS), signal);
   }
 }
 
@@ -173,5 +153,6 @@ function describe(processes: readonly Process[]): string {
 }
 
 function listOfSignals(): string {
-  return `${SIGNAL_NAMES.slice(0, -1).join(", ")} or ${SIGNAL_NAMES.at(-1)}`;
+  const names = SIGNAL_NAMES.toSorted();
+  return `${names.slice(0, -1).join(", ")} or ${names.at(-1)}`;
 }

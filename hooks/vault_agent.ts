@@ -1,19 +1,18 @@
-import type { NamedHook } from "../src/hook.ts";
-import { httpPreset } from "./http.ts";
-import { jsonOf } from "./recognize.ts";
+import { jsonOf } from "../src/http/page.ts";
+import { httpPreset, type NamedHook } from "./preset.ts";
 
 const BASE_URL = "http://localhost:8200";
 
-/** A listener may be set to take no request without it. */
+/** A listener may be configured to refuse every request without it. */
 const HEADERS = { "x-vault-request": "true" };
 
 /**
  * HashiCorp's Vault Agent, and OpenBao's.
  *
  * A listener with `agent_api { enable_quit = true }` quits at a POST; one with
- * `require_request_header` takes no request without `X-Vault-Request`. All paths but the agent's own
- * are sent on to Vault, so the readiness is the agent's page of metrics, which answers before it has
- * logged in.
+ * `require_request_header` refuses every request without `X-Vault-Request`. The agent forwards all
+ * paths but its own to Vault, so readiness is the agent's metrics page, which answers even before the
+ * agent has logged in.
  *
  * @see https://github.com/hashicorp/vault/blob/main/command/agent.go
  * @see https://github.com/openbao/openbao/blob/main/internal/command/agent.go

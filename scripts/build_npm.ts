@@ -1,9 +1,9 @@
 /**
- * Makes the npm package in `npm/`: ES modules and CommonJS, with types, for Node 20 and later.
+ * Builds the npm package in `npm/`: ES modules and CommonJS, with types, for Node 20 and later.
  *
  *     deno task npm
  *
- * dnt, which does the work, comes from JSR. Where JSR cannot be reached the script says so, and
+ * dnt, which does the work, comes from JSR. If JSR cannot be reached, the script says so, and
  * `scripts/bundle_for_node.ts` still proves that the library runs on Node.
  *
  * @module
@@ -11,22 +11,22 @@
 
 // deno-lint-ignore-file no-console
 
-import { VERSION } from "../src/version.ts";
+import { VERSION } from "../src/cli/version.ts";
 
 const ROOT = new URL("../", import.meta.url).pathname;
 
-/** Where the package is made. */
+/** Where the package is built. */
 const OUTPUT = `${ROOT}npm`;
 
-/** The files that Node has its own twin of. */
+/** The files that have a twin for Node. */
 export const NODE_TWINS: Readonly<Record<string, string>> = {
-  "src/platform.ts": "src/platform.node.ts",
+  "src/platform/deno.ts": "src/platform/node.ts",
 };
 
-/** dnt, and nothing that looks like it. */
+/** The exact package, so that no other one with a similar name is used. */
 const DNT = "jsr:@deno/dnt@^0.42.1";
 
-/** What this script takes from dnt. */
+/** What this script uses of dnt. */
 interface Dnt {
   emptyDir(path: string): Promise<void>;
   build(options: Readonly<Record<string, unknown>>): Promise<void>;
@@ -38,7 +38,7 @@ function isDnt(module: unknown): module is Dnt {
     "emptyDir" in module && typeof module.emptyDir === "function";
 }
 
-/** dnt's own module; undefined where it cannot be reached, after saying so. */
+/** Loads dnt; if it cannot be loaded, prints why and returns undefined. */
 async function loadDnt(): Promise<Dnt | undefined> {
   try {
     const dnt: unknown = await import(DNT);
@@ -60,22 +60,21 @@ async function buildPackage(dnt: Dnt): Promise<void> {
     mappings: Object.fromEntries(
       Object.entries(NODE_TWINS).map(([file, twin]) => [`${ROOT}${file}`, `${ROOT}${twin}`]),
     ),
-    // Nothing of Deno is left to stand in for.
+    // The Node twins make no call to Deno, so there is nothing to shim.
     shims: {},
-    // The tests run on Deno, and on Node by scripts/bundle_for_node.ts.
+    // The tests run on Deno, and on Node through scripts/bundle_for_node.ts.
     test: false,
     esModule: true,
     scriptModule: "cjs",
-    // Each of the two has its own beside it: the form that TypeScript's resolution is surest of.
+    // Each of the two formats has its own declarations: TypeScript resolves this form most reliably.
     declaration: "inline",
-    // `deno check` has checked all of it. dnt's own TypeScript and its libraries are older.
+    // `deno check` has already checked everything, and dnt has an older TypeScript and older libraries.
     typeCheck: false,
     compilerOptions: { target: "ES2022", lib: ["ES2023", "DOM", "DOM.Iterable"] },
     package: {
       name: "@k8s-job/wrapper",
       version: VERSION,
-      description:
-        "Runs a Kubernetes Job's command and tells its pod's sidecars to quit afterwards",
+      description: "Runs a Kubernetes Job's command, then tells the pod's sidecars to quit",
       keywords: ["kubernetes", "job", "sidecar", "istio", "linkerd", "cloud-sql-proxy"],
       license: "MIT",
       // ky is an ES module: CommonJS can require it from this version on.

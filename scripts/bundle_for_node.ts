@@ -1,10 +1,10 @@
 /**
- * Bundles a module of the library for Node, with Node's twin of each file that speaks to Deno.
+ * Bundles a module of the library for Node, with the Node twin of each file that calls Deno.
  *
  *     deno run --allow-all scripts/bundle_for_node.ts [ENTRY] OUTPUT
  *
- * It is not what npm users get (`scripts/build_npm.ts` makes that), but it is made of the same files,
- * and the tests in `tests/node/` run against it.
+ * This is not what npm users get (`scripts/build_npm.ts` builds that), but it is made from the same
+ * files, and the tests in `tests/node/` run against it.
  *
  * @module
  */
@@ -16,7 +16,7 @@ import { NODE_TWINS } from "./build_npm.ts";
 const ROOT = new URL("../", import.meta.url);
 
 /**
- * Bundles `entry` to `output`: CommonJS if its name ends in `.cjs`, else an ES module.
+ * Bundles `entry` into `output`: CommonJS if the name of `output` ends in `.cjs`, else an ES module.
  *
  * @returns the exit code of the bundler
  */
@@ -47,7 +47,7 @@ export async function bundleForNode(output: string, entry = "mod.ts"): Promise<n
 if (import.meta.main) {
   const [output, entry] = [...Deno.args].reverse();
   if (output === undefined) {
-    console.error("which OUTPUT? usage: bundle_for_node.ts [ENTRY] OUTPUT");
+    console.error("OUTPUT is missing. Usage: bundle_for_node.ts [ENTRY] OUTPUT");
     Deno.exit(2);
   }
   Deno.exit(await bundleForNode(output, entry));

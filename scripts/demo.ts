@@ -1,6 +1,6 @@
 /**
- * The main job, run for real and shown as a timeline: a sidecar in a process of its own, a job under
- * the real command line, the stop request, the sidecar's end.
+ * Runs a real job and shows it as a timeline: a sidecar in a separate process, a job under the real
+ * command line, the stop request, and the sidecar's end.
  *
  *     deno task demo
  *
@@ -12,7 +12,7 @@
 import type { SidecarEvent } from "./demo_sidecar.ts";
 
 const ROOT = new URL("../", import.meta.url).pathname;
-/** An exit code that nothing else here has, so that it can only be the job's own. */
+/** An exit code that nothing else here uses, so that it can only be the job's own. */
 const JOB_CODE = 3;
 const LIMIT_MS = 60_000;
 
@@ -56,7 +56,7 @@ const limit = setTimeout(() => {
     try {
       child.kill("SIGKILL");
     } catch {
-      // It has ended already.
+      // It has already ended.
     }
   }
   Deno.exit(1);

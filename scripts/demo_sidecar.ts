@@ -1,6 +1,6 @@
 /**
- * A stand-in for Istio's pilot-agent, in a process of its own: not there for a moment, then ready,
- * and gone after a POST to `/quitquitquit`.
+ * A stand-in for Istio's pilot-agent, in a separate process: not there for a moment, then ready, and
+ * gone after a POST to `/quitquitquit`.
  *
  *     deno run --allow-net scripts/demo_sidecar.ts
  *
@@ -13,14 +13,14 @@
 
 const STARTUP_MS = 300;
 
-/** One line of what the stand-in prints. */
+/** One line of the stand-in's output. */
 export type SidecarEvent =
   | { readonly event: "port"; readonly port: number }
   | { readonly event: "up" }
   | { readonly event: "request"; readonly method: string; readonly path: string }
   | { readonly event: "gone" };
 
-function tell(event: SidecarEvent): void {
+function print(event: SidecarEvent): void {
   console.log(JSON.stringify(event));
 }
 
@@ -28,7 +28,7 @@ if (import.meta.main) {
   const reserved = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = reserved.addr;
   reserved.close();
-  tell({ event: "port", port });
+  print({ event: "port", port });
 
   await new Promise((resolve) => setTimeout(resolve, STARTUP_MS));
   const quit = new AbortController();
@@ -36,10 +36,10 @@ if (import.meta.main) {
     hostname: "127.0.0.1",
     port,
     signal: quit.signal,
-    onListen: () => tell({ event: "up" }),
+    onListen: () => print({ event: "up" }),
   }, (request) => {
     const path = new URL(request.url).pathname;
-    tell({ event: "request", method: request.method, path });
+    print({ event: "request", method: request.method, path });
     if (path === "/healthz/ready") return new Response(null, { status: 200 });
     if (path !== "/quitquitquit") return new Response(null, { status: 404 });
     if (request.method !== "POST") return new Response(null, { status: 405 });
@@ -47,5 +47,5 @@ if (import.meta.main) {
     return new Response("OK");
   });
   await server.finished;
-  tell({ event: "gone" });
+  print({ event: "gone" });
 }

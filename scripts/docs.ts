@@ -1,20 +1,21 @@
 /**
- * Writes the parts of the documentation that follow from the code, between their markers.
+ * Generates the parts of the documentation that follow from the code, between their markers.
  *
  *     deno task docs
  *
- * A test fails when a page and the code differ.
+ * A test fails if a page and the code differ.
  *
  * @module
  */
 
 // deno-lint-ignore-file no-console
 
-import { defaultText, usage } from "../src/help.ts";
-import { LOG_LEVELS } from "../src/log.ts";
-import { type Message, MESSAGES } from "../src/messages.ts";
+import { defaultText, usage } from "../src/cli/help.ts";
+import { LOG_LEVELS } from "../src/log/log.ts";
+import { type Message, MESSAGES } from "../src/log/messages.ts";
 import { ACTIONS, type Option, OPTIONS } from "../src/options.ts";
-import { goalRows, type Results, summaryRows, tables } from "./bench/report.ts";
+import { read, sources } from "./sources.ts";
+import { markdownTable, performanceTables, type Results, summaryRows } from "../bench/report.ts";
 
 const ROOT = new URL("../", import.meta.url);
 
@@ -36,27 +37,15 @@ export function optionTable(): string {
   ]);
 }
 
-/** A Markdown table as `deno fmt` lays it out; the first row is the heading. */
-export function markdownTable(rows: readonly (readonly string[])[]): string {
-  const [heading = [], ...others] = rows;
-  const widths = heading.map((_, column) =>
-    Math.max(3, ...rows.map((row) => (row[column] ?? "").length))
-  );
-  const line = (cells: readonly string[]) =>
-    `| ${widths.map((width, column) => (cells[column] ?? "").padEnd(width)).join(" | ")} |`;
-  const rule = widths.map((width) => "-".repeat(width));
-  return [heading, rule, ...others].map(line).join("\n");
-}
-
-/** What the levels are for, on the page of messages. */
+/** The headings of the levels on the page of messages. */
 const LEVEL_HEADINGS: Readonly<Record<Message["level"], string>> = {
-  error: "Errors: something did not work, and the pod or the job may suffer",
+  error: "Errors: something did not work, and the pod or the job may be affected",
   warn: "Warnings: worth a look",
-  info: "Information: what an ordinary job says",
+  info: "Information: what an ordinary job logs",
   debug: "Details: with `--log-level debug`",
 };
 
-/** Each message with its level, its fields and its meaning, the most important first. */
+/** Each message with its level, fields and meaning, the most important first. */
 export function messageList(): string {
   const messages: readonly (readonly [event: string, message: Message])[] = Object.entries(
     MESSAGES,
@@ -77,18 +66,15 @@ function messageEntry([event, { text, meaning }]: readonly [string, Message]): s
   ].join("\n\n");
 }
 
-/** The names of a message's fields, in the order of its text. */
+/** The names of a message's fields, in the order in which its text has them. */
 export function fieldNames(text: string): readonly string[] {
   return [...text.matchAll(/\{(\w+)\}/g)].map(([, name = ""]) => name);
 }
 
-/** What each file does: the first sentence of its own description. */
+/** What each file does: the first sentence of its module comment. */
 export function fileTable(): string {
-  const paths = ["src", "hooks"].flatMap((folder) =>
-    [...Deno.readDirSync(new URL(folder, ROOT))].map(({ name }) => `${folder}/${name}`).sort()
-  );
-  const described = ["cli.ts", "mod.ts", ...paths].map((path) => {
-    const text = Deno.readTextFileSync(new URL(path, ROOT));
+  const described = ["cli.ts", "mod.ts", ...sources("src"), ...sources("hooks")].map((path) => {
+    const text = read(path);
     const [, comment = ""] = /^\/\*\*\n((?: \*.*\n)*?) \* @module/.exec(text) ?? [];
     const [sentence = ""] = comment.replaceAll(/^ \* ?/gm, "").split(/\n\n|(?<=\.)\s/);
     return { path, sentence: sentence.replaceAll("\n", " ").trim() };
@@ -101,36 +87,21 @@ export function fileTable(): string {
     ["file", "what it does"],
     ...described.filter(({ sentence }) => sentence !== "")
       .map(({ path, sentence }) => [`\`${path}\``, sentence]),
-    ["`hooks/` besides", `One sidecar each: ${names}`],
+    ["the rest of `hooks/`", `One sidecar each: ${names}`],
   ]);
 }
 
-/** The figures of the bench's last long run. */
+/** The figures of the last full run of the benchmark. */
 function benchResults(): Results {
   return JSON.parse(Deno.readTextFileSync(new URL("docs/performance.json", ROOT)));
 }
 
-/** All figures of a run, and the goals. */
-export function performanceTables(results: Results): string {
-  const { date, machine, wrapper, load, absent, reused } = results;
-  const [before, after] = load.map((value) => value.toFixed(1));
-  return [
-    `${date}, ${machine}; load average ${before} before and ${after} after. ${wrapper}.`,
-    ...tables(results).map(({ title, rows }) => `**${title}**\n\n${markdownTable(rows)}`),
-    `Of ${reused[1]} stop requests after a job of 1 s or more, ${
-      reused[0]
-    } went over the connection that was open already.`,
-    `**Goals**\n\n${markdownTable(goalRows(results))}`,
-    ...absent,
-  ].join("\n\n");
-}
-
-/** An example's file as a block of code. It is a program of its own, which its own test runs. */
+/** An example's file as a code block. The example is a program with its own test. */
 function program(path: string): string {
   return `\`\`\`ts ignore\n${Deno.readTextFileSync(new URL(path, ROOT)).trimEnd()}\n\`\`\``;
 }
 
-/** Every part that follows from the code: the page, the marker around it, and its text. */
+/** Every generated part: the page, the marker around it, and its text. */
 export const PARTS: readonly { page: string; marker: string; text: () => string }[] = [
   { page: "README.md", marker: "options", text: optionTable },
   { page: "docs/messages.md", marker: "messages", text: messageList },

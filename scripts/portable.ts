@@ -1,14 +1,14 @@
 /**
- * Makes the portable wrapper: a folder with the binary and the libraries that it needs, which runs
- * in any Linux image, one with another libc or none at all too.
+ * Builds the portable wrapper: a folder with the binary and the libraries that it needs, which runs in
+ * any Linux image, even one with a different libc or none at all.
  *
  *     deno task portable [--target TRIPLE] [--output FOLDER] [--libraries FOLDER] [--entry FILE]
  *
- * The folder's place is `/wrapper`. The kernel finds a program's loader by an absolute path, so
- * elsewhere the binary does not start; `wrapper --install PATH` makes a copy for another place.
+ * The folder belongs at `/wrapper`. The kernel finds a program's loader by an absolute path, so the
+ * binary does not start anywhere else; `wrapper --install PATH` makes a copy for another place.
  *
  * Needs `patchelf`. The libraries are this system's, or those under `--libraries`, such as Debian's
- * for the other machine.
+ * for a different architecture.
  *
  * @module
  */
@@ -22,20 +22,20 @@ import { compile, CompileError } from "./compile.ts";
 /** Where the folder is in a container. */
 const PLACE = "/wrapper";
 
-/** The folder of the libraries beside the binary; `src/install.ts` has the same name. */
+/** The folder with the libraries, next to the binary; `src/cli/install.ts` uses the same name. */
 const LIBRARIES = "wrapper-lib";
 
 /**
- * How long the loader's path is in the binary, filled up with slashes at its beginning, which the
- * kernel takes for one. It is the room that `--install` has for another path: to make it longer
- * would move everything after it in the file, and Deno finds the program by where it is.
+ * The length of the loader's path in the binary, padded at the beginning with slashes, which the
+ * kernel treats as one. This is the room that `--install` has for another path: a longer path would
+ * move everything after it in the file, and Deno finds the program by its position.
  */
 const LOADER_PATH_LENGTH = 1023;
 
-/** A library of the image that the binary runs in must never take the place of its own. */
+/** A library from the image that the binary runs in must never replace one of its own. */
 const SEARCH_PATH = ["--force-rpath", "--set-rpath", `$ORIGIN/${LIBRARIES}`];
 
-/** Makes a runtime that looks for its loader and its libraries in the portable folder. */
+/** Makes a copy of a runtime that looks for its loader and libraries in the portable folder. */
 async function makePortable(runtime: string, portable: string): Promise<string> {
   const loader = `${PLACE}/${LIBRARIES}/${fileName(await loaderOf(runtime))}`;
   const setLoader = ["--set-interpreter", loader.padStart(LOADER_PATH_LENGTH, "/")];
@@ -63,7 +63,7 @@ function fileName(path: string): string {
   return path.slice(path.lastIndexOf("/") + 1);
 }
 
-/** Copies what a program needs, and what that needs in turn. */
+/** Copies the libraries that a program needs, and those that they need in turn. */
 async function copyLibraries(program: string, from: readonly string[], to: string): Promise<void> {
   const wanted = [fileName(await loaderOf(program)), ...await neededBy(program)];
   const copied = new Set<string>();
@@ -83,7 +83,7 @@ async function neededBy(file: string): Promise<string[]> {
   return (await patchelf("--print-needed", file)).split("\n").filter((name) => name !== "");
 }
 
-/** The first file of a name in the folders and the folders in them. */
+/** Returns the first file with this name in the folders or in folders below them. */
 function findFile(name: string, folders: readonly string[]): string | undefined {
   for (const folder of folders) {
     const inner: string[] = [];
@@ -102,13 +102,13 @@ function findFile(name: string, folders: readonly string[]): string | undefined 
   return undefined;
 }
 
-/** Where a system keeps its libraries, for a machine: `x86_64-unknown-linux-gnu`. */
+/** Where a system keeps its libraries, for a target such as `x86_64-unknown-linux-gnu`. */
 function systemFolders(target: string): readonly string[] {
   const debian = target.replace("-unknown", "");
   return [`/lib/${debian}`, `/usr/lib/${debian}`, "/lib64", "/usr/lib64"];
 }
 
-/** Every date in an image is part of it: with this one, the same files make the same image. */
+/** Dates are part of an image. With a fixed date, the same files make the same image. */
 function setDates(folder: string): void {
   for (const { name, isDirectory } of Deno.readDirSync(folder)) {
     if (isDirectory) setDates(`${folder}/${name}`);
@@ -142,7 +142,7 @@ if (import.meta.main) {
     console.log(`${output}: copy it to ${PLACE} in an image`);
   } catch (error) {
     if (!(error instanceof CompileError)) throw error;
-    console.error(`cannot make the portable wrapper: ${error.message}`);
+    console.error(`cannot build the portable wrapper: ${error.message}`);
     Deno.exitCode = 1;
   } finally {
     Deno.removeSync(folder, { recursive: true });

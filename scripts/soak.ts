@@ -1,12 +1,12 @@
 /**
- * Soak: thousands of jobs beside sidecars that do wrong or die, signals and kills at random moments,
- * several at once; then one long COMMAND with many signals. Every job is accounted for, and nothing
- * is left behind.
+ * The soak test: thousands of jobs, several at once, with sidecars that misbehave or die, and with
+ * signals and kills at random moments; then one long COMMAND with many signals. Every job is accounted
+ * for, and nothing may be left behind.
  *
  *     deno task soak [--jobs N] [--signals N] [--minutes N] [--seed N]
  *
- * `--minutes` spreads the signals of the long COMMAND over that time; without it they come one after
- * another.
+ * `--minutes` spreads the signals to the long COMMAND over that time; without it, they are sent one
+ * right after another.
  *
  * @module
  */
@@ -20,7 +20,7 @@ const ROOT = new URL("../", import.meta.url).pathname;
 const BINARY = Deno.env.get("WRAPPER_TEST_BINARY") ?? `${ROOT}dist/wrapper`;
 const LANES = 6;
 const SHUTDOWN_MS = 3000;
-/** Beside a job's own limits: the time that a busy machine may need. */
+/** On top of a job's own limits: the extra time that a busy machine may need. */
 const SLACK_MS = 30_000;
 
 /** What a sidecar does with stop requests. */
@@ -38,7 +38,7 @@ const BEHAVIORS: readonly Behavior[] = [
 
 const OUTCOMES = ["told to quit", "has already stopped", "NOT stopped", "no such sidecar"] as const;
 
-/** A small generator of random numbers (mulberry32), so that a seed tells the whole run. */
+/** A small random number generator (mulberry32), so that a seed determines the whole run. */
 function generator(seed: number): () => number {
   let state = seed >>> 0;
   return () => {
@@ -58,7 +58,7 @@ function freePort(): number {
   return port;
 }
 
-/** A sidecar of this process; `posts` counts the stop requests that it took. */
+/** A sidecar in this process; `posts` counts the stop requests that it received. */
 function startSidecar(behavior: Behavior, lifeMs: number) {
   const stop = new AbortController();
   const port = freePort();
@@ -94,14 +94,14 @@ function startSidecar(behavior: Behavior, lifeMs: number) {
   };
 }
 
-/** What one job came to, for the summary. */
+/** The outcome of one job, for the summary. */
 interface Account {
   readonly behavior: Behavior;
   readonly end: string;
   readonly outcome: string;
 }
 
-/** One job: throws if anything is not as it must be. */
+/** Runs one job; throws if anything is not as it must be. */
 async function runJob(random: () => number, folder: string): Promise<Account> {
   const pick = <Item>(items: readonly Item[], otherwise: Item): Item =>
     items[Math.floor(random() * items.length)] ?? otherwise;
@@ -144,7 +144,7 @@ async function runJob(random: () => number, folder: string): Promise<Account> {
     try {
       child.kill(signal);
     } catch {
-      // It has ended already.
+      // It has already ended.
     }
   }, signalAfterMs);
   let late = false;
@@ -176,8 +176,8 @@ async function runJob(random: () => number, folder: string): Promise<Account> {
   const number = { SIGTERM: 15, SIGINT: 2, SIGHUP: 1 }[String(signal)];
   const killed = ended.signal !== null;
   if (killed) {
-    // SIGKILL at any moment, or a signal before the program could catch one.
-    check(signal !== undefined, "ended by a signal that nobody sent");
+    // SIGKILL at any moment, or another signal before the program could catch it.
+    check(signal !== undefined, "ended by a signal that was not sent");
     return { behavior, end: "wrapper killed", outcome: "none" };
   }
   const codes = [own, ...(number === undefined ? [] : [128 + number])];
@@ -196,11 +196,11 @@ async function runJob(random: () => number, folder: string): Promise<Account> {
     late: ["told to quit"],
   };
   check(allowed[behavior].includes(outcome), `expected ${allowed[behavior].join(" or ")}`);
-  if (outcome === "told to quit") check(sidecar.seen.posts > 0, "nobody was told");
+  if (outcome === "told to quit") check(sidecar.seen.posts > 0, "the sidecar got no request");
   return { behavior, end: ended.code === own ? "its own end" : "a signal", outcome };
 }
 
-/** The processes that run in a folder. */
+/** Counts the processes whose working directory is in a folder. */
 function processesIn(folder: string): number {
   let count = 0;
   for (const { name } of Deno.readDirSync("/proc")) {
@@ -208,7 +208,7 @@ function processesIn(folder: string): number {
     try {
       if (Deno.readLinkSync(`/proc/${name}/cwd`).startsWith(folder)) count++;
     } catch {
-      // It has ended meanwhile.
+      // It has ended in the meantime.
     }
   }
   return count;
@@ -216,7 +216,7 @@ function processesIn(folder: string): number {
 
 const openFiles = () => [...Deno.readDirSync("/proc/self/fd")].length;
 
-/** What a process holds: kilobytes of memory for itself alone and with shared files, and descriptors. */
+/** What a process uses: memory in KiB, private and including shared files, and file descriptors. */
 function usage(pid: number) {
   const text = Deno.readTextFileSync(`/proc/${pid}/status`);
   const kilobytes = (name: string) =>
@@ -228,7 +228,7 @@ function usage(pid: number) {
   };
 }
 
-/** One long COMMAND: signals arrive, in number, and the wrapper's memory stays flat. */
+/** Runs one long COMMAND: every signal must arrive, and the wrapper's memory must stay flat. */
 async function runLong(signals: number, minutes: number): Promise<string> {
   const sidecar = startSidecar("good", 0);
   const child = new Deno.Command(BINARY, {
@@ -262,7 +262,7 @@ async function runLong(signals: number, minutes: number): Promise<string> {
   let early = usage(child.pid);
   for (let index = 1; index <= signals; index++) {
     child.kill("SIGUSR1");
-    // The next only when this one has arrived: equal signals that wait are one for the kernel.
+    // Wait for each signal to arrive: the kernel merges pending signals of the same kind.
     await seen(String(index));
     if (index === Math.ceil(signals / 10)) early = usage(child.pid);
     if (gapMs > 0) await pause(gapMs);
@@ -275,8 +275,8 @@ async function runLong(signals: number, minutes: number): Promise<string> {
   if (code !== 7 || sidecar.seen.posts !== 1) {
     throw new Error(`the long COMMAND: code ${code}, ${sidecar.seen.posts} stop requests`);
   }
-  // A garbage collector lets memory swing by a few megabytes; a leak of 1 KiB a signal would not pass
-  // an hour's run.
+  // Garbage collection makes memory vary by a few megabytes; a leak of 1 KiB per signal would fail an
+  // hour-long run.
   if (late.own - early.own > 8 * 1024) {
     throw new Error(`memory grew from ${early.own} to ${late.own} KiB`);
   }
@@ -284,7 +284,7 @@ async function runLong(signals: number, minutes: number): Promise<string> {
     throw new Error(`descriptors grew from ${early.files} to ${late.files}`);
   }
   const show = ({ own, all, files }: typeof early) =>
-    `${own} KiB of its own, ${all} KiB with shared files, ${files} descriptors`;
+    `${own} KiB private, ${all} KiB with shared files, ${files} descriptors`;
   return `${signals} signals arrived; after a tenth of them ${show(early)}; at the end ${
     show(late)
   }`;
@@ -304,7 +304,7 @@ if (import.meta.main) {
   let started = 0;
   const lane = async () => {
     while (started < jobs) {
-      // Each job has random numbers of its own: what other lanes do does not change them.
+      // Each job has its own random numbers, which do not depend on what other lanes do.
       const { behavior, end, outcome } = await runJob(generator(seed + started++), folder);
       count(`sidecar ${behavior}`);
       count(`ended by ${end}`);
@@ -316,7 +316,7 @@ if (import.meta.main) {
     console.log(`${String(times).padStart(6)}  ${what}`);
   }
 
-  // What a killed wrapper leaves is its COMMAND, which ends by itself within a second.
+  // A killed wrapper leaves its COMMAND behind, which ends by itself within a second.
   for (let tries = 0; processesIn(folder) > 0 && tries < 100; tries++) await pause(50);
   const left = processesIn(folder);
   const files = [...Deno.readDirSync(folder)].map(({ name }) => name);
@@ -327,7 +327,7 @@ if (import.meta.main) {
     `soak: ${jobs} jobs in ${seconds} s; left: ${left} processes, ${files.length} files, ` +
       `${filesAfter - filesBefore} descriptors`,
   );
-  // Deno keeps one or two descriptors of its own once it has started a child or a server.
+  // Deno itself keeps one or two descriptors open once it has started a child or a server.
   if (left > 0 || files.length > 0 || filesAfter - filesBefore > 8) Deno.exit(1);
   console.log(`soak: ${await runLong(number("signals", 1000), number("minutes", 0))}`);
 }

@@ -1,5 +1,5 @@
 /**
- * Every test but those in containers: compiles the binary, then runs unit, integration and
+ * Runs every test except those in containers: compiles the binary, then runs unit, integration and
  * end-to-end tests, and the examples in the documentation.
  *
  *     deno task test [FILTER]
@@ -11,15 +11,30 @@
 
 const ROOT = new URL("../", import.meta.url).pathname;
 
-/** The tests take a minute or two. One that hangs must not hold up whoever waits for the result. */
+/** The tests take a few minutes. One that hangs must not block forever. */
 const LONGEST_RUN_MINUTES = 15;
 
-/** Runs Deno, shows what it prints, and returns its exit code and its closing line. */
+/** Where the tests are. Those in tests/containers need podman: `deno task test:containers`. */
+export const TEST_PATHS: readonly string[] = [
+  "mod_test.ts",
+  "src",
+  "hooks",
+  "examples",
+  "scripts",
+  "tests/integration",
+  "tests/e2e",
+  "tests/fuzz",
+];
+
+/** Documentation with examples, apart from that of the code in {@linkcode TEST_PATHS}. */
+const DOCUMENTATION_PATHS: readonly string[] = ["mod.ts", "README.md", "docs"];
+
+/** Runs Deno, shows what it prints, and returns its exit code and the end of its output. */
 async function deno(...args: string[]): Promise<{ code: number; lastLines: string }> {
   const command = new Deno.Command(Deno.execPath(), { args, cwd: ROOT, stdout: "piped" });
   const child = command.spawn();
   const timer = setTimeout(() => {
-    console.error(`ended: not done within ${LONGEST_RUN_MINUTES} minutes; a test hangs`);
+    console.error(`killed: not done within ${LONGEST_RUN_MINUTES} minutes; a test hangs`);
     child.kill("SIGKILL");
   }, LONGEST_RUN_MINUTES * 60_000);
   let lastLines = "";
@@ -32,31 +47,21 @@ async function deno(...args: string[]): Promise<{ code: number; lastLines: strin
   return { code, lastLines };
 }
 
-const filter = Deno.args.flatMap((text) => ["--filter", text]);
-const compiled = Deno.env.get("WRAPPER_TEST_BINARY") !== undefined ||
-  (await deno("run", "--allow-all", "scripts/compile.ts")).code === 0;
-if (!compiled) {
-  console.error("the binary could not be compiled, so nothing was tested");
-  Deno.exit(1);
+/** Compiles the binary, unless a variable names one. */
+async function compile(): Promise<boolean> {
+  if (Deno.env.get("WRAPPER_TEST_BINARY") !== undefined) return true;
+  return (await deno("run", "--allow-all", "scripts/compile.ts")).code === 0;
 }
-const { code, lastLines } = await deno(
-  "test",
-  "--quiet",
-  "--parallel",
-  "--allow-all",
-  "--doc",
-  ...filter,
-  "mod.ts",
-  "README.md",
-  "docs",
-  "src",
-  "hooks",
-  // Those in containers need podman and take minutes: `deno task test:containers`.
-  "tests/unit",
-  "tests/integration",
-  "tests/e2e",
-  "tests/fuzz",
-);
-const count = (what: string) => new RegExp(`(\\d+) ${what}`).exec(lastLines)?.[1] ?? "0";
-console.log(`${count("passed")} passed, ${count("failed")} failed, ${count("ignored")} skipped`);
-Deno.exit(code);
+
+if (import.meta.main) {
+  if (!await compile()) {
+    console.error("the binary could not be compiled, so nothing was tested");
+    Deno.exit(1);
+  }
+  const filter = Deno.args.flatMap((text) => ["--filter", text]);
+  const flags = ["--quiet", "--parallel", "--allow-all", "--doc", ...filter];
+  const { code, lastLines } = await deno("test", ...flags, ...DOCUMENTATION_PATHS, ...TEST_PATHS);
+  const count = (what: string) => new RegExp(`(\\d+) ${what}`).exec(lastLines)?.[1] ?? "0";
+  console.log(`${count("passed")} passed, ${count("failed")} failed, ${count("ignored")} skipped`);
+  Deno.exit(code);
+}

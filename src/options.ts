@@ -1,66 +1,52 @@
 /**
- * The command line's options: one table from which parsing, `--help`, `--print-config`, the error
- * messages and the README's table follow.
+ * The table of options: one entry each, from which its type, its default, parsing, validation,
+ * `--help`, `--print-config`, the error messages and the README's table follow. The one other place
+ * of an option is its documented field in `RunOptions`.
  *
  * @module
  */
 
-import { formatDuration, LONGEST_MS, parseDuration } from "./duration.ts";
-import { LOG_LEVELS, type LogFormat, type LogLevel } from "./log.ts";
-import { processId } from "./platform.ts";
-import type { OnWaitTimeout, RunHooksOn } from "./run.ts";
-import { defaultStartupWindowMs } from "./sidecar.ts";
+import { LOG_LEVELS } from "./log/log.ts";
+import { processId } from "./platform/mod.ts";
+import { formatDuration, LONGEST_MS, parseDuration } from "./time.ts";
 
-export type { LogFormat, LogLevel, OnWaitTimeout, RunHooksOn };
+/**
+ * The TARGETs of the hooks that run if the operator names none.
+ *
+ * @example
+ * ```ts
+ * import { DEFAULT_TARGETS, parseHook } from "@k8s-job/wrapper";
+ *
+ * console.log(DEFAULT_TARGETS.map((target) => parseHook(target)?.address));
+ * ```
+ */
+export const DEFAULT_TARGETS: readonly string[] = ["istio"];
 
-/** What the operator has set, each with its default where nothing was said. */
-export interface Settings {
-  /** TARGETs of the hooks. */
-  readonly hook: readonly string[];
-  /** When hooks run. */
-  readonly on: RunHooksOn;
-  /** How long to wait for the sidecars before COMMAND, in milliseconds; 0 is off. */
-  readonly wait: number;
-  /** What follows when they are not ready. */
-  readonly onWaitTimeout: OnWaitTimeout;
-  /** How long a sidecar that never answered is expected, in milliseconds. */
-  readonly startupWindow: number;
-  /** One attempt at one request, in milliseconds. */
-  readonly requestTimeout: number;
-  /** The whole of a hook, in milliseconds. */
-  readonly shutdownTimeout: number;
-  /** Further attempts after the first. */
-  readonly retries: number;
-  /** Whether a failed hook fails the job. */
-  readonly strict: boolean;
-  /** Longest run of COMMAND, in milliseconds; 0 is off. */
-  readonly timeout: number;
-  /** From a passed-on signal to SIGKILL, in milliseconds; 0 is off. */
-  readonly killAfter: number;
-  /** Whether COMMAND leads a session of its own. */
-  readonly processGroup: boolean;
-  /** Whether orphans are reaped. */
-  readonly reap: boolean;
-  /** Where the summary of the job is written; an empty string is nowhere. */
-  readonly terminationLog: string;
-  /** The least important level that is logged. */
-  readonly logLevel: LogLevel;
-  /** The form of log lines. */
-  readonly logFormat: LogFormat;
-}
+/** Looks up a variable of the environment. */
+export type Environment = (name: string) => string | undefined;
 
-/** How a value is read and shown. */
+/** How a value is read, shown and checked. */
 export interface Kind<Value> {
   /** What stands for the value in `--help`; an empty string for an option that needs none. */
   readonly placeholder: string;
-  /** Reads a value; undefined if it is not of this kind. */
+  /** What is expected, for an error message. */
+  readonly expected: string;
+  /** Reads a value that a person typed; undefined if it is not of this kind. */
   parse(text: string): Value | undefined;
   /** Shows a value as it could have been typed. */
   format(value: Value): string;
-  /** What is expected, for an error message. */
-  readonly expected: string;
-  /** Adds a further value to the ones before, where an option may be repeated. */
+  /** Checks a value that a program passed; undefined if it is of this kind. */
+  check(value: unknown): Mismatch | undefined;
+  /** Adds another value to the previous ones, if the option may be repeated. */
   add?(before: Value, value: Value): Value;
+}
+
+/** Why a value is not of its kind. */
+export interface Mismatch {
+  /** Whether the type is wrong, or only the value. */
+  readonly wrong: "type" | "value";
+  /** What was expected. */
+  readonly expected: string;
 }
 
 /** One option. */
@@ -71,190 +57,278 @@ export interface Option<Value> {
   readonly variable: string;
   /** How its value is read. */
   readonly kind: Kind<Value>;
-  /** Its value where nothing was said; it may depend on the environment. */
+  /** Its value if nothing was set; it may depend on the environment. */
   readonly defaultValue: (environment: Environment) => Value;
-  /** The default in words, for `--help` and the README, where its value does not say it. */
+  /** The default in words, for `--help` and the README, where the value does not say it. */
   readonly defaultText?: string;
+  /** The library's default, where it is another. */
+  readonly libraryDefault?: Value;
   /** What it does, in one line. */
   readonly help: string;
 }
 
-/** Looks up a variable of the environment. */
-export type Environment = (name: string) => string | undefined;
-
-const duration: Kind<number> = {
-  placeholder: "DURATION",
-  parse: parseDuration,
-  format: (ms) => ms === 0 ? "0" : ms % 100 === 0 ? formatDuration(ms) : `${ms}ms`,
-  expected: `a duration such as 500ms, 30s, 1m30s, 2h or 0, at most ${formatDuration(LONGEST_MS)}`,
-};
-
-/** Within no time no sidecar can be told to quit: where 0 does not mean "off" it is a slip. */
-const someTime: Kind<number> = {
-  ...duration,
-  parse: (text) => parseDuration(text) || undefined,
-  expected: duration.expected.replace("2h or 0, at most", "2h, above 0 and at most"),
-};
+/** A duration of at least this many milliseconds. Where 0 does not mean "off", it is a mistake. */
+function duration(leastMs: 0 | 1): Kind<number> {
+  const examples = leastMs === 0 ? "2h or 0, at most" : "2h, above 0 and at most";
+  const isInRange = (ms: number) => ms >= leastMs && ms <= LONGEST_MS;
+  return {
+    placeholder: "DURATION",
+    expected: `a duration such as 500ms, 30s, 1m30s, ${examples} ${formatDuration(LONGEST_MS)}`,
+    parse(text) {
+      const ms = parseDuration(text);
+      return ms !== undefined && isInRange(ms) ? ms : undefined;
+    },
+    format: (ms) => ms === 0 ? "0" : ms % 100 === 0 ? formatDuration(ms) : `${ms}ms`,
+    check(value) {
+      if (typeof value !== "number") return wrongType("a number of milliseconds");
+      return isInRange(value)
+        ? undefined
+        : wrongValue(`milliseconds from ${leastMs} to ${LONGEST_MS}`);
+    },
+  };
+}
 
 const boolean: Kind<boolean> = {
   placeholder: "",
+  expected: "true, false, 1 or 0",
   parse: (text) => ({ true: true, "1": true, false: false, "0": false })[text],
   format: String,
-  expected: "true, false, 1 or 0",
+  check: (value) => typeof value === "boolean" ? undefined : wrongType("a boolean"),
 };
 
 const count: Kind<number> = {
   placeholder: "N",
+  expected: "a whole number from 0 to 999999",
   parse: (text) => /^\d{1,6}$/.test(text) ? Number(text) : undefined,
   format: String,
-  expected: "a whole number from 0 to 999999",
+  check(value) {
+    if (typeof value !== "number") return wrongType("a number");
+    return Number.isSafeInteger(value) && value >= 0
+      ? undefined
+      : wrongValue("a whole number from 0");
+  },
 };
 
 const targets: Kind<readonly string[]> = {
   placeholder: "TARGET",
+  expected: "a TARGET",
   parse: (text) => text.trim() === "" ? undefined : [text.trim()],
   format: (list) => list.join(","),
-  expected: "a TARGET",
+  check: (value) => Array.isArray(value) ? undefined : wrongType("an array of TARGETs"),
   add: (before, value) => [...new Set([...before, ...value])],
 };
 
 const path: Kind<string> = {
   placeholder: "PATH",
+  expected: "a path",
   parse: (text) => text === "" ? undefined : text,
   format: String,
-  expected: "a path",
+  check: (value) => typeof value === "string" ? undefined : wrongType("a path"),
 };
 
-function choice<Value extends string>(placeholder: string, values: readonly Value[]): Kind<Value> {
+function choice<const Value extends string>(
+  placeholder: string,
+  values: readonly Value[],
+): Kind<Value> {
   return {
     placeholder,
+    expected: `${values.slice(0, -1).join(", ")} or ${values.at(-1)}`,
     parse: (text) => values.find((value) => value === text),
     format: String,
-    expected: `${values.slice(0, -1).join(", ")} or ${values.at(-1)}`,
+    check: (value) =>
+      values.some((choice) => choice === value)
+        ? undefined
+        : wrongValue(values.map((choice) => JSON.stringify(choice)).join(" or ")),
   };
 }
 
-/** The options that have a value, in the order of `--help`. */
-export const OPTIONS: { readonly [Key in keyof Settings]: Option<Settings[Key]> } = {
-  hook: {
-    name: "hook",
-    variable: "WRAPPER_HOOKS",
-    kind: targets,
-    defaultValue: () => ["istio"],
-    help: "what to stop when COMMAND is over; may be repeated",
-  },
-  on: {
+function wrongType(expected: string): Mismatch {
+  return { wrong: "type", expected };
+}
+
+function wrongValue(expected: string): Mismatch {
+  return { wrong: "value", expected };
+}
+
+/** Gives an entry the type of its own value. */
+function option<const Value>(entry: Option<Value>): Option<Value> {
+  return entry;
+}
+
+/** The options of a job, by their names in the library. */
+const JOB_ENTRIES = {
+  on: option({
     name: "on",
     variable: "WRAPPER_ON",
     kind: choice("WHEN", ["always", "success", "failure"]),
     defaultValue: () => "always",
     help: "when hooks run: always, success (exit code 0) or failure",
-  },
-  wait: {
+  }),
+  waitMs: option({
     name: "wait",
     variable: "WRAPPER_WAIT",
-    kind: duration,
+    kind: duration(0),
     defaultValue: () => 0,
     defaultText: "0 (off)",
     help: "before COMMAND, wait until every sidecar is ready, this long at most",
-  },
-  onWaitTimeout: {
+  }),
+  onWaitTimeout: option({
     name: "on-wait-timeout",
     variable: "WRAPPER_ON_WAIT_TIMEOUT",
     kind: choice("WHAT", ["fail", "start"]),
     defaultValue: () => "fail",
     help: "fail: run the hooks and exit 125; start: start COMMAND anyway",
-  },
-  startupWindow: {
+  }),
+  startupWindowMs: option({
     name: "startup-window",
     variable: "WRAPPER_STARTUP_WINDOW",
-    kind: duration,
-    defaultValue: defaultStartupWindowMs,
+    kind: duration(0),
+    // Kubernetes sets this variable in every container.
+    defaultValue: (environment) => environment("KUBERNETES_SERVICE_HOST") ? 30_000 : 0,
     defaultText: "30s in a Kubernetes pod, else 0",
     help: "how long after its own start a sidecar that has never answered is expected",
-  },
-  requestTimeout: {
+  }),
+  requestTimeoutMs: option({
     name: "request-timeout",
     variable: "WRAPPER_REQUEST_TIMEOUT",
-    kind: someTime,
+    kind: duration(1),
     defaultValue: () => 5000,
     help: "one attempt at one request",
-  },
-  shutdownTimeout: {
+  }),
+  shutdownTimeoutMs: option({
     name: "shutdown-timeout",
     variable: "WRAPPER_SHUTDOWN_TIMEOUT",
-    kind: someTime,
+    kind: duration(1),
     defaultValue: () => 15_000,
     help: "the whole of a hook once its sidecar is there, retries included",
-  },
-  retries: {
+  }),
+  retries: option({
     name: "retries",
     variable: "WRAPPER_RETRIES",
     kind: count,
     defaultValue: () => 10,
     help: "further attempts after the first; delays 100ms doubling to 2s, with jitter",
-  },
-  strict: {
+  }),
+  strict: option({
     name: "strict",
     variable: "WRAPPER_STRICT",
     kind: boolean,
     defaultValue: () => false,
     help: "COMMAND succeeded but a hook failed: exit 125",
-  },
-  timeout: {
+  }),
+  timeoutMs: option({
     name: "timeout",
     variable: "WRAPPER_TIMEOUT",
-    kind: duration,
+    kind: duration(0),
     defaultValue: () => 0,
     defaultText: "0 (off)",
     help: "longest run of COMMAND: then SIGTERM, and exit 124",
-  },
-  killAfter: {
+  }),
+  killAfterMs: option({
     name: "kill-after",
     variable: "WRAPPER_KILL_AFTER",
-    kind: duration,
+    kind: duration(0),
     defaultValue: () => 0,
     defaultText: "0 (off)",
     help: "SIGKILL this long after a SIGTERM, SIGINT or SIGQUIT passed on to COMMAND",
-  },
-  processGroup: {
+  }),
+  processGroup: option({
     name: "process-group",
     variable: "WRAPPER_PROCESS_GROUP",
     kind: boolean,
     defaultValue: () => false,
-    help: "COMMAND leads a session of its own, and signals go to its whole group",
-  },
-  reap: {
+    help: "COMMAND leads its own session, and signals go to its whole process group",
+  }),
+  reap: option({
     name: "reap",
     variable: "WRAPPER_REAP",
     kind: boolean,
     defaultValue: () => processId() === 1,
     defaultText: "true as PID 1, else false",
-    help: "take the status of orphans, so that no zombie stays",
-  },
-  terminationLog: {
+    libraryDefault: false,
+    help: "reap orphans, so that no zombies remain",
+  }),
+  terminationLog: option({
     name: "termination-log",
     variable: "WRAPPER_TERMINATION_LOG",
     kind: path,
     defaultValue: () => "",
     defaultText: "none",
     help: "write a one-line JSON summary here; Kubernetes reads /dev/termination-log",
-  },
-  logLevel: {
+  }),
+};
+
+/** All options, in the order of `--help`. */
+const ENTRIES = {
+  hook: option({
+    name: "hook",
+    variable: "WRAPPER_HOOKS",
+    kind: targets,
+    defaultValue: () => DEFAULT_TARGETS,
+    help: "what to stop when COMMAND has ended; may be repeated",
+  }),
+  ...JOB_ENTRIES,
+  logLevel: option({
     name: "log-level",
     variable: "WRAPPER_LOG_LEVEL",
     kind: choice("LEVEL", LOG_LEVELS),
     defaultValue: () => "info",
     help: "error, warn, info or debug",
-  },
-  logFormat: {
+  }),
+  logFormat: option({
     name: "log-format",
     variable: "WRAPPER_LOG_FORMAT",
     kind: choice("FORMAT", ["text", "json"]),
     defaultValue: () => "text",
     help: "text or json, one line an event",
-  },
+  }),
 };
+
+type ValuesOf<Entries> = {
+  readonly [Key in keyof Entries]: Entries[Key] extends Option<infer Value> ? Value : never;
+};
+
+/** An entry for each setting. */
+export type OptionsFor<Values> = { readonly [Key in keyof Values]: Option<Values[Key]> };
+
+/** What an operator can set for a job; durations in milliseconds. */
+export type JobSettings = ValuesOf<typeof JOB_ENTRIES>;
+
+/** What an operator can set on the command line; durations in milliseconds. */
+export type Settings = ValuesOf<typeof ENTRIES>;
+
+/** The options of a job, by their names in the library. */
+export const JOB_OPTIONS: OptionsFor<JobSettings> = JOB_ENTRIES;
+
+/** The options that have a value, in the order of `--help`. */
+export const OPTIONS: OptionsFor<Settings> = ENTRIES;
+
+/**
+ * Makes an object with a value for each option of a table.
+ *
+ * @param options the table
+ * @param read finds the value of one option
+ */
+export function readAll<Values extends object>(
+  options: OptionsFor<Values>,
+  read: <Key extends keyof Values>(key: Key) => Values[Key],
+): Values {
+  const keys = keysOf(options);
+  const values: { -readonly [Key in keyof Values]?: Values[Key] } = {};
+  const isComplete = (some: Partial<Values>): some is Values => keys.every((key) => key in some);
+  for (const key of keys) values[key] = read(key);
+  if (!isComplete(values)) throw new TypeError("unreachable: every option has been read");
+  return values;
+}
+
+/** An object's own keys, with their type. */
+export function keysOf<Values extends object>(
+  object: Values,
+): readonly Extract<keyof Values, string>[] {
+  const keys: Extract<keyof Values, string>[] = [];
+  for (const key in object) if (Object.hasOwn(object, key)) keys.push(key);
+  return keys;
+}
 
 /** What the command line can ask for instead of running COMMAND. */
 export type Action = "print-config" | "check" | "install" | "help" | "version";

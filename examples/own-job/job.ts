@@ -1,6 +1,6 @@
-/** A job that needs no wrapper: it waits for its sidecar, works, and tells the sidecar to quit. */
+/** A job without a wrapper: it waits for its sidecar, does its work, and tells the sidecar to quit. */
 
-import { createLogger, istio, quit, waitUntilReady } from "@k8s-job/wrapper";
+import { createLogger, istio, stopSidecars, waitUntilReady } from "@k8s-job/wrapper";
 
 const log = createLogger();
 const sidecars = [istio({ baseUrl: Deno.env.get("ISTIO_URL") })];
@@ -9,6 +9,6 @@ try {
   await waitUntilReady(sidecars, { timeoutMs: 60_000, log });
   await Deno.writeTextFile(Deno.args[0] ?? "report.txt", `made at ${new Date().toISOString()}\n`);
 } finally {
-  // Whatever the work came to: a sidecar that lives on keeps the pod from ending.
-  await quit(sidecars, { log });
+  // Even if the work failed: a sidecar that keeps running keeps the pod from ending.
+  await stopSidecars(sidecars, { log });
 }

@@ -1,4 +1,4 @@
-/** The images for arm64, built on this machine and run by an emulator. */
+/** The images for arm64, built on this machine and run in an emulator. */
 
 import { assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import { both, findProgram, type Need, testWith } from "../support/needs.ts";
@@ -15,7 +15,7 @@ for (const target of ["wrapper", "portable"] as const) {
     const format = "{{.Os}}/{{.Architecture}}";
     const platform = await must("podman", ["image", "inspect", "--format", format, image]);
     assertEquals(platform, "linux/arm64");
-    // The emulator needs memory of its own.
+    // The emulator itself needs memory.
     const settings = HARD_SETTINGS.filter((word) => !word.startsWith("--memory"));
     const mounted = ["--entrypoint=/emulator", `--volume=${emulator}:/emulator:ro`];
     const run = (...words: readonly string[]) =>

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Stand-ins for the base images that people build on, for a machine that can reach a Debian mirror but no
+# Stand-ins for common base images, for a machine that can reach a Debian mirror but no
 # image registry. Distroless images are made of Debian packages, so the same packages make the same file
-# system: each one is downloaded, unpacked and imported under the real image's name.
+# system: they are downloaded, unpacked and imported under the real image's name.
 #
-#   base_images.sh [--force] [NAME...]     all of them without a NAME; a tag that exists is left alone
-#   base_images.sh --list                  NAME and tag of each
+#   base_images.sh [--force] [NAME...]     all of them without a NAME; an existing tag is kept
+#   base_images.sh --list                  lists each NAME and tag
 #
 # Needs Debian 12, root, apt-get, dpkg-deb, GNU tar and podman. Keeps packages in
 # $WRAPPER_CACHE (default: ~/.cache/wrapper), so that a second run downloads nothing.
@@ -14,7 +14,7 @@ readonly NONROOT=65532
 readonly SYSTEM_PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 readonly PACKAGES=${WRAPPER_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/wrapper}/debian
 
-# Which machine's packages are wanted, and where they are kept.
+# The machine that the packages are for, and where they are kept.
 MACHINE=native
 CACHE=$PACKAGES
 
@@ -31,7 +31,7 @@ readonly ORDER=(static base cc debian busybox musl cc-arm64)
 
 readonly STATIC_PACKAGES=(base-files netbase tzdata media-types ca-certificates)
 readonly BASE_PACKAGES=("${STATIC_PACKAGES[@]}" libc6 libssl3)
-# build reads it by the name of the image.
+# Used by build, through the name of the image.
 # shellcheck disable=SC2034
 readonly CC_PACKAGES=("${BASE_PACKAGES[@]}" gcc-12-base libgcc-s1 libstdc++6 libgomp1)
 readonly DEBIAN_PACKAGES=(
@@ -45,7 +45,7 @@ fail() {
   exit 1
 }
 
-# apt-get for the machine that the packages are for; another one's lists are kept apart from this one's.
+# apt-get for the machine that the packages are for; each machine has its own package lists.
 apt() {
   local options=(-o APT::Sandbox::User=root)
   if [[ $MACHINE == arm64 ]]; then
@@ -59,7 +59,7 @@ download() {
   (cd "$CACHE" && apt download "$@")
 }
 
-# The packages' files in CACHE, downloaded where they are missing, one path a line.
+# The packages' files in CACHE, one path per line; missing ones are downloaded.
 packages() {
   local name missing=()
   mkdir -p "$CACHE"
@@ -67,7 +67,7 @@ packages() {
     compgen -G "$CACHE/${name}_*.deb" >/dev/null || missing+=("$name")
   done
   if ((${#missing[@]})); then
-    # A machine without lists of packages, or with old ones, needs new ones first.
+    # If the package lists are missing or old, they are updated first.
     download "${missing[@]}" 2>/dev/null || { apt update && download "${missing[@]}"; } ||
       fail "cannot download ${missing[*]}"
   fi
@@ -76,7 +76,7 @@ packages() {
   done
 }
 
-# unpack ROOT PACKAGE...: without documentation, and through the links of a merged /usr.
+# unpack ROOT PACKAGE...: without documentation; follows the links of a merged /usr.
 unpack() {
   local root=$1 files file
   shift
@@ -87,7 +87,7 @@ unpack() {
   done <<<"$files"
 }
 
-# What a package's installation scripts would have made: accounts, the certificates' bundle, home folders.
+# What the packages' installation scripts would have made: accounts, the certificate bundle, home folders.
 accounts() {
   local root=$1
   mkdir -p "$root"/{etc,root,tmp,home/nonroot}
@@ -121,7 +121,7 @@ busybox_applets() {
   local root=$1 name
   unpack "$root" busybox-static
   mkdir -p "$root/bin"
-  # The package's own place differs between Debian releases.
+  # Where the package has it differs between Debian releases.
   if [[ -e $root/usr/bin/busybox ]]; then
     mv "$root/usr/bin/busybox" "$root/bin/busybox"
   fi
@@ -132,7 +132,7 @@ busybox_applets() {
   done
 }
 
-# load TAG ROOT CHANGE...: the folder as an image of one layer, the same bytes for the same packages.
+# load TAG ROOT CHANGE...: imports the folder as an image with one layer; the same packages give the same bytes.
 load() {
   local tag=$1 root=$2 change changes=(--change 'LABEL stand-in=debian') arch=()
   shift 2
@@ -149,7 +149,7 @@ build() {
   local distroless=("USER $NONROOT" 'WORKDIR /home/nonroot' "ENV PATH=$SYSTEM_PATH"
     'ENV SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt')
   root=$(mktemp -d)
-  # shellcheck disable=SC2064 # the folder of this call
+  # shellcheck disable=SC2064 # expands now, to the folder of this call
   trap "rm -rf '$root'" RETURN
   chmod 0755 "$root"
   if [[ $name == *-arm64 ]]; then
@@ -182,8 +182,8 @@ build() {
     load "${TAGS[$name]}" "$root" "ENV PATH=$SYSTEM_PATH" 'CMD ["sh"]'
     ;;
   musl)
-    # Alpine's libc is musl. Its own programs are not in Debian: a static BusyBox takes their place, and
-    # Debian's musl brings the loader that a program built with musl-gcc asks for.
+    # Alpine's C library is musl. Debian does not have Alpine's programs: a static BusyBox replaces them,
+    # and Debian's musl has the loader that programs built with musl-gcc need.
     busybox_applets "$root"
     unpack "$root" musl
     ln -sf /lib/x86_64-linux-musl/libc.so "$root/lib/ld-musl-x86_64.so.1"

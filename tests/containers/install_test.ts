@@ -1,4 +1,4 @@
-/** `--install` as an init container runs it, from both targets, with hard settings. */
+/** `--install` as an init container runs it, from both targets, with strict settings. */
 
 import { assertEquals, assertStringIncludes } from "../support/assert.ts";
 import { testWith } from "../support/needs.ts";
@@ -19,7 +19,7 @@ async function withVolume(body: (volume: string) => Promise<void>): Promise<void
   const volume = `wrapper-test-${crypto.randomUUID().slice(0, 8)}`;
   await podman("volume", "create", volume);
   try {
-    // As Kubernetes makes an emptyDir: whoever runs may write there.
+    // As Kubernetes creates an emptyDir: every user may write to it.
     await podman("run", "--rm", "--network=none", `--volume=${volume}:/shared`, ...[
       ...["docker.io/library/busybox:latest", "chmod", "0777", "/shared"],
     ]);
@@ -32,7 +32,7 @@ async function withVolume(body: (volume: string) => Promise<void>): Promise<void
 for (const [target, image] of Object.entries(TARGET_IMAGE)) {
   testWith(
     PODMAN,
-    `${target}: what --install leaves in a volume runs in another image`,
+    `${target}: what --install copies to a volume runs in another image`,
     async () => {
       await makeImages();
       await withVolume(async (volume) => {
@@ -42,7 +42,7 @@ for (const [target, image] of Object.entries(TARGET_IMAGE)) {
           assertEquals([code, stderr], [0, ""]);
           assertStringIncludes(stdout, "installed /shared/wrapper");
         }
-        // The other image has what this target needs: nothing, or a libc.
+        // The other image has what this target needs: nothing, or a C library.
         const other = imageOn(target === "portable" ? "scratch" : "distroless cc");
         const job = ["--entrypoint=/shared/wrapper", other, "--hook=none", "/job", "exit", "3"];
         const { code, stdout } = await run(at, ...job);
@@ -54,7 +54,7 @@ for (const [target, image] of Object.entries(TARGET_IMAGE)) {
 
   testWith(
     PODMAN,
-    `${target}: --install says when it cannot write, or the disk is full`,
+    `${target}: --install reports that it cannot write, or that the disk is full`,
     async () => {
       await makeImages();
       const readOnly = await run(image, "--install", "/etc");

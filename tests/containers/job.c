@@ -1,10 +1,10 @@
 /*
- * COMMAND in the containers' tests: static, so that it runs in an empty image.
+ * COMMAND in the container tests: static, so that it runs in an empty image.
  *
- *   job exit CODE      leaves an orphan to PID 1, waits until that was reaped, exits with CODE
+ *   job exit CODE      leaves an orphan to PID 1, waits until it has been reaped, exits with CODE
  *   job wait CODE      runs until SIGTERM, then exits with CODE
- *   job memory MIB     uses that much memory of its own, and exits with 0
- *   job settings CODE  prints what it may do and how much it may use, then exits with CODE
+ *   job memory MIB     uses that much memory, and exits with 0
+ *   job settings CODE  prints its permissions and limits, then exits with CODE
  */
 #include <errno.h>
 #include <signal.h>
@@ -20,7 +20,7 @@ static void pause_ms(long ms) {
   nanosleep(&t, NULL);
 }
 
-/* Starts a process whose parent is gone; PID 1 becomes its parent. */
+/* Starts a process whose parent ends; PID 1 becomes its parent. */
 static pid_t start_orphan(void) {
   int line[2];
   if (pipe(line) != 0) exit(90);
@@ -41,7 +41,7 @@ static pid_t start_orphan(void) {
   return orphan;
 }
 
-/* A zombie still takes signals; only one that was reaped is gone. */
+/* A zombie still accepts signals; only a process that has been reaped does not exist. */
 static void expect_reaped(pid_t orphan) {
   for (int i = 0; i < 1500; i++) {
     if (kill(orphan, 0) != 0 && errno == ESRCH) {
@@ -75,7 +75,7 @@ static void print_privileges(void) {
   if (status != NULL) fclose(status);
 }
 
-/* A limit of the control group, by the file that its first or its second version has. */
+/* A limit of the control group, from the file of cgroup version 1 or 2. */
 static void print_limit(const char *what, const char *first, const char *second) {
   char line[256];
   FILE *file = fopen(first, "r");

@@ -1,7 +1,7 @@
 /**
- * Measures the least memory that the wrapper runs in: a job beside pilot-agent's stand-in, as process 1
- * with hard settings, from both targets. Prints, for each memory limit, how many runs ended as they
- * should and how long the container ran. Cold: the image's files are not in the page cache before.
+ * Measures the least memory that the wrapper needs: a job next to pilot-agent's stand-in, as PID 1 with
+ * strict settings, from both targets. For each memory limit, it prints how many runs ended as they
+ * should and how long the container ran. Cold: the image's files are not in the page cache at first.
  *
  *     deno run --allow-all tests/containers/least_memory.ts [CPUS [MIB...]]
  */
@@ -16,7 +16,7 @@ const LIMITS_MIB = limits.length > 0
   : [128, 96, 80, 72, 64, 56, 48, 40, 32, 28, 24, 22, 20, 18, 16, 14];
 const RUNS = 3;
 
-/** One that takes longer is of no use to anybody. */
+/** A wrapper that takes longer is of no use. */
 const LIMIT_S = 30;
 
 async function filesOf(image: string): Promise<string[]> {
@@ -50,7 +50,7 @@ async function run(image: string, mib: number): Promise<number | undefined> {
 
 await makeImages();
 for (const [target, title] of [["wrapper", "distroless cc"], ["portable", "scratch"]] as const) {
-  // Another test may give the name to another image meanwhile.
+  // Another test may give this name to another image in the meantime.
   const image = await must("podman", ["image", "inspect", "--format={{.Id}}", imageOn(title)]);
   const files = await filesOf(image);
   for (const cache of ["warm", "cold"]) {
@@ -68,7 +68,7 @@ for (const [target, title] of [["wrapper", "distroless cc"], ["portable", "scrat
       console.log(
         `${target}, ${cache}, ${mib} MiB: ${right.length} of ${RUNS}, ${right.join(", ")} ms`,
       );
-      // Less is not worth the time.
+      // Still lower limits are not worth the time.
       failures += right.length === 0 ? 1 : 0;
       if (failures > 1) break;
     }

@@ -1,6 +1,6 @@
 /**
- * The example manifests as `podman kube play` runs them, with images of this machine's and a COMMAND of
- * the test's. The sidecars are real where the real ones can be had, and end by themselves.
+ * The example manifests, run by `podman kube play` with images that were built on this machine and the
+ * tests' COMMAND. The sidecars are the real programs where these are available, and exit by themselves.
  */
 
 import { assertEquals, assertStringIncludes } from "../support/assert.ts";
@@ -27,7 +27,7 @@ import {
   withSecret,
 } from "./support.ts";
 
-/** A sidecar, as a container here. What the manifest says of it stays, but for what is here. */
+/** A sidecar, as a container here. It replaces these parts of the manifest's container. */
 interface Sidecar {
   /** The container's name. */
   readonly name: string;
@@ -36,11 +36,11 @@ interface Sidecar {
   readonly args?: readonly string[];
   /** Added to the manifest's own. */
   readonly moreArgs?: readonly string[];
-  /** Where the program is mounted, and the program. */
+  /** Where its program is mounted, and the program. */
   readonly program?: readonly [path: string, need: Need<string>];
-  /** What it is configured by. */
+  /** Its configuration file: the path and the text. */
   readonly file?: readonly [path: string, text: string];
-  /** A line that it prints when it has got what the manifest gives the wrapper for it. */
+  /** A line that it prints if the wrapper sends it what the manifest says. */
   readonly prints?: string;
 }
 
@@ -60,7 +60,7 @@ const REAL_CLOUD_SQL_PROXY: Sidecar = {
   name: "cloud-sql-proxy",
   image: "gcr.io/distroless/base-debian12:nonroot",
   command: ["/cloud-sql-proxy"],
-  // There are no credentials here, and nobody to show them to.
+  // There are no credentials here, and no service that checks them.
   moreArgs: ["--token=none"],
   program: ["/cloud-sql-proxy", CLOUD_SQL_PROXY_PROGRAM],
 };
@@ -70,7 +70,7 @@ const REAL_VAULT_AGENT: Sidecar = {
   image: "gcr.io/distroless/static-debian12:nonroot",
   command: ["/bao", "agent", "-config=/agent.hcl"],
   program: ["/bao", OPENBAO_PROGRAM],
-  // As the injector writes it for the annotation agent-enable-quit.
+  // What the injector writes for the annotation agent-enable-quit.
   file: ["/agent.hcl", agentConfig("agent_api { enable_quit = true }")],
 };
 
@@ -86,7 +86,7 @@ const DAPR: Sidecar = {
   prints: `POST :3500/v1.0/shutdown 204 dapr-api-token: ${API_TOKEN}`,
 };
 
-/** The sidecars of each manifest's pod, those among them that a webhook would add. */
+/** The sidecars of each manifest's pod, including those that a webhook would add. */
 const PODS: readonly (readonly [file: string, ...sidecars: readonly Sidecar[]])[] = [
   ["istio.yaml", PILOT_AGENT],
   ["indexed.yaml", PILOT_AGENT],
@@ -99,7 +99,7 @@ const PODS: readonly (readonly [file: string, ...sidecars: readonly Sidecar[]])[
   ["dapr.yaml", DAPR],
 ];
 
-/** What is mounted into the sidecars' containers, with the paths that it has here. */
+/** What is mounted into the sidecars' containers: each path there, with the path here. */
 interface Mounted {
   readonly [path: string]: string;
 }
@@ -166,7 +166,7 @@ for (const [file, ...sidecars] of PODS) {
       "/tests": TESTS,
       ...(configured && { [configured[0]]: configuration.path }),
     };
-    const beside = sidecars.map((sidecar) =>
+    const others = sidecars.map((sidecar) =>
       asContainer(sidecar, spec.containers.find(({ name }) => name === sidecar.name), mounted)
     );
     const main = spec.containers.find(({ name }) => name === "main");
@@ -185,9 +185,9 @@ for (const [file, ...sidecars] of PODS) {
           // Kubernetes sets this in every container.
           env: [...main?.env ?? [], { name: "KUBERNETES_SERVICE_HOST", value: "10.0.0.1" }],
         },
-        ...beside.map(({ container }) => container),
+        ...others.map(({ container }) => container),
       ],
-      volumes: [...spec.volumes ?? [], ...beside.flatMap(({ volumes }) => volumes)],
+      volumes: [...spec.volumes ?? [], ...others.flatMap(({ volumes }) => volumes)],
     }, documents.filter(({ kind }) => kind === "ConfigMap"));
 
     assertEquals(await played.exitCode("main"), 3);
@@ -209,7 +209,7 @@ for (const [file, ...sidecars] of PODS) {
   });
 }
 
-Deno.test("the test runs every example that has a Job, and a CronJob has its Job's pod", () => {
+Deno.test("every example with a Job is run, and a CronJob has the same pod as its Job", () => {
   const files = EXAMPLES.flatMap(({ file, document }) => document.kind === "Job" ? [file] : []);
   assertEquals(PODS.map(([file]) => file).toSorted(), files);
   for (const file of files) {

@@ -1,7 +1,7 @@
 /*
  * A stand-in for Istio's pilot-agent, as a static program: GET /healthz/ready on ports 15020 and 15021
- * is 200, POST /quitquitquit on 15020 is 200 and ends it, another method there is 405. As the real one,
- * it goes on for a while after SIGTERM, so that connections can drain.
+ * is 200, POST /quitquitquit on 15020 is 200 and ends it, another method there is 405. Like the real one,
+ * it keeps running for a while after SIGTERM, so that connections can drain.
  *
  *   pilot_agent LATE_MS DRAIN_MS     listens after LATE_MS; ends by itself DRAIN_MS after SIGTERM
  */
@@ -47,13 +47,13 @@ static void answer(int client, const char *status) {
   if (write(client, text, length) != length) perror("pilot-agent");
 }
 
-/* One request on a connection; returns whether it was the request to quit. */
+/* Answers one request on a connection; returns whether it was the request to quit. */
 static int serve(int client, int is_agent) {
   char request[8192];
   size_t length = 0;
   while (length < sizeof request - 1) {
     ssize_t count = read(client, request + length, sizeof request - 1 - length);
-    if (count <= 0) return 0; /* only a look whether the port is open */
+    if (count <= 0) return 0; /* only a check whether the port is open */
     length += count;
     request[length] = 0;
     if (strstr(request, "\r\n\r\n") != NULL) break;

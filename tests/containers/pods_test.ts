@@ -1,6 +1,6 @@
 /**
  * COMMAND under the wrapper as PID 1, and sidecars, as containers of one pod: on every base image, with
- * hard settings. The images are built from the Dockerfile.
+ * strict settings. The images are built from the Dockerfile.
  */
 
 import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
@@ -16,10 +16,10 @@ import {
   startPod,
 } from "./support.ts";
 
-/** Kubernetes sets this in every container; the wrapper then expects sidecars that are late. */
+/** Kubernetes sets this in every container; the wrapper then waits for sidecars that start late. */
 const IN_KUBERNETES = "--env=KUBERNETES_SERVICE_HOST=10.0.0.1";
 
-/** pilot-agent's stand-in; it goes on for 10 s after SIGTERM unless it is told to quit. */
+/** pilot-agent's stand-in; it keeps running for 10 s after SIGTERM unless it is told to quit. */
 async function startPilotAgent(pod: Pod, { lateMs = 0 } = {}): Promise<void> {
   await pod.start("pilot-agent", PILOT_AGENT_IMAGE, String(lateMs), "10000");
 }
@@ -74,7 +74,7 @@ for (const { title, jobImage } of BASES) {
     },
   );
 
-  testWith(PODMAN, `${title}: at SIGTERM to the pod COMMAND ends, then the sidecar`, async () => {
+  testWith(PODMAN, `${title}: on SIGTERM to the pod, COMMAND ends, then the sidecar`, async () => {
     await makeImages();
     await using pod = await startPod();
     await startPilotAgent(pod);
@@ -82,7 +82,7 @@ for (const { title, jobImage } of BASES) {
     await pod.waitForLog("main", "job: waiting");
     await pod.waitForLog("main", "istio: seen at");
     await pod.stop();
-    // 137 would be SIGKILL, which a pod gets that does not end in time.
+    // 137 would be SIGKILL, which a pod gets if it does not end in time.
     assertEquals(await pod.exitCode("main"), 5);
     assertEquals(await pod.exitCode("pilot-agent"), 0);
     assertStringIncludes(await pod.log("main"), "job: got SIGTERM");
@@ -90,7 +90,7 @@ for (const { title, jobImage } of BASES) {
     assertStringIncludes(await pod.log("pilot-agent"), "pilot-agent: quits");
   });
 
-  testWith(PODMAN, `${title}: a sidecar that comes 3 s late is stopped too`, async () => {
+  testWith(PODMAN, `${title}: a sidecar that starts 3 s late is stopped, too`, async () => {
     await makeImages();
     await using pod = await startPod();
     await start(pod, {}, "exit", "0");
@@ -101,31 +101,35 @@ for (const { title, jobImage } of BASES) {
     assertStringIncludes(await pod.log("main"), "wrapper: istio: told to quit (200 OK)");
   });
 
-  testWith(PODMAN, `${title}: a tenth of a CPU beside every other hard setting`, async () => {
-    await makeImages();
-    await using pod = await startPod();
-    await startPilotAgent(pod);
-    const settings = [...HARD_SETTINGS, "--cpus=0.1", IN_KUBERNETES];
-    await pod.start("main", ...settings, jobImage, "settings", "3");
-    assertEquals(await pod.exitCode("main"), 3);
-    assertEquals(await pod.exitCode("pilot-agent"), 0);
-    const log = await pod.log("main");
-    for (
-      const line of [
-        "user 65532",
-        "may not write to \n",
-        "may not write to /tmp\n",
-        "may not write to /var/tmp\n",
-        "CapPrm is 0000000000000000",
-        "CapEff is 0000000000000000",
-        "CapBnd is 0000000000000000",
-        "NoNewPrivs is 1",
-        "memory is 67108864\n",
-      ]
-    ) assertStringIncludes(log, line);
-    assert(/job: CPU is 10000( 100000)?\n/.test(log), log);
-    // Its home among them, whichever that is.
-    assert(!log.includes("may write"), log);
-    assertStringIncludes(log, "wrapper: istio: told to quit (200 OK)");
-  });
+  testWith(
+    PODMAN,
+    `${title}: a tenth of a CPU, along with every other strict setting`,
+    async () => {
+      await makeImages();
+      await using pod = await startPod();
+      await startPilotAgent(pod);
+      const settings = [...HARD_SETTINGS, "--cpus=0.1", IN_KUBERNETES];
+      await pod.start("main", ...settings, jobImage, "settings", "3");
+      assertEquals(await pod.exitCode("main"), 3);
+      assertEquals(await pod.exitCode("pilot-agent"), 0);
+      const log = await pod.log("main");
+      for (
+        const line of [
+          "user 65532",
+          "may not write to \n",
+          "may not write to /tmp\n",
+          "may not write to /var/tmp\n",
+          "CapPrm is 0000000000000000",
+          "CapEff is 0000000000000000",
+          "CapBnd is 0000000000000000",
+          "NoNewPrivs is 1",
+          "memory is 67108864\n",
+        ]
+      ) assertStringIncludes(log, line);
+      assert(/job: CPU is 10000( 100000)?\n/.test(log), log);
+      // Including its home, whichever that is.
+      assert(!log.includes("may write"), log);
+      assertStringIncludes(log, "wrapper: istio: told to quit (200 OK)");
+    },
+  );
 }

@@ -1,6 +1,6 @@
 /**
- * A sidecar's stand-in as a program: answers on the sidecar's own ports, prints each request, and ends
- * at the one that the sidecar ends at. A HEADER is printed too.
+ * A sidecar's stand-in as a program: it answers on the sidecar's own ports, prints each request, and
+ * exits after the one that makes the sidecar exit. It also prints that HEADER of a request.
  *
  *     deno run --allow-net stand_in.ts NAME [HEADER]
  */
@@ -27,5 +27,5 @@ const servers = standIn.ports.map(({ port, pages, otherwise }) =>
   })
 );
 await stopped.promise;
-// Each ends when its last answer has left.
+// Each server ends once its last answer has been sent.
 await Promise.all(servers.map((server) => server.shutdown()));

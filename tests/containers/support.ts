@@ -1,4 +1,4 @@
-/** Images and pods for the containers' tests: real ones, by podman and runc. */
+/** Images and pods for the container tests: real ones, made by podman and runc. */
 
 import { TEST_DENO_VERSION, testRuntime } from "../../scripts/compile.ts";
 import { findProgram, type Need } from "../support/needs.ts";
@@ -7,7 +7,7 @@ const HERE = new URL("./", import.meta.url).pathname;
 const ROOT = new URL("../../", import.meta.url).pathname;
 const CACHE = `${ROOT}.cache/containers`;
 
-/** Nothing here takes this long unless it hangs, which is what these tests are about. */
+/** Nothing here takes this long unless it hangs. */
 const LIMIT_MS = 120_000;
 
 /** How a program ended. */
@@ -39,7 +39,7 @@ async function output(program: string, args: readonly string[], input?: string):
   return { code, stdout: text(stdout), stderr: text(stderr) };
 }
 
-/** Runs a program to its end, and returns what it printed; a failure is an error. */
+/** Runs a program to its end and returns what it printed; throws if it fails. */
 export async function must(
   program: string,
   args: readonly string[],
@@ -50,14 +50,14 @@ export async function must(
   return stdout.trim();
 }
 
-/** Runs podman, whatever comes of it. */
+/** Runs podman, even if it fails. */
 export function podman(...args: readonly string[]): Promise<Output> {
   return output("podman", args);
 }
 
 const PROGRAMS = ["podman", "runc", "catatonit", "patchelf", "cc", "musl-gcc", "dpkg-deb"];
 
-/** Podman, pods that start, and what the images are made with. */
+/** Podman, able to start pods, and the tools that the images are made with. */
 export const PODMAN: Need<true> = {
   get what() {
     const missing = PROGRAMS.filter((name) => !isInstalled(name));
@@ -78,7 +78,7 @@ function isInstalled(name: string): boolean {
 
 let podStarted: { readonly problem: string | undefined } | undefined;
 
-/** Starts an empty pod once, as some machines let nobody do. Returns podman's last line if it fails. */
+/** Starts an empty pod, which some machines do not allow. Returns podman's last line if it fails. */
 function podProblem(): string | undefined {
   return (podStarted ??= { problem: tryPod() }).problem;
 }
@@ -108,17 +108,17 @@ function exists(path: string): boolean {
   }
 }
 
-/** A base image that people have. */
+/** A base image that is in common use. */
 export interface Base {
-  /** What people call it. */
+  /** What it is usually called. */
   readonly title: string;
   /** Its name. */
   readonly image: string;
-  /** Which target of the Dockerfile goes with it. */
+  /** The Dockerfile's target for it. */
   readonly target: "wrapper" | "portable";
-  /** The image of COMMAND under the wrapper on it. */
+  /** The image made from it, with COMMAND under the wrapper. */
   readonly jobImage: string;
-  /** Which build of COMMAND: one without libraries, or one with another libc than the wrapper's. */
+  /** Which build of COMMAND: a static one, or one with a different C library than the wrapper's. */
   readonly job: "job" | "job-musl";
 }
 
@@ -143,14 +143,14 @@ export const BASES: readonly Base[] = [
   base("Alpine", "portable", "docker.io/library/alpine:latest", "job-musl"),
 ];
 
-/** The image of COMMAND under the wrapper on a base image. */
+/** The image with COMMAND under the wrapper that is made from a base image. */
 export function imageOn(title: string): string {
   const found = BASES.find((candidate) => candidate.title === title);
   if (found === undefined) throw new Error(`no base image ${title}`);
   return found.jobImage;
 }
 
-/** Where the wrapper is in an image that is made with a target. */
+/** The wrapper's path in the image of each target. */
 export const PROGRAM = { wrapper: "/wrapper", portable: "/wrapper/wrapper" } as const;
 
 /** The image of a target of the Dockerfile. */
@@ -162,13 +162,13 @@ export const TARGET_IMAGE = {
 /** The image of pilot-agent's stand-in. */
 export const PILOT_AGENT_IMAGE = "localhost/wrapper-test/pilot-agent";
 
-/** The image that Envoy runs in; the program itself is mounted, being large. */
+/** The image that Envoy runs in; the program itself is large, and is mounted. */
 export const ENVOY_IMAGE = "docker.io/library/debian:bookworm-slim";
 
-/** The image that the Dockerfile builds with. */
+/** The image that the Dockerfile uses to build. */
 export const BUILDER_IMAGE = `docker.io/denoland/deno:debian-${TEST_DENO_VERSION}`;
 
-/** Builds one target of the Dockerfile, without a network. */
+/** Builds one target of the Dockerfile without a network. */
 export async function buildTarget(
   target: "wrapper" | "portable",
   ...options: readonly string[]
@@ -184,8 +184,8 @@ export async function buildTarget(
 }
 
 /**
- * Builds one target of the Dockerfile for arm64. Nothing of that machine is run for it, as a builder
- * with Docker does it, but the runtime is the one for tests.
+ * Builds one target of the Dockerfile for arm64. As with Docker, no arm64 program runs during the
+ * build; the runtime is the one for tests.
  */
 export async function buildForArm64(target: "wrapper" | "portable"): Promise<string> {
   await makeImages();
@@ -200,19 +200,19 @@ export async function buildForArm64(target: "wrapper" | "portable"): Promise<str
     "--platform=linux/arm64",
     ...["--build-arg", `DENO_VERSION=${TEST_DENO_VERSION}-arm64`],
     ...["--build-arg", "BASE=localhost/wrapper-test/cc-arm64"],
-    // Docker sets it by itself.
+    // Docker itself sets this.
     ...["--build-arg", "BUILDPLATFORM=linux/amd64"],
   );
 }
 
 let made: Promise<void> | undefined;
 
-/** Makes every image, once a process. */
+/** Makes every image, once per process. */
 export function makeImages(): Promise<void> {
   return made ??= makeImagesNow();
 }
 
-/** Makes every image. What is there and up to date stays, so that a second call is quick. */
+/** Makes every image. Images that are up to date are kept, so that a second run is quick. */
 async function makeImagesNow(): Promise<void> {
   Deno.mkdirSync(CACHE, { recursive: true });
   await must(`${HERE}base_images.sh`, []);
@@ -225,7 +225,7 @@ async function makeImagesNow(): Promise<void> {
   Deno.mkdirSync(context, { recursive: true });
   const warnings = ["-O1", "-Wall", "-Wextra", "-Werror"];
   await must("cc", [...warnings, "-static", "-o", `${context}/job`, `${HERE}job.c`]);
-  // COMMAND of another libc than the wrapper's own.
+  // COMMAND with a different C library than the wrapper's.
   await must("musl-gcc", [...warnings, "-o", `${context}/job-musl`, `${HERE}job.c`]);
   await must("cc", [
     ...warnings,
@@ -256,8 +256,8 @@ async function makeImagesNow(): Promise<void> {
 }
 
 /**
- * A stand-in for the image that the Dockerfile builds with, under its name: Deno from npm, the
- * runtime for tests, and what Deno would download, since nothing can be downloaded in a build here.
+ * Makes a stand-in for the image that the Dockerfile uses to build, under its name: Deno from npm, the
+ * runtime for tests, and what Deno would download, because this build has no network.
  */
 async function makeBuilder(): Promise<void> {
   const tag = BUILDER_IMAGE;
@@ -297,7 +297,7 @@ ENTRYPOINT ["/usr/bin/deno"]
   await must("podman", [...build, context], containerfile);
 }
 
-/** What a cluster with strict rules demands of a container, and less than it would give. */
+/** What a cluster with strict rules requires of a container, with fewer resources than it would give. */
 export const HARD_SETTINGS: readonly string[] = [
   "--user=65532:65532",
   "--read-only",
@@ -309,18 +309,18 @@ export const HARD_SETTINGS: readonly string[] = [
   "--memory-swap=64m",
 ];
 
-/** A pod: containers that share their loopback, and have processes of their own. */
+/** A pod: containers that share a loopback, each with its own PID namespace. */
 export interface Pod extends AsyncDisposable {
   readonly name: string;
   /** Starts a container in it: podman's options, the image, and its arguments. */
   start(container: string, ...words: readonly string[]): Promise<void>;
   /** Waits until a container's log has a text. */
   waitForLog(container: string, text: string): Promise<void>;
-  /** Sends SIGTERM to all of it, as Kubernetes does, and SIGKILL 60 s later. */
+  /** Sends SIGTERM to all of its containers, as Kubernetes does, and SIGKILL 60 s later. */
   stop(): Promise<void>;
   /** Waits for a container's end, and returns its exit code. */
   exitCode(container: string): Promise<number>;
-  /** What a container has written to stdout and stderr. */
+  /** What a container wrote to stdout and stderr. */
   log(container: string): Promise<string>;
 }
 
@@ -355,13 +355,13 @@ export async function startPod(...options: readonly string[]): Promise<Pod> {
   };
 }
 
-/** Runs a pod as a manifest has it, with the other documents that it needs. */
+/** Runs a pod from a manifest, with the other documents that it needs. */
 export async function playPod(
   spec: object,
   others: readonly object[],
 ): Promise<Pick<Pod, "exitCode" | "log"> & AsyncDisposable> {
   const name = `wrapper-test-${crypto.randomUUID().slice(0, 8)}`;
-  // A volume of a manifest becomes one of the machine, and must not meet that of another run.
+  // A manifest's volume becomes a volume of this machine; each run needs its own.
   const text = JSON.stringify(spec).replaceAll('"name":"wrapper"', `"name":"${name}-volume"`);
   const pod = { apiVersion: "v1", kind: "Pod", metadata: { name }, spec: JSON.parse(text) };
   const file = `${CACHE}/${name}.yaml`;
@@ -380,7 +380,7 @@ export async function playPod(
   };
 }
 
-/** A file with a text, which a container may read. */
+/** A file with this text that a container may read. */
 export function withFile(text: string, mode = 0o644): Disposable & { readonly path: string } {
   const path = `${CACHE}/${crypto.randomUUID()}`;
   Deno.writeTextFileSync(path, text);

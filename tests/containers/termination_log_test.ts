@@ -1,4 +1,4 @@
-/** `--termination-log` as Kubernetes reads it: one file of the node's, mounted into the container. */
+/** `--termination-log` as Kubernetes reads it: a file of the node, mounted into the container. */
 
 import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
 import { testWith } from "../support/needs.ts";
@@ -14,10 +14,10 @@ import {
 
 const PATH = "/dev/termination-log";
 
-/** What an earlier writer might have left; longer than any summary. */
+/** What an earlier writer may have left; longer than any summary. */
 const OLD = "x".repeat(5000);
 
-/** What the program writes under hard settings, and what the file then holds. */
+/** What the program writes with strict settings, and what the file contains then. */
 async function run(
   title: string,
   { hooks, mount, mode }: { hooks: string; mount: string; mode: number },
@@ -38,18 +38,22 @@ async function run(
 }
 
 for (const title of ["distroless cc", "scratch"]) {
-  // The kubelet makes the file with this mode, as the container's user is not its own.
+  // The kubelet creates the file with this mode, because the container may have another user.
   const usual = { hooks: "istio", mount: "rw", mode: 0o666 };
 
-  testWith(PODMAN, `${title}: the termination log is one line in the node's file`, async () => {
-    const { text } = await run(title, usual);
-    const summary = JSON.parse(text);
-    assertEquals(text.indexOf("\n"), text.length - 1);
-    assertEquals([summary.command, summary.exitCode, summary.timedOut], ["/job", 3, false]);
-    assert(summary.durationMs >= 0);
-    const [{ hook, outcome, answer }] = summary.hooks;
-    assertEquals([hook, outcome, answer], ["istio", "stopped", "200 OK"]);
-  });
+  testWith(
+    PODMAN,
+    `${title}: the termination log is one line in the file of the node`,
+    async () => {
+      const { text } = await run(title, usual);
+      const summary = JSON.parse(text);
+      assertEquals(text.indexOf("\n"), text.length - 1);
+      assertEquals([summary.command, summary.exitCode, summary.timedOut], ["/job", 3, false]);
+      assert(summary.durationMs >= 0);
+      const [{ hook, outcome, answer }] = summary.hooks;
+      assertEquals([hook, outcome, answer], ["istio", "stopped", "200 OK"]);
+    },
+  );
 
   testWith(
     PODMAN,

@@ -1,16 +1,16 @@
-/** A real Envoy beside the compiled binary. */
+/** A real Envoy next to the compiled binary. */
 
 import { assertEquals, assertStringIncludes } from "../support/assert.ts";
 import { ENVOY, testWith } from "../support/needs.ts";
 import { freePort } from "../support/sidecar.ts";
 import { runWrapper } from "../support/wrapper.ts";
 
-/** Starts an Envoy that has an admin interface and nothing else. */
+/** Starts an Envoy with nothing but an admin interface. */
 function startEnvoy(program: string, port: number): Deno.ChildProcess {
   const address = { socket_address: { address: "127.0.0.1", port_value: port } };
   return new Deno.Command(program, {
     args: [
-      // Without it, two Envoys of one machine fight for the same shared memory.
+      // Without it, two Envoys on one machine use the same shared memory.
       "--use-dynamic-base-id",
       "--log-level",
       "error",
@@ -24,7 +24,7 @@ function startEnvoy(program: string, port: number): Deno.ChildProcess {
 
 testWith(
   ENVOY,
-  "a real Envoy ends by itself after the job, and the job's code comes back",
+  "a real Envoy exits after the job, and the job's exit code is kept",
   async (program) => {
     const port = freePort();
     const envoy = startEnvoy(program, port);

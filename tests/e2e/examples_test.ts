@@ -1,4 +1,4 @@
-/** The examples, as a user would have them: in a folder of their own, elsewhere on the disk. */
+/** The examples, as a user would have them: in a separate folder, elsewhere on the disk. */
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import { freePort, startSidecar } from "../support/sidecar.ts";
@@ -20,7 +20,7 @@ async function execute(file: string, args: readonly string[], cwd = ROOT, env = 
   return { code, stdout: text(stdout), stderr: text(stderr) };
 }
 
-/** Does with a wrapper of one's own what its user does. */
+/** Does what the user of a custom wrapper does. */
 async function tryMyWrapper(wrapper: (args: readonly string[]) => Promise<Output>) {
   await using sidecar = startSidecar();
   const help = await wrapper(["--help"]);
@@ -46,7 +46,7 @@ async function tryMyWrapper(wrapper: (args: readonly string[]) => Promise<Output
   assertEquals(JSON.parse(config.stdout)["hook"], { value: ["mine"], from: "--hook" });
 }
 
-Deno.test("a wrapper with a hook of one's own takes ten lines and compiles to a binary", async () => {
+Deno.test("a wrapper with a custom hook takes ten lines and compiles to a binary", async () => {
   const lines = Deno.readTextFileSync(MY_WRAPPER).trimEnd().split("\n");
   assert(lines.length <= 10, `${lines.length} lines`);
   const folder = Deno.makeTempDirSync();
@@ -61,7 +61,7 @@ Deno.test("a wrapper with a hook of one's own takes ten lines and compiles to a 
   }
 });
 
-Deno.test("an empty folder elsewhere that links the library by its path runs both examples", async () => {
+Deno.test("both examples run in an empty folder elsewhere that links the library by its path", async () => {
   const folder = Deno.makeTempDirSync();
   try {
     const config = {
@@ -84,7 +84,7 @@ Deno.test("an empty folder elsewhere that links the library by its path runs bot
     assertEquals(sidecar.posts().map(({ path }) => path), ["/quitquitquit"]);
     assertStringIncludes(job.stderr, "wrapper: istio ready after");
 
-    // The work that fails: the sidecar is told to quit all the same, and the error comes through.
+    // If the work fails, the sidecar is still told to quit, and the error is not lost.
     const failing = await deno(["--allow-net", "--allow-env", "job.ts"], {
       ISTIO_URL: sidecar.origin,
     });
@@ -96,8 +96,8 @@ Deno.test("an empty folder elsewhere that links the library by its path runs bot
   }
 });
 
-Deno.test("without permission to read the environment the library does its work", async () => {
-  const script = `${ROOT}tests/support/quit_nobody.ts`;
+Deno.test("the library works without permission to read the environment", async () => {
+  const script = `${ROOT}tests/support/stop_sidecar.ts`;
   const port = freePort();
   const args = ["run", "--quiet", "--no-prompt", "--allow-net", script, String(port)];
   const { code, stdout, stderr } = await execute(Deno.execPath(), args);

@@ -4,13 +4,13 @@ import { assert, assertEquals } from "../support/assert.ts";
 import { startSidecar } from "../support/sidecar.ts";
 import { startWrapper } from "../support/wrapper.ts";
 
-/** After so long it is at rest: the runtime keeps the threads that it no longer needs for 10 s. */
+/** By then it is at rest: the runtime keeps threads that it no longer needs for 10 s. */
 const AT_REST_MS = 20_000;
 
-/** V8's housekeeping would begin after 28 s, and come back every 8 s. */
+/** V8's housekeeping would start after 28 s and repeat every 8 s. */
 const OBSERVED_MS = 45_000;
 
-/** How often the threads of a process have been switched to. */
+/** How many context switches the threads of a process have had. */
 function contextSwitches(pid: number): number {
   let sum = 0;
   for (const { name } of Deno.readDirSync(`/proc/${pid}/task`)) {
@@ -20,7 +20,7 @@ function contextSwitches(pid: number): number {
   return sum;
 }
 
-Deno.test("while COMMAND sleeps, and its sidecar has been seen, nothing wakes the wrapper up", async () => {
+Deno.test("nothing wakes the wrapper up while COMMAND sleeps, once its sidecar has been seen", async () => {
   await using sidecar = startSidecar();
   async function observe(options: readonly string[]) {
     await using running = startWrapper("binary", {

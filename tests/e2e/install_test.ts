@@ -37,7 +37,7 @@ Deno.test("--install copies the program into a folder, or to a file, and the cop
     }
   }));
 
-Deno.test("--install takes the place of a copy that runs, which runs on", () =>
+Deno.test("--install replaces a running copy, which keeps running", () =>
   withFolder(async (folder) => {
     await install(folder);
     const old = Deno.statSync(`${folder}/wrapper`).ino;
@@ -53,7 +53,7 @@ Deno.test("--install takes the place of a copy that runs, which runs on", () =>
     assertEquals((await running.status).code, 0);
   }));
 
-Deno.test("--install says what is in the way, leaves nothing behind, and runs no hooks", () =>
+Deno.test("--install explains why it fails, leaves nothing behind, and runs no hooks", () =>
   withFolder(async (folder) => {
     await using sidecar = startSidecar();
     Deno.mkdirSync(`${folder}/taken/wrapper`, { recursive: true });
@@ -79,7 +79,7 @@ Deno.test("--install says what is in the way, leaves nothing behind, and runs no
     assertEquals(Deno.readTextFileSync(`${folder}/file`), "mine");
   }));
 
-Deno.test("--install without its PATH is a typo like any other: the hooks run", async () => {
+Deno.test("--install without a PATH is handled like any other mistake: the hooks run", async () => {
   await using sidecar = startSidecar();
   const env = { WRAPPER_HOOKS: `${sidecar.origin}/quit` };
   const { code, stderr } = await runWrapper("binary", { args: ["--install"], env });
@@ -88,7 +88,7 @@ Deno.test("--install without its PATH is a typo like any other: the hooks run", 
   assertEquals(sidecar.posts().length, 1);
 });
 
-Deno.test("--install from source says that only a compiled wrapper can be copied", () =>
+Deno.test("--install from source reports that only a compiled wrapper can be copied", () =>
   withFolder(async (folder) => {
     const { code, stderr } = await startWrapper("source", { args: ["--install", folder] }).ended;
     assertEquals(code, 125);
@@ -96,7 +96,7 @@ Deno.test("--install from source says that only a compiled wrapper can be copied
     assertEquals(namesIn(folder), []);
   }));
 
-Deno.test("the copy is the same file, byte for byte", () =>
+Deno.test("the installed copy is identical, byte for byte", () =>
   withFolder(async (folder) => {
     await install(folder);
     const { code } = await new Deno.Command("cmp", { args: [BINARY, `${folder}/wrapper`] })

@@ -1,4 +1,4 @@
-/** The main job, on the compiled binary. */
+/** The main job of the compiled binary. */
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import { freePort, startRawSidecar, startSidecar } from "../support/sidecar.ts";
@@ -8,14 +8,14 @@ const run = (args: readonly string[], env: Record<string, string> = {}) =>
   runWrapper("binary", { args, env });
 
 const ENDS: readonly (readonly [title: string, args: readonly string[], code: number])[] = [
-  ["COMMAND's own exit code comes back", ["sh", "-c", "exit 7"], 7],
-  ["a COMMAND that signal N ended is 128 + N", ["sh", "-c", "kill -9 $$"], 137],
-  ["a real-time signal counts too", ["sh", "-c", "kill -35 $$"], 163],
-  ["a COMMAND that is not found is 127", ["/nope"], 127],
-  ["a folder as COMMAND is 126", ["/tmp"], 126],
-  ["a wrong option is 125", ["--retries", "x", "true"], 125],
-  ["no COMMAND is 125", [], 125],
-  ["an unknown option is 125", ["--hok", "envoy", "true"], 125],
+  ["COMMAND's own exit code is kept", ["sh", "-c", "exit 7"], 7],
+  ["the exit code is 128 + N if signal N ended COMMAND", ["sh", "-c", "kill -9 $$"], 137],
+  ["the same for a real-time signal", ["sh", "-c", "kill -35 $$"], 163],
+  ["127 if COMMAND is not found", ["/nope"], 127],
+  ["126 if COMMAND is a folder", ["/tmp"], 126],
+  ["125 for a wrong option", ["--retries", "x", "true"], 125],
+  ["125 without COMMAND", [], 125],
+  ["125 for an unknown option", ["--hok", "envoy", "true"], 125],
 ];
 
 for (const [title, args, code] of ENDS) {
@@ -29,7 +29,7 @@ for (const [title, args, code] of ENDS) {
   });
 }
 
-Deno.test("a wrong hook does not keep the others from running", async () => {
+Deno.test("a wrong hook does not prevent the others from running", async () => {
   await using sidecar = startSidecar();
   const { code, stderr } = await run([
     "--hook",
@@ -69,7 +69,7 @@ Deno.test("a sidecar that never answers costs no more than --shutdown-timeout", 
   assert(durationMs < 10 * 1000, `took ${durationMs} ms`);
 });
 
-Deno.test("a sidecar that goes without an answer is done", async () => {
+Deno.test("a sidecar that quits without an answer counts as stopped", async () => {
   const listener = Deno.listen({ port: 0, hostname: "127.0.0.1" });
   const { port } = listener.addr;
   const gone = (async () => {
@@ -89,7 +89,7 @@ Deno.test("a sidecar that goes without an answer is done", async () => {
   assertStringIncludes(stderr, "has already stopped");
 });
 
-Deno.test("in a pod, a sidecar that comes after a short job is stopped", async () => {
+Deno.test("in a pod, a sidecar that starts after a short job is stopped", async () => {
   const port = freePort();
   const args = ["--hook", `http://127.0.0.1:${port}/quit`, "true"];
   const ending = run(args, { KUBERNETES_SERVICE_HOST: "10.0.0.1" });
@@ -101,14 +101,14 @@ Deno.test("in a pod, a sidecar that comes after a short job is stopped", async (
   assertStringIncludes(stderr, "not there yet; expecting it for another");
 });
 
-Deno.test("outside Kubernetes a sidecar that is not there is not waited for", async () => {
+Deno.test("outside Kubernetes, the wrapper does not wait for a sidecar that is not there", async () => {
   const port = freePort();
   const { code, stderr } = await run(["--hook", `http://127.0.0.1:${port}/quit`, "true"]);
   assertEquals(code, 0);
   assertStringIncludes(stderr, "no such sidecar (connection refused at");
 });
 
-Deno.test("HTTP_PROXY never applies to the wrapper, and reaches COMMAND unchanged", async () => {
+Deno.test("the wrapper ignores HTTP_PROXY, and COMMAND gets it unchanged", async () => {
   await using sidecar = startSidecar();
   const proxies = {
     HTTP_PROXY: "http://127.0.0.1:9",
@@ -126,7 +126,7 @@ Deno.test("HTTP_PROXY never applies to the wrapper, and reaches COMMAND unchange
   assertEquals(sidecar.posts().map(({ path }) => path), ["/quitquitquit", "/quitquitquit"]);
 });
 
-Deno.test("no credential and no query of a URL is printed", async () => {
+Deno.test("credentials and queries of URLs are never printed", async () => {
   await using sidecar = startSidecar();
   const url = `http://me:hunter2@127.0.0.1:${sidecar.port}/quit?token=sesame`;
   const args = ["--log-level=debug", "--hook", url, "true"];
@@ -155,7 +155,7 @@ Deno.test("stdin, stdout and stderr are COMMAND's own", async () => {
   assertStringIncludes(new TextDecoder().decode(stderr), "err\n");
 });
 
-Deno.test("--version says when the binary is for tests only", async () => {
+Deno.test("--version reports that a binary is for tests only", async () => {
   const { code, stdout } = await run(["--version"]);
   assertEquals(code, 0);
   assertMatch(stdout, /^wrapper \d+\.\d+\.\d+ \(deno \d+\.\d+\.\d+, \S+, .+\)\n$/);
@@ -199,7 +199,7 @@ Deno.test("--on decides when hooks run", async () => {
   }
 });
 
-Deno.test("--strict makes 125 of a success when a hook failed, and leaves a failure alone", async () => {
+Deno.test("--strict turns a success into 125 if a hook failed, and does not change a failure", async () => {
   await using sidecar = startSidecar([404]);
   const strict = ["--strict", `--hook=${sidecar.origin}/quit`, "sh", "-c"];
   assertEquals((await run([...strict, "exit 0"])).code, 125);

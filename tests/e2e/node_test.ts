@@ -1,4 +1,4 @@
-/** The library on Node, without dnt: the same files, bundled, and Node's own test runner. */
+/** The library on Node without dnt: the same files, bundled, with Node's own test runner. */
 
 import { bundleForNode } from "../../scripts/bundle_for_node.ts";
 import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
@@ -24,7 +24,7 @@ testWith(NODE, "the library's behavior on Node: tests/node", async (node) => {
     assertEquals(await bundleForNode(`${bundles}/wrapper.cjs`), 0);
     for (const { name } of Deno.readDirSync(bundles)) {
       const text = Deno.readTextFileSync(`${bundles}/${name}`);
-      assert(!/\bDeno\./.test(text), `${name} speaks to Deno`);
+      assert(!/\bDeno\./.test(text), `${name} uses Deno`);
     }
     const { code, stdout, stderr } = await new Deno.Command(node, {
       args: ["--test", "--test-reporter=tap", `${ROOT}tests/node/library.test.mjs`],
@@ -41,7 +41,7 @@ testWith(NODE, "the library's behavior on Node: tests/node", async (node) => {
   }
 });
 
-Deno.test("the npm package's script says so where JSR cannot be reached, and fails", async () => {
+Deno.test("the npm package's script fails with a clear message if JSR cannot be reached", async () => {
   const cache = Deno.makeTempDirSync();
   try {
     const { code, stderr } = await new Deno.Command(Deno.execPath(), {

@@ -1,4 +1,4 @@
-/** The compiled binary as PID 1, and as the one that orphans fall to. */
+/** The compiled binary as PID 1, and as the process that adopts orphans. */
 
 import { PERMISSION } from "../../scripts/compile.ts";
 import { assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
@@ -7,7 +7,7 @@ import { both, findProgram, type Need, testWith } from "../support/needs.ts";
 import { startSidecar } from "../support/sidecar.ts";
 import { BINARY, startProgram } from "../support/wrapper.ts";
 
-/** The words that make a program PID 1. */
+/** The words that run a program as PID 1. */
 const PID_1: Need<readonly string[]> = {
   what: "PID namespaces (unshare of util-linux, and the right to use them)",
   find: () => {
@@ -31,28 +31,41 @@ const PS: Need<string> = {
 
 const NEEDS = both(PID_1, C_COMPILER);
 
-testWith(NEEDS, "PID 1 leaves no zombie of 1,000 orphans, and COMMAND's code", async ([asPid1]) => {
-  const orphans = compileFixture("orphans");
-  const ended = await startProgram([...asPid1, BINARY, "--hook=none", orphans, "1000", "60"]).ended;
-  assertEquals([ended.stdout, ended.code], ["none of 1000 left\n", 42], ended.stderr);
-});
+testWith(
+  NEEDS,
+  "as PID 1, the wrapper reaps 1,000 orphans, and keeps COMMAND's exit code",
+  async ([asPid1]) => {
+    const orphans = compileFixture("orphans");
+    const ended = await startProgram([...asPid1, BINARY, "--hook=none", orphans, "1000", "60"])
+      .ended;
+    assertEquals([ended.stdout, ended.code], ["none of 1000 left\n", 42], ended.stderr);
+  },
+);
 
-testWith(NEEDS, "with --reap=false they stay, which the test above would see", async ([asPid1]) => {
-  const words = [BINARY, "--hook=none", "--reap=false", compileFixture("orphans"), "10", "2"];
-  const { stdout, code } = await startProgram([...asPid1, ...words]).ended;
-  assertEquals([stdout, code], ["10 left, 10 of them zombies\n", 1]);
-});
+testWith(
+  NEEDS,
+  "with --reap=false orphans stay zombies, as the test above would notice",
+  async ([asPid1]) => {
+    const words = [BINARY, "--hook=none", "--reap=false", compileFixture("orphans"), "10", "2"];
+    const { stdout, code } = await startProgram([...asPid1, ...words]).ended;
+    assertEquals([stdout, code], ["10 left, 10 of them zombies\n", 1]);
+  },
+);
 
-testWith(NEEDS, "orphans that end as COMMAND does never cost its exit code", async ([asPid1]) => {
-  // Each round, a few of the many processes end at the same moment as COMMAND.
-  const script = "for i in 1 2 3 4 5 6 7 8; do (sh -c : &); done; exit 3";
-  for (const _ of Array(15)) {
-    const words = [...asPid1, BINARY, "--hook=none", "sh", "-c", script];
-    assertEquals((await startProgram(words).ended).code, 3);
-  }
-});
+testWith(
+  NEEDS,
+  "orphans that end at the same time as COMMAND do not affect its exit code",
+  async ([asPid1]) => {
+    // In each round, a few of these processes end at the same moment as COMMAND.
+    const script = "for i in 1 2 3 4 5 6 7 8; do (sh -c : &); done; exit 3";
+    for (const _ of Array(15)) {
+      const words = [...asPid1, BINARY, "--hook=none", "sh", "-c", script];
+      assertEquals((await startProgram(words).ended).code, 3);
+    }
+  },
+);
 
-testWith(PID_1, "as PID 1, a signal from outside and one from COMMAND arrive", async (asPid1) => {
+testWith(PID_1, "as PID 1, signals from outside and from COMMAND arrive", async (asPid1) => {
   await using sidecar = startSidecar();
   const script = 'trap "echo usr1" USR1; trap "echo term; exit 9" TERM; kill -USR1 1; echo up; ' +
     "while :; do read line; done";
@@ -68,21 +81,21 @@ testWith(PID_1, "as PID 1, a signal from outside and one from COMMAND arrive", a
   assertEquals(sidecar.posts().length, 1);
 });
 
-testWith(PS, "with --reap the orphans fall to the wrapper, PID 1 or not", async () => {
-  // The wrapper asks for the orphans just after COMMAND's start; those from before are another's.
+testWith(PS, "with --reap the wrapper adopts orphans, even if it is not PID 1", async () => {
+  // The wrapper asks for orphans just after COMMAND's start; earlier ones have another parent.
   const orphan = "sleep 0.1; ps -o ppid= -p $$ >&2";
   const script = 'echo $PPID; for i in 1 2 3 4 5 6; do (sh -c "$0" &); sleep 0.2; done; exit 4';
   const words = [BINARY, "--hook=none", "--reap", "--log-level=debug", "sh", "-c", script, orphan];
   const { code, stdout, stderr } = await startProgram(words).ended;
   assertEquals(code, 4);
   assertMatch(stderr, new RegExp(`^ *${stdout.trim()}$`, "m"));
-  assertMatch(stderr, /process \d+, whose parent had ended, is over/);
+  assertMatch(stderr, /reaped process \d+, whose parent had ended/);
 });
 
-Deno.test("where libraries cannot be opened, --reap is one warning, and all else works", async () => {
+Deno.test("if libraries cannot be opened, --reap is one warning, and everything else works", async () => {
   await using sidecar = startSidecar();
   const cli = new URL("../../cli.ts", import.meta.url).pathname;
-  // Deno itself refuses here; from the binary nothing but a foreign C library would.
+  // Here Deno refuses. With the binary, this happens only with another C library.
   assertEquals(PERMISSION, "--allow-all");
   const ended = await startProgram([
     Deno.execPath(),
@@ -103,7 +116,7 @@ Deno.test("where libraries cannot be opened, --reap is one warning, and all else
   assertEquals(sidecar.posts().length, 1);
 });
 
-/** The one child of a process. */
+/** The only child of a process. */
 function childOf(parent: number): number {
   for (const { name } of Deno.readDirSync("/proc")) {
     if (!/^\d+$/.test(name)) continue;

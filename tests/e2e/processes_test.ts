@@ -1,4 +1,4 @@
-/** COMMAND's time limits, its process group, and the end when the machine gives nothing more. */
+/** COMMAND's time limits, its process group, and a machine without resources. */
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import { findProgram, type Need, testWith } from "../support/needs.ts";
@@ -10,7 +10,7 @@ const ROOT = new URL("../../", import.meta.url).pathname;
 const start = (...args: string[]) =>
   startWrapper("binary", { args: ["--hook=none", ...args], detached: true });
 
-/** A COMMAND that does not heed SIGTERM, and says when it runs. */
+/** A COMMAND that ignores SIGTERM, and reports when it runs. */
 const STUBBORN = ["sh", "-c", 'trap "" TERM; echo up; exec sleep 60'];
 
 Deno.test("--timeout ends COMMAND with SIGTERM, and 124", async () => {
@@ -20,26 +20,26 @@ Deno.test("--timeout ends COMMAND with SIGTERM, and 124", async () => {
   assertStringIncludes(stderr, "200ms");
 });
 
-Deno.test("--timeout and --kill-after: SIGKILL for a COMMAND that lives on, and 124", async () => {
+Deno.test("--timeout and --kill-after: SIGKILL for a COMMAND that ignores SIGTERM, and 124", async () => {
   await using running = start("--timeout=1s", "--kill-after=200ms", ...STUBBORN);
   assertEquals((await running.ended).code, 124);
 });
 
-Deno.test("--kill-after holds for a SIGTERM that was passed on too, and then it is 137", async () => {
+Deno.test("--kill-after also applies to a SIGTERM that was passed on, and the exit code is 137", async () => {
   await using running = start("--kill-after=200ms", ...STUBBORN);
   await running.waitFor("up");
   running.kill("SIGTERM");
   assertEquals((await running.ended).code, 137);
 });
 
-Deno.test("a COMMAND that has stopped itself is continued, and gets its SIGTERM", async () => {
+Deno.test("a COMMAND that has stopped itself is continued, and gets SIGTERM", async () => {
   const script = 'trap "echo heard; exit 3" TERM; echo up; kill -STOP $$; while :; do :; done';
   await using running = start("--timeout=1s", "sh", "-c", script);
   const { code, stdout } = await running.ended;
   assertEquals([code, stdout], [124, "up\nheard\n"]);
 });
 
-Deno.test("a time limit that is not reached does not hold up the end", async () => {
+Deno.test("a time limit that is not reached does not delay the end", async () => {
   const { code, durationMs } = await runWrapper("binary", {
     args: ["--hook=none", "--timeout=60s", "--kill-after=60s", "sh", "-c", "exit 6"],
   });
@@ -47,7 +47,7 @@ Deno.test("a time limit that is not reached does not hold up the end", async () 
   assert(durationMs < 60_000);
 });
 
-Deno.test("--process-group: a session of its own; the whole group gets a signal, and its end", async () => {
+Deno.test("--process-group: a new session; the whole group gets signals, and is ended", async () => {
   const member = 'trap "echo usr1" USR1; trap "echo term; exit" TERM; echo ready; ' +
     "while :; do sleep 1; done";
   const script = 'sh -c "$0" & sh -c "$0" & cut -d" " -f5-6 /proc/$$/stat; echo "self $$ ."; wait';
@@ -56,7 +56,7 @@ Deno.test("--process-group: a session of its own; the whole group gets a signal,
   await running.waitFor(" .\n");
   running.kill("SIGUSR1");
   const { code, stdout, stderr } = await running.ended;
-  // The signal ended the shell, so COMMAND was over, and the others got SIGTERM.
+  // The signal ended the shell, which is COMMAND, and the others got SIGTERM.
   assertEquals(code, 128 + 10, stderr);
   const got = stdout.split("\n").filter((line) => ["usr1", "term"].includes(line)).sort();
   assertEquals(got, ["term", "term", "usr1", "usr1"]);
@@ -64,16 +64,16 @@ Deno.test("--process-group: a session of its own; the whole group gets a signal,
   assertStringIncludes(stdout, `${self} ${self}\n`);
 });
 
-Deno.test("without --process-group, COMMAND alone gets it, in the wrapper's group", async () => {
+Deno.test("without --process-group, COMMAND runs in the wrapper's group", async () => {
   const script = "cut -d' ' -f5 /proc/$$/stat /proc/$PPID/stat; exit 2";
   const { code, stdout } = await start("sh", "-c", script).ended;
   assertEquals(code, 2);
   assertMatch(stdout, /^(\d+)\n\1\n$/);
 });
 
-Deno.test("what is left of the group: continued, SIGTERM, and SIGKILL after --kill-after", async () => {
+Deno.test("the rest of the group is continued, and gets SIGTERM, and SIGKILL after --kill-after", async () => {
   const stubborn = 'trap "" TERM USR1; echo "stubborn $$ ."; exec sleep 60';
-  // The kernel sends SIGHUP to whoever is stopped in a group that nobody is left to look after.
+  // The kernel sends SIGHUP to a group with a stopped process when the group becomes orphaned.
   const stopped = 'trap "" USR1 HUP; trap "echo heard; exit" TERM; echo up; kill -STOP $$; ' +
     "while :; do :; done";
   const script = 'trap "exit 8" USR1; sh -c "$0" & sh -c "$1" & while :; do sleep 0.1; done';
@@ -87,11 +87,11 @@ Deno.test("what is left of the group: continued, SIGTERM, and SIGKILL after --ki
   assertEquals(code, 8, stderr);
   assertStringIncludes(stdout, "heard\n");
   const pid = Number(/stubborn (\d+)/.exec(stdout)?.[1]);
-  // Its parent is gone, and whoever has adopted it may not have looked yet.
+  // Its parent has ended, and the process that adopted it may not have reaped it yet.
   assertEquals(["", "Z"].includes(stateOf(pid)), true, stderr);
 });
 
-/** The state of a process; nothing if it is gone. */
+/** The state of a process; an empty string if it has ended. */
 function stateOf(pid: number): string {
   try {
     return /State:\s*(\w)/.exec(Deno.readTextFileSync(`/proc/${pid}/status`))?.[1] ?? "";
@@ -100,7 +100,7 @@ function stateOf(pid: number): string {
   }
 }
 
-/** Words that make another user of the superuser, to whom no limit of processes applies. */
+/** Words that run a command as an ordinary user: the limit of processes does not apply to root. */
 const ORDINARY_USER: Need<readonly string[]> = {
   what: "setpriv and prlimit (apt-get install util-linux)",
   find: () => {
@@ -113,10 +113,10 @@ const ORDINARY_USER: Need<readonly string[]> = {
 
 testWith(
   ORDINARY_USER,
-  "where no more processes can be started: a clear error, 125, the hooks run",
+  "if no more processes can be started: a clear error, 125, and the hooks run",
   async (asUser) => {
     const port = freePort();
-    // The checkout may be in a folder that this user may not enter.
+    // This user may not have access to the repository's folder.
     const folder = await Deno.makeTempDir();
     await Deno.chmod(folder, 0o755);
     await Deno.copyFile(BINARY, `${folder}/wrapper`);
@@ -138,13 +138,13 @@ testWith(
 
 testWith(
   ORDINARY_USER,
-  "a working directory below a folder that is closed to this user stays COMMAND's",
+  "COMMAND keeps a working directory below a folder that is closed to its user",
   async (asUser) => {
     const folder = await Deno.makeTempDir();
     await Deno.mkdir(`${folder}/closed/open`, { recursive: true });
     await Deno.copyFile(BINARY, `${folder}/wrapper`);
     const startFrom = (cwd: string) => {
-      // The shell is there before the folder is closed, as a container's runtime is.
+      // The shell enters it before the folder is closed, as a container runtime does.
       const script = `cd ${cwd} && chmod 711 ${folder} && chmod 0 ${folder}/closed && exec "$@"`;
       const command = [...asUser, `${folder}/wrapper`, "--hook=none", "sh", "-c", "pwd -P; exit 5"];
       return startProgram(["sh", "-c", script, "sh", ...command]).ended;
@@ -172,36 +172,36 @@ for (const redirection of [">&- 2>&-", "<&- >&- 2>&-", ">/dev/full 2>/dev/full"]
   });
 }
 
-/** A wrapper of one's own, with a hook that does this when it looks for its sidecar. */
-const faultyWrapper = (look: string) => `
+/** A custom wrapper, with a hook that does this when it probes its sidecar. */
+const faultyWrapper = (probe: string) => `
   import { main, nameHook } from ${JSON.stringify(`${ROOT}mod.ts`)};
   const faulty = nameHook("faulty", "throws", () => ({
     name: "faulty",
     address: "nowhere",
-    look() { ${look} },
+    probe() { ${probe} },
     stop: () => Promise.resolve({ state: "stopped", answer: "done" }),
   }));
   Deno.exit(await main(Deno.args, { hooks: [faulty] }));
 `;
 
 for (
-  const [where, look] of [
+  const [where, probe] of [
     [
-      "where nobody waits for it",
+      "in a callback",
       'setTimeout(() => { throw new Error("oh no"); }); ' +
       'return Promise.resolve({ state: "ready", answer: "ok" });',
     ],
     [
-      "in a promise that nobody has",
+      "in a promise that nothing awaits",
       'Promise.reject(new Error("oh no")); ' +
       'return Promise.resolve({ state: "ready", answer: "ok" });',
     ],
   ] as const
 ) {
-  Deno.test(`an error in the wrapper itself, thrown ${where}: COMMAND runs on, hooks, 125`, async () => {
+  Deno.test(`an error in the wrapper itself, thrown ${where}: COMMAND keeps running, hooks run, 125`, async () => {
     await using sidecar = startSidecar();
     const file = await Deno.makeTempFile({ suffix: ".ts" });
-    await Deno.writeTextFile(file, faultyWrapper(look));
+    await Deno.writeTextFile(file, faultyWrapper(probe));
     const words = [Deno.execPath(), "run", "--quiet", "--no-check", "--allow-all"];
     words.push(`--config=${ROOT}deno.json`, file, "--hook=faulty", `--hook=${sidecar.origin}/quit`);
     words.push("sh", "-c", "read line; echo over; exit 5");
@@ -216,7 +216,7 @@ for (
   });
 }
 
-Deno.test("a hook that throws when it looks has found nothing, and is asked to stop all the same", async () => {
+Deno.test("a hook whose probe throws has found nothing, and is still asked to stop its sidecar", async () => {
   await using sidecar = startSidecar();
   const file = await Deno.makeTempFile({ suffix: ".ts" });
   await Deno.writeTextFile(file, faultyWrapper('throw new Error("oh no");'));
@@ -226,5 +226,29 @@ Deno.test("a hook that throws when it looks has found nothing, and is asked to s
   assertEquals(code, 5, stderr);
   assertStringIncludes(stderr, "faulty: told to quit");
   assertEquals(sidecar.posts().length, 1);
+  await Deno.remove(file);
+});
+
+Deno.test("a program that ran a job with its signals caught survives a broken pipe later", async () => {
+  const file = await Deno.makeTempFile({ suffix: ".ts" });
+  await Deno.writeTextFile(
+    file,
+    `
+    import { run } from ${JSON.stringify(`${ROOT}mod.ts`)};
+    await run(["true"], { forwardSignals: true });
+    for (;;) {
+      try {
+        Deno.stdout.writeSync(new TextEncoder().encode("x\\n"));
+      } catch {
+        Deno.exit(7);
+      }
+    }
+  `,
+  );
+  const deno = [Deno.execPath(), "run", "--quiet", "--no-check", "--allow-all"];
+  const words = [...deno, `--config=${ROOT}deno.json`, file];
+  const script = '"$@" | head -n 1; echo "${PIPESTATUS[0]}"';
+  const { stdout, stderr } = await startProgram(["bash", "-c", script, "bash", ...words]).ended;
+  assertEquals(stdout, "x\n7\n", stderr);
   await Deno.remove(file);
 });

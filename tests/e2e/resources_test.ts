@@ -1,4 +1,4 @@
-/** Scarce and odd resources: long arguments, few descriptors, a folder that is gone, a stopped wrapper. */
+/** Scarce and odd resources: long arguments, few descriptors, a deleted folder, a stopped wrapper. */
 
 import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
 import { C_COMPILER, compileFixture } from "../support/fixtures.ts";
@@ -8,7 +8,7 @@ import { BINARY, runWrapper, startWrapper } from "../support/wrapper.ts";
 
 const hookOf = (sidecar: { readonly origin: string }) => `--hook=${sidecar.origin}/quit`;
 
-/** Runs a shell script in which `"$0"` is the wrapper, beside a sidecar that gets exactly one POST. */
+/** Runs a shell script in which `"$0"` is the wrapper, with a sidecar that gets exactly one POST. */
 async function runScript(script: string, env: Record<string, string> = {}, cwd?: string) {
   await using sidecar = startSidecar();
   const child = new Deno.Command("bash", {
@@ -35,7 +35,7 @@ Deno.test("10,000 arguments arrive", async () => {
   assertEquals(sidecar.posts().length, 1);
 });
 
-Deno.test("the longest argument that the kernel takes arrives", async () => {
+Deno.test("the longest argument that the kernel accepts arrives", async () => {
   // MAX_ARG_STRLEN is 128 KiB with the NUL at the end.
   const longest = "x".repeat(128 * 1024 - 1);
   await using sidecar = startSidecar();
@@ -45,8 +45,8 @@ Deno.test("the longest argument that the kernel takes arrives", async () => {
   assertEquals(sidecar.posts().length, 1);
 });
 
-Deno.test("2 MiB of environment arrive", async () => {
-  // The kernel gives arguments and environment a quarter of the stack's limit.
+Deno.test("an environment of 2 MiB arrives", async () => {
+  // The kernel limits arguments and environment to a quarter of the stack's limit.
   const { code, stdout } = await runScript(
     'ulimit -s 65536; for i in {1..20}; do export "BIG$i=$(head -c 104857 /dev/zero | tr "\\0" y)"; done; exec "$0" "$HOOK" sh -c "env | grep ^BIG | wc -c"',
   );
@@ -61,7 +61,7 @@ Deno.test("an environment that is not UTF-8 is inherited byte for byte", async (
   assertEquals([code, stdout.trim()], [0, "ff fe 78"]);
 });
 
-Deno.test("a WRAPPER_ variable that is not UTF-8 does not keep COMMAND from running", async () => {
+Deno.test("a WRAPPER_ variable that is not UTF-8 does not prevent COMMAND from running", async () => {
   const { code, stderr } = await runScript(
     'export WRAPPER_RETRIES=$(printf "\\377"); exec "$0" "$HOOK" true',
   );
@@ -73,15 +73,15 @@ Deno.test("32 file descriptors are enough", async () => {
   assertEquals(code, 5);
 });
 
-Deno.test("a working directory that COMMAND deletes does not keep the hooks from running", async () => {
+Deno.test("a working directory that COMMAND deletes does not prevent the hooks from running", async () => {
   const { code } = await runScript(
     'cd "$(mktemp -d)"; exec "$0" "$HOOK" sh -c "rmdir "\$PWD"; exit 5"',
   );
   assertEquals(code, 5);
 });
 
-Deno.test("a working directory that was deleted before ends the runtime before the wrapper, with 1", async () => {
-  // Deno asks for it before any code of ours runs; docs/security.md says so.
+Deno.test("in a deleted working directory, the runtime exits with 1 before the wrapper starts", async () => {
+  // Deno reads it before any code of the wrapper runs (docs/security.md).
   const child = new Deno.Command("bash", {
     args: ["-c", 'd=$(mktemp -d); cd "$d"; rmdir "$d"; exec "$0" --hook=none true', BINARY],
     stdout: "null",
@@ -92,7 +92,7 @@ Deno.test("a working directory that was deleted before ends the runtime before t
   assertStringIncludes(new TextDecoder().decode(stderr), "No such file or directory");
 });
 
-Deno.test("a wrapper that was stopped goes on where it was", async () => {
+Deno.test("a stopped wrapper continues where it was", async () => {
   await using sidecar = startSidecar();
   const wrapper = startWrapper("binary", {
     args: [hookOf(sidecar), "sh", "-c", "echo up; read line; exit 5"],
@@ -112,16 +112,16 @@ Deno.test("a wrapper that was stopped goes on where it was", async () => {
   assertEquals(sidecar.posts().length, 1);
 });
 
-Deno.test("stderr that is full or closed stops neither COMMAND nor the hooks", async () => {
+Deno.test("a full or closed stderr stops neither COMMAND nor the hooks", async () => {
   assertEquals((await runScript('exec "$0" "$HOOK" sh -c "exit 5" 2>/dev/full')).code, 5);
   assertEquals((await runScript('exec "$0" "$HOOK" sh -c "exit 5" 2>&-')).code, 5);
 });
 
-Deno.test("stdin and stdout that are closed stop neither COMMAND nor the hooks", async () => {
+Deno.test("closed stdin and stdout stop neither COMMAND nor the hooks", async () => {
   assertEquals((await runScript('exec "$0" "$HOOK" sh -c "exit 5" <&- >&-')).code, 5);
 });
 
-Deno.test("a termination log on a full disk costs a warning and nothing else", async () => {
+Deno.test("a termination log on a full disk is only a warning", async () => {
   const { code, stderr } = await runScript(
     'exec "$0" --termination-log=/dev/full "$HOOK" sh -c "exit 5"',
   );
@@ -129,8 +129,8 @@ Deno.test("a termination log on a full disk costs a warning and nothing else", a
   assertStringIncludes(stderr, "cannot write the termination log /dev/full: no space left");
 });
 
-Deno.test("an argument that is not UTF-8 ends the runtime before the wrapper, with 101", async () => {
-  // Deno refuses it before any code of ours runs; docs/security.md says so.
+Deno.test("with an argument that is not UTF-8, the runtime exits with 101 before the wrapper starts", async () => {
+  // Deno refuses it before any code of the wrapper runs (docs/security.md).
   const child = new Deno.Command("bash", {
     args: ["-c", 'exec "$0" --hook=none true "$(printf "\\377")"', BINARY],
     stdout: "null",
@@ -143,19 +143,19 @@ const SHUTDOWN_MS = 2000;
 const HOUR_S = 3600;
 
 /**
- * Runs a job whose clock is set by `hours` once its sidecar was told to quit, in a JSON log.
+ * Runs a job, with a JSON log, whose clock is set by `hours` once its sidecar was told to quit.
  *
- * @param answer what the sidecar does with the nth stop request, from 1 on
+ * @param answer what the sidecar does with the nth stop request, counted from 1
  */
 async function runWithClockSet(hours: number, answer: (count: number) => number | "never") {
   const folder = Deno.makeTempDirSync();
-  const over = Promise.withResolvers<void>();
+  const ended = Promise.withResolvers<void>();
   let posts = 0;
   await using sidecar = startSidecar([async () => {
     if (++posts === 1) Deno.writeTextFileSync(`${folder}/clock`, String(hours * HOUR_S));
     const status = answer(posts);
     if (typeof status === "number") return new Response(null, { status });
-    await over.promise;
+    await ended.promise;
     return new Response();
   }]);
   try {
@@ -172,24 +172,24 @@ async function runWithClockSet(hours: number, answer: (count: number) => number 
         SET_CLOCK: `${folder}/clock`,
       },
     });
-    const [ended, hook] = stderr.trimEnd().split("\n").map((line) => JSON.parse(line));
-    // Without this the test would hold on a clock that nobody has set.
-    const jumpMs = Date.parse(hook.time) - Date.parse(ended.time);
+    const [command, hook] = stderr.trimEnd().split("\n").map((line) => JSON.parse(line));
+    // Otherwise the test would pass with a clock that was never set.
+    const jumpMs = Date.parse(hook.time) - Date.parse(command.time);
     assert(Math.abs(jumpMs - hours * HOUR_S * 1000) < HOUR_S * 500, stderr);
     assertEquals(code, 5);
     return { event: hook.event, durationMs, posts };
   } finally {
-    over.resolve();
+    ended.resolve();
     Deno.removeSync(folder, { recursive: true });
   }
 }
 
 const SLACK_MS = 30_000;
 
-for (const [what, answer] of [["does not answer", "never"], ["is busy for ever", 503]] as const) {
+for (const [what, answer] of [["does not answer", "never"], ["is always busy", 503]] as const) {
   testWith(
     C_COMPILER,
-    `a clock that is set back an hour does not keep a hook whose sidecar ${what}`,
+    `setting the clock back an hour does not prolong a hook whose sidecar ${what}`,
     async () => {
       const { event, durationMs } = await runWithClockSet(-1, () => answer);
       assertEquals(event, "hook-failed");
@@ -200,7 +200,7 @@ for (const [what, answer] of [["does not answer", "never"], ["is busy for ever",
 
 testWith(
   C_COMPILER,
-  "a clock that is set forward an hour does not take a hook's time away",
+  "setting the clock forward an hour does not shorten a hook's time",
   async () => {
     const { event, posts } = await runWithClockSet(1, (count) => count < 3 ? 503 : 200);
     assertEquals([event, posts], ["hook-stopped", 3]);
@@ -209,7 +209,7 @@ testWith(
 
 testWith(
   C_COMPILER,
-  "a clock that is set back does not keep COMMAND beyond --timeout",
+  "setting the clock back does not let COMMAND run beyond --timeout",
   async () => {
     const folder = Deno.makeTempDirSync();
     try {

@@ -1,4 +1,4 @@
-/** Pods that come from scuttle: its variables, and a stand-in for its Istio. */
+/** Pods that were made for scuttle: its variables, and a stand-in for its Istio. */
 
 import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
 import { freePort } from "../support/sidecar.ts";
@@ -11,7 +11,7 @@ interface FakeIstio {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** Envoy's admin interface and pilot-agent in one; LIVE after it was asked `liveAfter` times. */
+/** Envoy's admin interface and pilot-agent in one; LIVE after `liveAfter` requests. */
 function startIstio(liveAfter = 0): FakeIstio {
   const requests: string[] = [];
   let asked = 0;
@@ -44,7 +44,7 @@ const address = (origin: string) => ({ ENVOY_ADMIN_API: origin, ISTIO_QUIT_API: 
 
 const ROWS: readonly Row[] = [
   {
-    title: "the ordinary pod: waits until Envoy is LIVE, then stops Istio",
+    title: "an ordinary pod: waits until Envoy is LIVE, then stops Istio",
     env: address,
     liveAfter: 3,
     script: "exit 4",
@@ -52,7 +52,7 @@ const ROWS: readonly Row[] = [
     posts: ["POST /quitquitquit"],
   },
   {
-    title: "generic endpoints are told too, and a 404 of one changes nothing",
+    title: "generic endpoints get a request, too, and a 404 from one changes nothing",
     env: (origin) => ({
       ...address(origin),
       GENERIC_QUIT_ENDPOINTS: `${origin}/a , ${origin}/missing,nonsense`,
@@ -60,7 +60,7 @@ const ROWS: readonly Row[] = [
     posts: ["POST /a", "POST /missing", "POST /quitquitquit"],
   },
   {
-    title: "GENERIC_QUIT_ONLY tells the generic ones alone, whatever else is set",
+    title: "GENERIC_QUIT_ONLY stops only the generic endpoints, whatever else is set",
     env: (origin) => ({
       ...address(origin),
       GENERIC_QUIT_ENDPOINTS: `${origin}/a`,
@@ -73,29 +73,29 @@ const ROWS: readonly Row[] = [
     posts: ["POST /a"],
   },
   {
-    title: "without ENVOY_ADMIN_API nothing is told, as scuttle does",
+    title: "without ENVOY_ADMIN_API nothing is stopped, as in scuttle",
     env: (origin) => ({ ISTIO_QUIT_API: origin, GENERIC_QUIT_ENDPOINTS: `${origin}/a` }),
     posts: [],
   },
   {
-    title: "NEVER_KILL_ISTIO tells nobody",
+    title: "NEVER_KILL_ISTIO stops nothing",
     env: (origin) => ({ ...address(origin), NEVER_KILL_ISTIO: "true" }),
     posts: [],
   },
   {
-    title: "NEVER_KILL_ISTIO=1 is no true, and is ignored",
+    title: "NEVER_KILL_ISTIO=1 is not true, and is ignored",
     env: (origin) => ({ ...address(origin), NEVER_KILL_ISTIO: "1" }),
     posts: ["POST /quitquitquit"],
   },
   {
-    title: "NEVER_KILL_ISTIO_ON_FAILURE tells nobody after a failure",
+    title: "NEVER_KILL_ISTIO_ON_FAILURE stops nothing after a failure",
     env: (origin) => ({ ...address(origin), NEVER_KILL_ISTIO_ON_FAILURE: "true" }),
     script: "exit 3",
     code: 3,
     posts: [],
   },
   {
-    title: "NEVER_KILL_ISTIO_ON_FAILURE tells Istio after a success",
+    title: "NEVER_KILL_ISTIO_ON_FAILURE stops Istio after a success",
     env: (origin) => ({ ...address(origin), NEVER_KILL_ISTIO_ON_FAILURE: "true" }),
     posts: ["POST /quitquitquit"],
   },
@@ -132,7 +132,7 @@ Deno.test("scuttle's variables: QUIT_WITHOUT_ENVOY_TIMEOUT fails without startin
   assertEquals(istio.posts(), ["POST /quitquitquit"]);
 });
 
-Deno.test("scuttle's variables: START_WITHOUT_ENVOY waits for nobody", async () => {
+Deno.test("scuttle's variables: START_WITHOUT_ENVOY waits for nothing", async () => {
   await using istio = startIstio(Infinity);
   const { code, stdout } = await runWrapper("binary", {
     args: ["echo", "started"],
@@ -142,7 +142,7 @@ Deno.test("scuttle's variables: START_WITHOUT_ENVOY waits for nobody", async () 
   assertEquals(istio.posts(), ["POST /quitquitquit"]);
 });
 
-Deno.test("scuttle's variables: a generic endpoint that is not there delays nothing", async () => {
+Deno.test("scuttle's variables: a missing generic endpoint delays nothing", async () => {
   await using istio = startIstio();
   const { code, stdout } = await runWrapper("binary", {
     args: ["echo", "started"],
@@ -155,14 +155,14 @@ Deno.test("scuttle's variables: a generic endpoint that is not there delays noth
   assertEquals(istio.posts(), ["POST /quitquitquit"]);
 });
 
-Deno.test("scuttle's variables: SCUTTLE_LOGGING=false is silence", async () => {
+Deno.test("scuttle's variables: SCUTTLE_LOGGING=false silences the log", async () => {
   await using istio = startIstio();
   const env = { ...address(istio.origin), SCUTTLE_LOGGING: "false" };
   const { stdout, stderr } = await runWrapper("binary", { args: ["true"], env });
   assertEquals([stdout, stderr], ["", ""]);
 });
 
-Deno.test("scuttle's variables: WRAPPER_HOOKS says otherwise", async () => {
+Deno.test("scuttle's variables: WRAPPER_HOOKS takes precedence", async () => {
   await using istio = startIstio();
   const { code } = await runWrapper("binary", {
     args: ["true"],

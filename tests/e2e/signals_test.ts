@@ -1,4 +1,4 @@
-/** Signals on their way through the compiled binary. */
+/** Signals that pass through the compiled binary. */
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import { C_COMPILER, compileFixture } from "../support/fixtures.ts";
@@ -6,7 +6,7 @@ import { findProgram, type Need, testWith } from "../support/needs.ts";
 import { freePort, startSidecar } from "../support/sidecar.ts";
 import { BINARY, runWrapper, startProgram, startWrapper, untilCaught } from "../support/wrapper.ts";
 
-/** Every signal that can be caught and means something to COMMAND, SIGTERM last. */
+/** Every signal that can be caught and is of interest to COMMAND, SIGTERM last. */
 const FORWARDED: readonly (readonly [Deno.Signal, number])[] = [
   ["SIGHUP", 1],
   ["SIGINT", 2],
@@ -35,13 +35,13 @@ const FORWARDED: readonly (readonly [Deno.Signal, number])[] = [
   ["SIGTERM", 15],
 ];
 
-/** A parent that does what a shell does not. */
+/** A parent that ignores SIGCHLD, which a shell cannot do. */
 const PYTHON: Need<string> = {
   what: "Python 3 (apt-get install python3)",
   find: () => findProgram("python3"),
 };
 
-/** Starts the wrapper, away from any terminal, around a program that records its signals. */
+/** Starts the wrapper without a terminal, with a COMMAND that records its signals. */
 async function startRecorder(options: readonly string[] = []) {
   const recorder = compileFixture("record_signals");
   const running = startWrapper("binary", {
@@ -52,17 +52,17 @@ async function startRecorder(options: readonly string[] = []) {
   return running;
 }
 
-/** The signals that the recorder has got. */
+/** The signals that the recorder got. */
 const recorded = (stdout: string) =>
   [...stdout.matchAll(/got (\d+)/g)].map((match) => Number(match[1]));
 
 testWith(C_COMPILER, "every signal that can be caught reaches COMMAND once, in order", async () => {
   await using running = await startRecorder();
   const sent: number[] = [];
-  // Twice around, as a signal that can be caught once can be lost the second time.
+  // Twice, because a signal that is caught once may be lost the second time.
   for (const [name, number] of [...FORWARDED.slice(0, -1), ...FORWARDED]) {
     sent.push(number);
-    // This one tells of the wrapper's own children, and is nothing to COMMAND.
+    // SIGCHLD is about the wrapper's own children, and is not for COMMAND.
     running.kill("SIGCHLD");
     running.kill(name);
     const times = sent.filter((other) => other === number).length;
@@ -73,10 +73,10 @@ testWith(C_COMPILER, "every signal that can be caught reaches COMMAND once, in o
   assertEquals(code, 5);
 });
 
-testWith(C_COMPILER, "10,000 mixed signals at once, and the last SIGTERM arrives", async () => {
+testWith(C_COMPILER, "a SIGTERM after 10,000 mixed signals at once arrives", async () => {
   await using running = await startRecorder();
   for (let index = 0; index < 10_000; index++) {
-    // A step that has no divisor in common with the list's length mixes them.
+    // A step that is coprime to the list's length mixes them.
     running.kill(FORWARDED[(index * 7) % (FORWARDED.length - 1)]?.[0] ?? "SIGUSR1");
   }
   running.kill("SIGTERM");
@@ -89,24 +89,24 @@ testWith(C_COMPILER, "10,000 mixed signals at once, and the last SIGTERM arrives
 
 testWith(
   C_COMPILER,
-  "a signal just before COMMAND is there is neither lost nor doubled",
+  "a signal just before COMMAND has started is neither lost nor doubled",
   async () => {
     const recorder = compileFixture("record_signals");
     for (const _ of Array(10)) {
       await using running = startProgram([BINARY, "--hook=none", recorder], { detached: true });
-      // As soon as the wrapper has the signal, long before COMMAND runs.
+      // As soon as the wrapper catches the signal, long before COMMAND runs.
       await untilCaught(running.pid, 10);
       running.kill("SIGUSR1");
       const hasGot = await running.waitFor("got 10\n").then(() => true, () => false);
       if (hasGot) running.kill("SIGTERM");
       const { code, stdout } = await running.ended;
-      // It may have come before COMMAND was as far as to do something about it, and ends it then.
+      // It ends COMMAND if it comes before COMMAND has set its handler.
       if (code !== 128 + 10) assertEquals([code, recorded(stdout)], [5, [10, 15]]);
     }
   },
 );
 
-Deno.test("a signal that comes before COMMAND does is delivered once it runs", async () => {
+Deno.test("a signal that comes before COMMAND has started is delivered once it runs", async () => {
   const port = freePort();
   await using running = startWrapper("binary", {
     args: [
@@ -147,12 +147,12 @@ Deno.test("SIGTERM during --wait: COMMAND is not started, the hooks run, exit 14
 
 testWith(
   C_COMPILER,
-  "a closed stderr neither ends the wrapper nor sends COMMAND a SIGPIPE, and the hooks run",
+  "a closed stderr neither ends the wrapper nor sends SIGPIPE to COMMAND, and the hooks run",
   async () => {
     await using sidecar = startSidecar();
     const recorder = compileFixture("record_signals");
     const file = await Deno.makeTempFile();
-    // The reader of stderr ends at once; at level debug each signal then is a line that fails.
+    // The reader of stderr ends at once; at level debug, each signal is then a line that cannot be written.
     const script = '{ "$@" 2>&1 >"$0"; echo "code $?" >>"$0"; } | true';
     await using running = startProgram(
       [
@@ -188,9 +188,9 @@ testWith(
   },
 );
 
-Deno.test("exit codes 0 to 255 come back", async () => {
+Deno.test("exit codes 0 to 255 are kept", async () => {
   const codes = [...Array(256).keys()];
-  // Two at a time: the machine has other work.
+  // Two at a time: the machine is busy.
   async function take() {
     for (let code = codes.pop(); code !== undefined; code = codes.pop()) {
       const ended = await runWrapper("binary", {
@@ -202,7 +202,7 @@ Deno.test("exit codes 0 to 255 come back", async () => {
   await Promise.all([take(), take()]);
 });
 
-Deno.test("128 + N for each signal that ends COMMAND", async () => {
+Deno.test("the exit code is 128 + N for each signal that ends COMMAND", async () => {
   const deadly = [
     1,
     2,
@@ -239,7 +239,7 @@ Deno.test("128 + N for each signal that ends COMMAND", async () => {
 
 testWith(
   PYTHON,
-  "COMMAND's exit code comes back where the wrapper's parent ignores SIGCHLD",
+  "COMMAND's exit code is kept if the wrapper's parent ignores SIGCHLD",
   async (python) => {
     const script = "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); " +
       "os.execv(sys.argv[1], sys.argv[1:])";
@@ -248,15 +248,15 @@ testWith(
   },
 );
 
-Deno.test("COMMAND has the world that it would have without the wrapper", async () => {
+Deno.test("COMMAND has the same surroundings as without the wrapper", async () => {
   const script = [
     "pwd -P",
     "umask",
     "ulimit -a",
-    // Without those that the shell and `ls` open themselves.
+    // Without those that the shell itself opens.
     "for fd in /proc/self/fd/*; do [ -e $fd ] && readlink $fd; done",
     "grep -E '^(SigBlk|NoNewPrivs|Groups|Uid|Gid|Cap)' /proc/self/status",
-    // The C library's own signals, 32 and 33, are nobody else's business.
+    // Signals 32 and 33 belong to the C library.
     "grep '^SigIgn' /proc/self/status | sed 's/[0-9a-f]\\{8\\}$//; s/.*/ignored/'",
     "grep -o 'SigIgn:.*' /proc/self/status | tail -c 8",
     "env | grep -v '^_=' | sort",
@@ -276,14 +276,14 @@ Deno.test("COMMAND has the world that it would have without the wrapper", async 
   await Deno.remove(cwd);
 });
 
-Deno.test("a reader that has had enough ends COMMAND, as without the wrapper", async () => {
+Deno.test("a reader that stops reading ends COMMAND, as without the wrapper", async () => {
   const pipeline = (words: string) =>
     startProgram(["bash", "-c", `${words}; echo "\${PIPESTATUS[*]}"`, BINARY]).ended;
   assertMatch((await pipeline('"$0" --hook=none yes | head -n 1')).stdout, /^y\n141 0\n$/);
   assertMatch((await pipeline('"$0" --hook=none sh -c "yes | head -n 1"')).stdout, /^y\n0\n$/);
 });
 
-Deno.test("a child that COMMAND leaves in the background does not hold the wrapper up", async () => {
+Deno.test("a child that COMMAND leaves in the background does not delay the wrapper", async () => {
   const script = 'sleep 60 >/dev/null 2>&1 & echo "$!"; exit 4';
   const { code, stdout, durationMs } = await runWrapper("binary", {
     args: ["--hook=none", "sh", "-c", script],

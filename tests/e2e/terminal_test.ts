@@ -9,35 +9,35 @@ import { BINARY, type Running, startProgram, untilCaught } from "../support/wrap
 const [CTRL_C, CTRL_D, CTRL_Z, ESCAPE] = ["\x03", "\x04", "\x1a", "\x1b"];
 
 /**
- * How long a program may be on its terminal, in seconds; many times more than any test here takes.
- * Then it is ended with all that it has started, and whoever waits gets an error that shows what the
- * terminal had shown.
+ * How long a program may run on its terminal, in seconds; many times longer than any test here takes.
+ * Then it is ended with everything that it has started, and whatever waits gets an error with the
+ * terminal's output.
  */
 const LIMIT_S = 60;
 
-/** Starts a program on a terminal of its own. */
+/** Starts a program on a new terminal. */
 function onTerminal(...words: string[]): Running {
   const terminal = startProgram([compileFixture("pty"), String(LIMIT_S), ...words], {
     stdin: "piped",
     detached: true,
-    // The shells' own settings of the machine are none of the test's business.
+    // Settings of this machine's shells must not matter.
     env: { PS1: "shell> ", PS2: "", ENV: "", TERM: "xterm", WRAPPER: `${BINARY} --hook=none` },
   });
   const ended = terminal.ended.then((ended) => {
-    if (ended.code === 97) throw new Error(`not over in time: ${JSON.stringify(ended.stdout)}`);
+    if (ended.code === 97) throw new Error(`not ended in time: ${JSON.stringify(ended.stdout)}`);
     return ended;
   });
-  // A test that has failed before does not ask how it ended.
+  // A test that has already failed does not wait for its end.
   ended.catch(() => {});
   return {
     ...terminal,
     ended,
     async [Symbol.asyncDispose]() {
       try {
-        // Whoever ends the terminal ends all that runs there.
+        // This ends the terminal with everything that runs there.
         terminal.kill("SIGTERM");
       } catch {
-        // It has ended already.
+        // It has already ended.
       }
       await terminal.child.status;
     },
@@ -47,7 +47,7 @@ function onTerminal(...words: string[]): Running {
 /** The shell on whose terminal the wrapper is a job. */
 const SHELL = ["bash", "--norc", "--noprofile", "--noediting", "-i"];
 
-/** A full-screen program, beside what every test on a terminal needs. */
+/** A full-screen program, and what every test on a terminal needs. */
 function needsProgram(name: string, debianPackage: string): Need<string> {
   return {
     what: `${name} and a C compiler (apt-get install ${debianPackage} gcc libc6-dev)`,
@@ -55,10 +55,10 @@ function needsProgram(name: string, debianPackage: string): Need<string> {
   };
 }
 
-/** Waits until a process is stopped, `T`, or sleeps until something comes, `S`. */
+/** Waits until a process is stopped, `T`, or waits for something, `S`. */
 async function untilState(pid: number, state: "S" | "T"): Promise<void> {
   for (;;) {
-    // When the terminal's time is over, there is no such process any more: an error.
+    // Throws once the terminal's time is up, because the process no longer exists.
     const stat = Deno.readTextFileSync(`/proc/${pid}/stat`);
     if (stat.slice(stat.lastIndexOf(")") + 2).startsWith(state)) return;
     await new Promise((resolve) => setTimeout(resolve, 5));
@@ -76,7 +76,9 @@ const recorded = (stdout: string) =>
 for (
   const [title, options] of [
     ["Ctrl-C and a new window size reach COMMAND once each", []],
-    ["the same with --process-group, where only the wrapper gets them", ["--process-group"]],
+    ["Ctrl-C and a new window size reach COMMAND once each, with --process-group", [
+      "--process-group",
+    ]],
   ] as const
 ) {
   testWith(C_COMPILER, title, async () => {
@@ -87,8 +89,8 @@ for (
     const wrapper = Number(
       /PPid:\s*(\d+)/.exec(Deno.readTextFileSync(`/proc/${command}/status`))?.[1],
     );
-    // What is sent to the wrapper alone goes on. And after this it is no longer busy with the start,
-    // where it cannot tell whether Ctrl-C came before or after COMMAND did.
+    // What is sent only to the wrapper is passed on. After this, the wrapper is past COMMAND's start,
+    // when it cannot tell whether Ctrl-C came before or after COMMAND was there.
     const sent: number[] = [];
     const startMs = performance.now();
     while (performance.now() - startMs < 50) {
@@ -104,7 +106,7 @@ for (
       const times = sent.filter((other) => other === number).length;
       await terminal.waitFor(`got ${number}\r\n`, times);
     }
-    // Whatever came twice has come before this.
+    // Anything that comes twice has come before this.
     Deno.kill(wrapper, "SIGHUP");
     await terminal.waitFor("got 1\r\n", hangups + 1);
     Deno.kill(wrapper, "SIGTERM");
@@ -117,7 +119,7 @@ for (
 testWith(C_COMPILER, "Ctrl-C ends COMMAND and not the wrapper, which runs the hooks", async () => {
   await using sidecar = startSidecar();
   await using terminal = onTerminal(BINARY, `--hook=${sidecar.origin}/quit`, "cat");
-  // The terminal shows what is typed, and then cat does: it has come so far.
+  // The terminal echoes what is typed, and then cat prints it: cat is running.
   await terminal.type("up\n");
   await terminal.waitFor("up\r\n", 2);
   await terminal.type(CTRL_C);
@@ -127,7 +129,7 @@ testWith(C_COMPILER, "Ctrl-C ends COMMAND and not the wrapper, which runs the ho
   assertEquals(sidecar.posts().length, 1);
 });
 
-testWith(C_COMPILER, "Ctrl-C just before COMMAND is there is not lost", async () => {
+testWith(C_COMPILER, "Ctrl-C just before COMMAND has started is not lost", async () => {
   for (const _ of Array(10)) {
     const script = `echo pid $$ .; exec ${BINARY} --hook=none cat`;
     await using terminal = onTerminal("sh", "-c", script);
@@ -142,12 +144,12 @@ testWith(C_COMPILER, "Ctrl-C just before COMMAND is there is not lost", async ()
 for (const options of ["", "--process-group"]) {
   testWith(
     C_COMPILER,
-    `Ctrl-Z stops the wrapper and COMMAND, and fg lets both go on ${options}`,
+    `Ctrl-Z stops the wrapper and COMMAND, and fg continues both ${options}`,
     async () => {
       await using terminal = onTerminal(...SHELL);
       await terminal.waitFor("shell> ");
-      // COMMAND reads no terminal. Nor does it start any process: a shell that is stopped while its
-      // child has not yet become another program hangs in vfork, under the wrapper or not.
+      // COMMAND does not read the terminal. Nor does it start a process: a shell that is stopped
+      // before its child has called exec hangs in vfork, with or without the wrapper.
       const folder = await Deno.makeTempDir();
       await makePipe(`${folder}/go`);
       const script = `echo up $PPID $$ .; read go <${folder}/go; exit 7`;
@@ -156,7 +158,7 @@ for (const options of ["", "--process-group"]) {
         await terminal.waitFor(" .\r\n");
         const [, wrapper, command] = /up (\d+) (\d+) \./.exec(terminal.output.stdout) ?? [];
         await terminal.type(CTRL_Z);
-        // The shell prints it when the wrapper has stopped, and then its prompt.
+        // The shell prints it once the wrapper has stopped, and then its prompt.
         await terminal.waitFor("Stopped", 2 * times - 1);
         await terminal.type(`jobs; echo "seen" ${times}\n`);
         await terminal.waitFor(`seen ${times}\r\n`);
@@ -167,7 +169,7 @@ for (const options of ["", "--process-group"]) {
         await untilState(Number(wrapper), "S");
         await untilState(Number(command), "S");
       }
-      // Opened for both, a pipe does not wait for the other side.
+      // Opened for reading and writing, a pipe does not wait for its other end.
       using pipe = await Deno.open(`${folder}/go`, { read: true, write: true });
       await pipe.write(new TextEncoder().encode("go\n"));
       await terminal.waitFor("exit code 7");
@@ -195,11 +197,11 @@ testWith(C_COMPILER, "a job in the background that reads the terminal stops unti
 
 testWith(
   C_COMPILER,
-  "a line of the log in the background does not go round in circles",
+  "a log line from the background does not cause an endless loop",
   async () => {
     await using terminal = onTerminal(...SHELL);
     await terminal.waitFor("shell> ");
-    // Whoever writes in the background is stopped; the wrapper writes when COMMAND is over.
+    // A process that writes from the background is stopped; the wrapper writes once COMMAND has ended.
     await terminal.type("stty tostop; $WRAPPER true &\n");
     await terminal.type(
       'while ! jobs | grep -q Stopped; do sleep 0.05; done; echo "has" stopped\n',
@@ -214,7 +216,7 @@ testWith(
 
 testWith(
   C_COMPILER,
-  "COMMAND has the terminal: a shell under the wrapper has job control",
+  "a shell under the wrapper has the terminal and job control",
   async () => {
     await using terminal = onTerminal(BINARY, "--hook=none", ...SHELL);
     await terminal.waitFor("shell> ");
@@ -230,7 +232,7 @@ testWith(
   },
 );
 
-testWith(needsProgram("vi", "vim-tiny"), "vi edits a file, with a stop in between", async () => {
+testWith(needsProgram("vi", "vim-tiny"), "vi edits a file and is stopped in between", async () => {
   const folder = await Deno.makeTempDir();
   await using terminal = onTerminal(...SHELL);
   await terminal.waitFor("shell> ");
@@ -250,14 +252,14 @@ testWith(needsProgram("vi", "vim-tiny"), "vi edits a file, with a stop in betwee
   await Deno.remove(folder, { recursive: true });
 });
 
-testWith(needsProgram("less", "less"), "less shows a file, with a stop in between", async () => {
+testWith(needsProgram("less", "less"), "less shows a file and is stopped in between", async () => {
   const file = await Deno.makeTempFile();
   await Deno.writeTextFile(file, Array.from({ length: 200 }, (_, line) => `<${line}>\n`).join(""));
   await using terminal = onTerminal(...SHELL);
   await terminal.waitFor("shell> ");
   await terminal.type(`$WRAPPER sh -c 'echo pid $$ .; exec less ${file}'\n`);
   await terminal.waitFor("<22>");
-  // A signal that comes before less waits for a key has to wait for a key.
+  // less handles a signal that comes before it waits for a key only after a key.
   const less = Number(/pid (\d+) \./.exec(terminal.output.stdout)?.[1]);
   await terminal.waitFor(`${file}\x1b[27m`);
   await untilState(less, "S");
@@ -274,7 +276,7 @@ testWith(needsProgram("less", "less"), "less shows a file, with a stop in betwee
   await Deno.remove(file);
 });
 
-testWith(needsProgram("top", "procps"), "top runs, and goes with q", async () => {
+testWith(needsProgram("top", "procps"), "top runs, and quits with q", async () => {
   await using terminal = onTerminal(BINARY, "--hook=none", "top", "-d", "1");
   await terminal.waitFor("PID");
   await terminal.type("q");

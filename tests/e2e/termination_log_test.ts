@@ -13,12 +13,12 @@ async function withFolder(body: (folder: string) => Promise<void>): Promise<void
   }
 }
 
-Deno.test("--termination-log says how COMMAND ended and what came of each hook", () =>
+Deno.test("--termination-log reports how COMMAND ended and each hook's outcome", () =>
   withFolder(async (folder) => {
     await using sidecar = startSidecar();
     await using deaf = startSidecar([404]);
     const path = `${folder}/log`;
-    // Kubernetes makes the file before the container starts, and mounts it: it stays that file.
+    // Kubernetes creates the file before the container starts, and mounts it: it must stay that file.
     Deno.writeTextFileSync(path, "x".repeat(5000));
     const { ino } = Deno.statSync(path);
     const { code } = await runWrapper("binary", {
@@ -43,7 +43,7 @@ Deno.test("--termination-log says how COMMAND ended and what came of each hook",
     assertEquals(outcomes, [["envoy", "stopped"], [`127.0.0.1:${deaf.port}`, "failed"]]);
   }));
 
-Deno.test("--termination-log tells of a job that did not start, and of --strict", () =>
+Deno.test("--termination-log reports a job that did not start, and --strict", () =>
   withFolder(async (folder) => {
     await using deaf = startSidecar([404]);
     const path = `${folder}/log`;
@@ -58,7 +58,7 @@ Deno.test("--termination-log tells of a job that did not start, and of --strict"
     assertStringIncludes(read().problems[0], '--retries "many"');
   }));
 
-Deno.test("a termination log that cannot be written is a warning, and the code stays", () =>
+Deno.test("a termination log that cannot be written is a warning, and the exit code is kept", () =>
   withFolder(async (folder) => {
     const pipe = `${folder}/pipe`;
     new Deno.Command("mkfifo", { args: [pipe] }).outputSync();
@@ -66,7 +66,7 @@ Deno.test("a termination log that cannot be written is a warning, and the code s
       [`${folder}/no/such`, "no such file or folder"],
       [folder, "is a folder"],
       ["/dev/full", "no space left on the disk"],
-      // Nobody reads it: to open it would never end.
+      // Opening it would block forever, because nothing reads it.
       [pipe, "is a pipe; expected a file"],
     ] as const;
     for (const [path, reason] of rows) {

@@ -1,4 +1,4 @@
-/** The counterexample, and what did not hold for it. */
+/** Describes the counterexample and what it violates. */
 export function explain(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   return error.message.replaceAll(/(.)\1{40,}/gs, "$1…") +

@@ -1,10 +1,10 @@
 /**
  * Fuzzing: random input for everything that is parsed, and whole processes with random arguments,
- * environments and answers of their sidecar.
+ * environments and answers from their sidecars.
  *
  *     deno task fuzz [--cases N] [--processes N] [--seed N]
  *
- * The seed is printed; the same seed tries the same cases.
+ * The seed is printed; the same seed gives the same cases.
  *
  * @module
  */
@@ -31,15 +31,15 @@ if (import.meta.main) {
   const number = (name: string, otherwise: number) => Number(words[name] ?? otherwise);
   const seed = number("seed", Math.floor(Math.random() * 2 ** 31));
   console.log(`fuzz: seed ${seed}`);
-  if (!secretsAreTried(seed)) throw new Error("the input has no secrets to give away");
+  if (!secretsAreTried(seed)) throw new Error("the input contains no secrets that could leak");
   await compile();
   const startMs = performance.now();
   const elapsed = () => `${((performance.now() - startMs) / 1000).toFixed(1)} s`;
   try {
     const cases = fuzzParser(seed, number("cases", 26_000));
-    console.log(`fuzz: ${cases} cases at the parser hold (${elapsed()})`);
+    console.log(`fuzz: ${cases} parser cases passed (${elapsed()})`);
     const processes = await fuzzProcesses(seed, number("processes", 540));
-    console.log(`fuzz: ${processes} whole processes hold (${elapsed()})`);
+    console.log(`fuzz: ${processes} whole processes passed (${elapsed()})`);
     console.log(`fuzz: seed ${seed}: ${cases} cases, ${processes} processes, 0 failures`);
   } catch (error) {
     console.error(`fuzz: seed ${seed} fails:\n${explain(error)}`);

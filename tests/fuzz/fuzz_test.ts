@@ -1,4 +1,4 @@
-/** A little of `deno task fuzz` with every test run. */
+/** A little of `deno task fuzz` in every test run. */
 
 import { assert } from "../support/assert.ts";
 import { explain } from "./explain.ts";
@@ -7,8 +7,8 @@ import { fuzzProcesses } from "./processes.ts";
 
 const seed = Math.floor(Math.random() * 2 ** 31);
 
-/** Runs a part of the fuzzing; a failure names the case. */
-async function holds(fuzz: () => number | Promise<number>): Promise<void> {
+/** Runs a part of the fuzzing; a failure shows the case. */
+async function runFuzz(fuzz: () => number | Promise<number>): Promise<void> {
   try {
     await fuzz();
   } catch (error) {
@@ -16,11 +16,11 @@ async function holds(fuzz: () => number | Promise<number>): Promise<void> {
   }
 }
 
-Deno.test(`whatever is typed is read without an exception or a secret (seed ${seed})`, async () => {
+Deno.test(`any input is read without an exception or a leaked secret (seed ${seed})`, async () => {
   assert(secretsAreTried(seed));
-  await holds(() => fuzzParser(seed, 2600));
+  await runFuzz(() => fuzzParser(seed, 2600));
 });
 
 Deno.test(`random processes end as they should (seed ${seed})`, async () => {
-  await holds(() => fuzzProcesses(seed, 36));
+  await runFuzz(() => fuzzProcesses(seed, 36));
 });

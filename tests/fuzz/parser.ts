@@ -1,16 +1,15 @@
-/** Everything that reads what people type, with random input, in this process. */
+/** Everything that parses user input, with random input, in this process. */
 
 import * as fc from "fast-check";
-import { parseTarget } from "../../hooks/target.ts";
+import { resolveUrl } from "../../src/http/url.ts";
 import { parseHook } from "../../hooks/registry.ts";
-import { scuttleHooks } from "../../hooks/scuttle.ts";
-import { formatDuration, LONGEST_MS, parseDuration } from "../../src/duration.ts";
-import { configText } from "../../src/help.ts";
-import { createLogger, reportTo } from "../../src/log.ts";
+import { formatDuration, LONGEST_MS, parseDuration } from "../../src/time.ts";
+import { configText } from "../../src/cli/help.ts";
+import { createLogger, createReport } from "../../src/log/log.ts";
 import { OPTIONS, type Settings } from "../../src/options.ts";
-import { redact, redactValue } from "../../src/redact.ts";
-import { parseGoDuration, readScuttle } from "../../src/scuttle.ts";
-import { readInvocation } from "../../src/settings.ts";
+import { redact, redactValue } from "../../src/log/redact.ts";
+import { parseGoDuration, readScuttle } from "../../src/cli/scuttle.ts";
+import { readInvocation } from "../../src/cli/settings.ts";
 import { assert, assertEquals } from "../support/assert.ts";
 import {
   argumentList,
@@ -37,12 +36,12 @@ function assertNoSecret(text: string): void {
   assertEquals(leaks(text), [], text);
 }
 
-/** A hook from a TARGET; undefined if it is refused in words for an operator. */
+/** A hook from a TARGET; undefined if it is refused with a message for an operator. */
 function hookOf(target: string) {
   try {
     return parseHook(target);
   } catch (error) {
-    // Anything but a TypeError would be a defect, not a refusal.
+    // Any other error would be a bug.
     assert(error instanceof TypeError, `${error}`);
     assert(/expected/.test(error.message), error.message);
     assertNoSecret(error.message);
@@ -50,19 +49,19 @@ function hookOf(target: string) {
   }
 }
 
-/** A setting as one could type it: the option, its text, and the value that is meant. */
+/** A setting as a user could type it: the option, its text, and the value that it means. */
 const typedSetting = fc.oneof(
   fc.tuple(
     fc.constantFrom<keyof Settings>(
-      "wait",
-      "startupWindow",
-      "timeout",
-      "killAfter",
+      "waitMs",
+      "startupWindowMs",
+      "timeoutMs",
+      "killAfterMs",
     ),
     fc.nat({ max: LONGEST_MS }),
   ),
   fc.tuple(
-    fc.constantFrom<keyof Settings>("requestTimeout", "shutdownTimeout"),
+    fc.constantFrom<keyof Settings>("requestTimeoutMs", "shutdownTimeoutMs"),
     fc.integer({ min: 1, max: LONGEST_MS }),
   ),
   fc.tuple(fc.constant<keyof Settings>("retries"), fc.nat({ max: 999_999 })),
@@ -75,7 +74,7 @@ const typedSetting = fc.oneof(
   text: typeof value === "number" && key !== "retries" ? `${value}ms` : String(value),
 }));
 
-/** Text with what moves a terminal's cursor, ends a line for some reader, or turns its direction. */
+/** Text with characters that move a terminal's cursor, end a line for some readers, or reverse its direction. */
 const strangeText = fc.array(
   fc.oneof(
     fc.string({ unit: "binary" }),
@@ -87,7 +86,7 @@ const strangeText = fc.array(
 /** What holds for every input. */
 export const PROPERTIES: readonly Property[] = [
   {
-    title: "any command line and environment is read without an exception or a secret",
+    title: "any command line and environment is read without an exception or a leaked secret",
     property: fc.property(argumentList, environment, (args, variables) => {
       const read = readInvocation(args, lookup(variables));
       assertEquals(read.command, args.slice(args.length - read.command.length));
@@ -100,8 +99,7 @@ export const PROPERTIES: readonly Property[] = [
       const refused = read.settings.hook.filter((target) =>
         target !== "none" && hookOf(target) === undefined
       );
-      if (read.scuttle) scuttleHooks(read.scuttle);
-      // `--print-config` says what is wrong instead, and src/main.ts hides what it cannot read.
+      // `--print-config` says what is wrong instead, and src/cli/main.ts hides what it cannot read.
       if (refused.length === 0) assertNoSecret(configText(read));
       if (args.length === 0 && read.action === undefined) assert(read.problems.length > 0);
     }),
@@ -144,7 +142,7 @@ export const PROPERTIES: readonly Property[] = [
     }),
   },
   {
-    title: "a duration is refused, or milliseconds that a timer can wait for",
+    title: "a duration is refused, or is read as milliseconds that a timer can wait for",
     property: fc.property(durationText, (text) => {
       const ms = parseDuration(text);
       assert(ms === undefined || (Number.isInteger(ms) && ms >= 0 && ms <= LONGEST_MS), `${ms}`);
@@ -153,7 +151,7 @@ export const PROPERTIES: readonly Property[] = [
     }),
   },
   {
-    title: "a duration that is written is read back, as exactly as it was written",
+    title: "a duration that was written is read back, as exactly as it was written",
     property: fc.property(fc.nat({ max: LONGEST_MS }), (ms) => {
       const back = parseDuration(formatDuration(ms)) ?? NaN;
       assert(Math.abs(back - ms) <= (ms < 1000 ? 0 : 50), `${ms}: ${formatDuration(ms)}`);
@@ -172,11 +170,12 @@ export const PROPERTIES: readonly Property[] = [
     ),
   },
   {
-    title: "a URL is refused in words, or has sockets and a request line without credentials",
+    title:
+      "a URL is refused with a message, or has addresses and a request line without credentials",
     property: fc.property(urlText, (text) => {
       let target;
       try {
-        target = parseTarget(text);
+        target = resolveUrl(text);
       } catch (error) {
         assert(error instanceof TypeError && error.message.startsWith("expected"), `${error}`);
         return;
@@ -187,34 +186,35 @@ export const PROPERTIES: readonly Property[] = [
     }),
   },
   {
-    title: "a TARGET is refused in words, or is a hook whose addresses tell no secret",
+    title: "a TARGET is refused with a message, or is a hook whose addresses leak no secret",
     property: fc.property(targetText, (target) => {
       const hook = hookOf(target);
-      // A file's name is no URL: what looks like a query is a part of it.
+      // A file's name is not a URL: what looks like a query is a part of the name.
       if (hook === undefined || target.startsWith("file:")) return;
-      assertNoSecret(`${hook.name} ${hook.address} ${hook.readyAddress ?? ""}`);
+      const ready = "candidates" in hook ? "" : hook.readyAddress ?? "";
+      assertNoSecret(`${hook.name} ${hook.address} ${ready}`);
       assert(hook.name !== "");
     }),
   },
   {
-    title: "what is printed of a URL has neither credentials nor query",
+    title: "a URL is printed without credentials or query",
     property: fc.property(urlText, valueText, (url, before) => {
       assertNoSecret(redactValue(url));
       assertNoSecret(redactValue(`${before} ${url}`));
       assertEquals(redactValue(redactValue(url)), redactValue(url));
-      // The runtime writes URLs in their normal form.
+      // The runtime prints URLs in their normalized form.
       if (/^https?:/i.test(url) && URL.canParse(url)) {
         assertNoSecret(redact(`(${new URL(url)}): refused`));
       }
     }),
   },
   {
-    title: "scuttle's variables are read without an exception or a secret",
+    title: "scuttle's variables are read without an exception or a leaked secret",
     property: fc.property(environment, (variables) => {
       const reading = readScuttle(lookup(variables));
       if (reading === undefined) return;
       for (const warning of reading.warnings) assertNoSecret(warning);
-      const { hooks, waitFor } = scuttleHooks(reading.plan);
+      const { hooks, waitFor } = reading;
       for (const { name, address } of [...hooks, ...waitFor]) assertNoSecret(`${name} ${address}`);
       for (const [key, { texts, origin }] of reading.values) {
         assert(origin !== "", key);
@@ -225,14 +225,14 @@ export const PROPERTIES: readonly Property[] = [
     }),
   },
   {
-    title: "a log line is one line in both formats, whatever is in it",
+    title: "a log entry is one line in both formats, whatever it contains",
     property: fc.property(strangeText, (text) => {
       for (const format of ["text", "json"] as const) {
         let written = "";
         const write = (line: string) => {
           written += line;
         };
-        const log = reportTo(createLogger({ level: "debug", format, write }));
+        const log = createReport(createLogger({ level: "debug", format, write }));
         log("hook-note", { hook: "h", text });
         assert(!/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u.test(written.slice(0, -1)), JSON.stringify(written));
         assert(written.endsWith("\n"));
@@ -242,7 +242,7 @@ export const PROPERTIES: readonly Property[] = [
   },
 ];
 
-/** Tries every property with its share of the cases; throws at the first that does not hold. */
+/** Tries every property with its share of the cases; throws at the first that is violated. */
 export function fuzzParser(seed: number, cases: number): number {
   const numRuns = Math.ceil(cases / PROPERTIES.length);
   for (const { title, property } of PROPERTIES) {
@@ -255,7 +255,7 @@ export function fuzzParser(seed: number, cases: number): number {
   return numRuns * PROPERTIES.length;
 }
 
-/** The secrets are in the input: a fuzzer that never writes them proves nothing. */
+/** Whether the input contains the secrets: a fuzzer that never uses them proves nothing. */
 export function secretsAreTried(seed: number): boolean {
   const texts = fc.sample(urlText, { seed, numRuns: 500 }).join("\n");
   return SECRETS.slice(0, 2).every((secret) => texts.includes(secret));

@@ -1,16 +1,16 @@
-/** The wrapper as a whole process, with random arguments, environments and answers of its sidecar. */
+/** The wrapper as a whole process, with random arguments, environments and answers from its sidecar. */
 
 import * as fc from "fast-check";
 import { parseHook } from "../../hooks/registry.ts";
 import { fieldNames } from "../../scripts/docs.ts";
-import { type Message, MESSAGES } from "../../src/messages.ts";
-import { readInvocation } from "../../src/settings.ts";
+import { type Message, MESSAGES } from "../../src/log/messages.ts";
+import { readInvocation } from "../../src/cli/settings.ts";
 import { assert, assertEquals } from "../support/assert.ts";
 import { BINARY } from "../support/wrapper.ts";
 import { type Answer, answers, closeAll, type RawSidecar, startSidecar } from "./sidecar.ts";
 import { argumentList, environment, leaks, word } from "./values.ts";
 
-/** How COMMAND ends, and the exit code that stands for it. */
+/** How COMMAND ends, and the exit code for it. */
 interface Ending {
   readonly script: string;
   readonly code: number;
@@ -24,13 +24,13 @@ const ending: fc.Arbitrary<Ending> = fc.oneof(
   })),
 );
 
-/** COMMAND: it prints its words and a variable, and has nothing but the shell's own commands. */
+/** COMMAND: it prints its words and a variable, using only shell built-ins. */
 const PRINT = `printf '%s\\0' "$FUZZ" "$@"; `;
 
 const SHUTDOWN_MS = 12_000;
-/** Long enough for a busy machine to answer in, where an answer is meant to come. */
+/** Long enough for a busy machine to answer, if an answer is expected. */
 const REQUEST_MS = 1500;
-/** Beside its own limits: the time that a busy machine may need. */
+/** The time that a busy machine may need in addition to the limits. */
 const SLACK_MS = 30_000;
 
 interface Ended {
@@ -40,7 +40,7 @@ interface Ended {
   readonly durationMs: number;
 }
 
-/** Random words never find a program: PATH leads nowhere, and the folder is empty. */
+/** Random words never run a program: PATH leads nowhere, and the folder is empty. */
 async function runBinary(
   args: readonly string[],
   env: Readonly<Record<string, string>>,
@@ -69,10 +69,10 @@ async function runBinary(
   return { code, stdout: decode(stdout), stderr: decode(stderr), durationMs };
 }
 
-/** The working directory of all processes; it is made and removed by {@linkcode fuzzProcesses}. */
+/** The working directory of all processes; {@linkcode fuzzProcesses} creates and removes it. */
 let emptyFolder = "";
 
-/** What holds for all that the wrapper ever writes to its log. */
+/** Checks everything that the wrapper wrote to its log. */
 function checkLog(stderr: string): void {
   for (const line of stderr.split("\n").slice(0, -1)) {
     if (line.startsWith("{")) checkJson(JSON.parse(line));
@@ -84,7 +84,7 @@ function checkLog(stderr: string): void {
   assertEquals(leaks(stderr), [], stderr);
 }
 
-/** A line in JSON has the keys and types that docs/messages.md promises, and no others. */
+/** Checks that a line in JSON has the keys and types in docs/messages.md, and no others. */
 function checkJson(line: Readonly<Record<string, unknown>>): void {
   const { time, level, event, msg, ...fields } = line;
   const message = Object.entries<Message>(MESSAGES).find(([name]) => name === event)?.[1];
@@ -102,7 +102,7 @@ const quitUrl = ({ port }: RawSidecar) => `http://me:hunter2@127.0.0.1:${port}/q
 const quitPosts = ({ requests }: RawSidecar, path: string) =>
   requests.filter((line) => line === `POST ${path}`).length;
 
-/** A job with right settings beside a sidecar that may do wrong. */
+/** A job with valid settings and a sidecar that may misbehave. */
 interface Job {
   readonly ending: Ending;
   readonly words: readonly string[];
@@ -111,11 +111,11 @@ interface Job {
   readonly wait: boolean;
   readonly debug: boolean;
   readonly json: boolean;
-  readonly looks: readonly Answer[];
+  readonly probes: readonly Answer[];
   readonly stops: readonly Answer[];
 }
 
-/** The answers to stop requests end with the first that is not for another try. */
+/** The answers to stop requests end with the first one that is not retried. */
 const job: fc.Arbitrary<Job> = fc.record({
   ending,
   words: fc.array(word, { maxLength: 4 }),
@@ -124,7 +124,7 @@ const job: fc.Arbitrary<Job> = fc.record({
   wait: fc.nat({ max: 9 }).map((n) => n === 0),
   debug: fc.boolean(),
   json: fc.boolean(),
-  looks: fc.array(fc.oneof(answers("retry"), answers("final"), answers("done")), {
+  probes: fc.array(fc.oneof(answers("retry"), answers("final"), answers("done")), {
     maxLength: 2,
   }),
   stops: fc.tuple(
@@ -140,9 +140,9 @@ const job: fc.Arbitrary<Job> = fc.record({
 });
 
 async function checkJob(
-  { ending, words, variable, preset, wait, debug, json, looks, stops }: Job,
+  { ending, words, variable, preset, wait, debug, json, probes, stops }: Job,
 ): Promise<void> {
-  const sidecar = startSidecar({ looks, stops });
+  const sidecar = startSidecar({ probes, stops });
   try {
     const hook = preset ? `envoy=http://127.0.0.1:${sidecar.port}` : quitUrl(sidecar);
     const { code, stdout, stderr, durationMs } = await runBinary([
@@ -177,7 +177,7 @@ async function checkJob(
   }
 }
 
-/** A command line that is likely to be wrong, beside a sidecar that does right. */
+/** A command line that is probably wrong, with a sidecar that behaves correctly. */
 interface Typo {
   readonly before: readonly string[];
   readonly env: Readonly<Record<string, string>>;
@@ -186,17 +186,17 @@ interface Typo {
 
 const LONGEST_MS = 2000;
 
-/** Whether this process may run it: hooks lead nowhere, files stay here, nothing lasts. */
+/** Whether it is safe to run: hooks lead nowhere, files stay in this folder, nothing takes long. */
 function isHarmless({ before, env }: Typo): boolean {
   const { settings, action } = readInvocation([...before, "--", "c"], (name) => env[name]);
-  const { wait, startupWindow, timeout, terminationLog } = settings;
+  const { waitMs, startupWindowMs, timeoutMs, terminationLog } = settings;
   const staysInFolder = /^(?!\/)(?!.*\.\.)/s.test(terminationLog) && action !== "install";
-  return staysInFolder && wait <= LONGEST_MS && startupWindow <= LONGEST_MS &&
-    (timeout === 0 || timeout > 60_000) &&
+  return staysInFolder && waitMs <= LONGEST_MS && startupWindowMs <= LONGEST_MS &&
+    (timeoutMs === 0 || timeoutMs > 60_000) &&
     settings.hook.every(isRefused);
 }
 
-/** A TARGET that nobody is asked for: it is refused, or means nothing. */
+/** Whether a TARGET sends no request: it is refused, or means nothing. */
 function isRefused(target: string): boolean {
   try {
     return parseHook(target) === undefined;
@@ -212,7 +212,7 @@ const typo: fc.Arbitrary<Typo> = fc.record({
 }).filter(isHarmless);
 
 async function checkTypo({ before, env, ending }: Typo): Promise<void> {
-  const sidecar = startSidecar({ looks: [], stops: [] });
+  const sidecar = startSidecar({ probes: [], stops: [] });
   try {
     const command = ["/bin/sh", "-c", PRINT + ending.script, "sh"];
     const args = [`--hook=${quitUrl(sidecar)}`, ...before, "--", ...command];
@@ -241,9 +241,9 @@ async function checkTypo({ before, env, ending }: Typo): Promise<void> {
   }
 }
 
-/** `--check` beside a sidecar that may do wrong: it says what it saw, and stops nothing. */
-async function checkCheck({ preset, json, looks }: Job): Promise<void> {
-  const sidecar = startSidecar({ looks, stops: [] });
+/** `--check` with a sidecar that may misbehave: it reports what it found, and stops nothing. */
+async function checkCheck({ preset, json, probes }: Job): Promise<void> {
+  const sidecar = startSidecar({ probes, stops: [] });
   try {
     const hook = preset ? `envoy=http://127.0.0.1:${sidecar.port}` : quitUrl(sidecar);
     const { code, stdout, stderr } = await runBinary([
@@ -265,7 +265,7 @@ async function checkCheck({ preset, json, looks }: Job): Promise<void> {
   }
 }
 
-/** Runs that many whole processes, several at once; throws at the first that does not hold. */
+/** Runs that many whole processes, several at once; throws at the first violation. */
 export async function fuzzProcesses(
   seed: number,
   processes: number,

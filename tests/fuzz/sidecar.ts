@@ -1,26 +1,26 @@
-/** A sidecar that answers with bytes, not with a server's good manners. */
+/** A sidecar that answers with raw bytes, where a server would send valid HTTP. */
 
 import * as fc from "fast-check";
 
 /** What it does with one request. */
 export interface Answer {
-  /** What the wrapper makes of it: done, tried again, or failed for good. */
+  /** What follows from it: success, a retry, or a final failure. */
   readonly kind: "done" | "retry" | "final";
-  /** What it sends, piece by piece, each character a byte; an empty list is no answer at all. */
+  /** What it sends, piece by piece, one byte a character; nothing if the list is empty. */
   readonly pieces: readonly string[];
   /** The pause before each piece, in milliseconds. */
   readonly pauseMs: number;
-  /** What follows: it closes the connection, leaves it open, or goes on sending without an end. */
+  /** What it does then: it closes the connection, leaves it open, or keeps sending forever. */
   readonly then: "close" | "stall" | "drip";
 }
 
-/** What the sidecar does: with GETs, and with all else. */
+/** What the sidecar does with a GET, and with every other request. */
 export interface Behavior {
-  readonly looks: readonly Answer[];
+  readonly probes: readonly Answer[];
   readonly stops: readonly Answer[];
 }
 
-/** A sidecar that runs. */
+/** A running sidecar. */
 export interface RawSidecar {
   readonly port: number;
   /** `METHOD PATH?QUERY` of each request, the oldest first. */
@@ -36,18 +36,18 @@ const GOOD: Answer = {
   then: "close",
 };
 
-/** Starts one; when its answers are used up, it answers as it should. */
+/** Starts a sidecar; once its answers are used up, it answers correctly. */
 export function startSidecar(behavior: Behavior): RawSidecar {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const requests: string[] = [];
   const connections = new Set<Deno.TcpConn>();
-  const next = { looks: 0, stops: 0 };
+  const next = { probes: 0, stops: 0 };
 
   async function serve(connection: Deno.TcpConn): Promise<void> {
     for await (const line of requestLines(connection)) {
       const [method = "", path = ""] = line.split(" ");
       requests.push(`${method} ${path}`);
-      const turn = method === "GET" ? "looks" : "stops";
+      const turn = method === "GET" ? "probes" : "stops";
       const answer = behavior[turn][next[turn]++] ?? GOOD;
       await give(connection, answer);
       if (answer.then === "close") break;
@@ -59,14 +59,14 @@ export function startSidecar(behavior: Behavior): RawSidecar {
     for await (const connection of listener) {
       connections.add(connection);
       serve(connection).catch(() => {
-        // The wrapper has gone, or this sidecar was closed: both are as they should be.
+        // The wrapper has hung up, or this sidecar was closed. Both are expected.
       });
     }
   })().catch(() => {});
   return { port: listener.addr.port, requests, connections, listener };
 }
 
-/** The request lines of the requests on a connection; none of them has a body. */
+/** The request lines on a connection; the requests have no body. */
 async function* requestLines(connection: Deno.TcpConn): AsyncGenerator<string> {
   const decoder = new TextDecoder();
   const buffer = new Uint8Array(4096);
@@ -107,7 +107,7 @@ export function closeAll({ listener, connections }: RawSidecar): void {
     try {
       connection.close();
     } catch {
-      // It was closed by its answer already.
+      // Its answer has already closed it.
     }
   }
 }
@@ -139,19 +139,19 @@ const headerLine = fc.oneof(
     "upgrade: h2c",
     'alt-svc: h3=":443"',
   ),
-  // Three of these are just short of the longest head that is read.
+  // Three of these are just shorter than the longest head that the wrapper reads.
   fc.nat({ max: 19_000 }).map((length) => `x-long: ${"y".repeat(length)}`),
   fc.nat({ max: 60 }).map((count) => "x-many: 1\r\n".repeat(count) + "x-last: 1"),
 );
 
-/** How the body is framed, rightly or not. */
+/** How the body is framed, correctly or not. */
 const framed = fc.oneof(
   fc.constant("content-length: 0\r\n\r\n"),
   fc.nat({ max: 100_000 }).map((length) =>
     `content-length: ${length}\r\n\r\n${"b".repeat(length)}`
   ),
   fc.constant("transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"),
-  // Too short, too long, never to be finished, or nonsense: the status has been said all the same.
+  // Too short, too long, unfinished, or nonsense: the status has arrived anyway.
   fc.constant("content-length: 5\r\n\r\nab"),
   fc.constant("content-length: 2\r\n\r\nabcdefgh"),
   fc.constant("transfer-encoding: chunked\r\n\r\nFFFFFFF\r\nab"),
@@ -188,7 +188,7 @@ function http(kind: Answer["kind"], statuses: readonly number[]): fc.Arbitrary<A
   });
 }
 
-/** Something that is no answer. */
+/** Something that is not an answer. */
 const broken: fc.Arbitrary<Answer> = fc.record({
   text: fc.constantFrom(
     "",
@@ -213,7 +213,7 @@ const broken: fc.Arbitrary<Answer> = fc.record({
   then,
 }));
 
-/** Answers of a kind. */
+/** Answers of this kind. */
 export function answers(kind: Answer["kind"]): fc.Arbitrary<Answer> {
   if (kind === "done") return http(kind, DONE_STATUSES);
   if (kind === "final") return http(kind, FINAL_STATUSES);

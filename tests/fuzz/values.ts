@@ -1,14 +1,14 @@
-/** What a fuzzer feeds: words, variables, durations, URLs and TARGETs, likely ones and wild ones. */
+/** A fuzzer's input: words, variables, durations, URLs and TARGETs, from plausible to absurd. */
 
 import * as fc from "fast-check";
 import { PRESETS } from "../../hooks/registry.ts";
 import { ACTIONS, OPTIONS } from "../../src/options.ts";
-import { SCUTTLE_VARIABLES } from "../../src/scuttle.ts";
+import { SCUTTLE_VARIABLES } from "../../src/cli/scuttle.ts";
 
-/** Marks that stand where a URL has its password and its query; none may ever be printed. */
+/** Marks in place of a URL's password and query; they must never be printed. */
 export const SECRETS: readonly string[] = ["hunter2", "sesame", "opensaysme"];
 
-/** Any text that a process can be given as an argument. */
+/** Any text that can be an argument of a process. */
 export const word: fc.Arbitrary<string> = fc.oneof(
   fc.string({ maxLength: 12 }),
   fc.string({ unit: "binary", maxLength: 8 }),
@@ -30,14 +30,14 @@ export const word: fc.Arbitrary<string> = fc.oneof(
   ),
 ).map((text) => text.replaceAll("\0", "").toWellFormed());
 
-/** A number as a person may write it, rightly or not. */
+/** A number as a user may write it, correctly or not. */
 const amount = fc.oneof(
   fc.nat({ max: 100_000 }).map(String),
   fc.double({ min: 0, max: 1e6, noNaN: true }).map(String),
   fc.constantFrom("", ".", "1.", ".5", "-1", "+1", "1e3", "0x10", "NaN", "９", "9".repeat(400)),
 );
 
-/** A duration, or something near one. */
+/** A duration, or something close to one. */
 export const durationText: fc.Arbitrary<string> = fc.oneof(
   fc.array(fc.tuple(amount, fc.constantFrom("ms", "s", "m", "h", "", "d", "us", "S", " ")), {
     maxLength: 4,
@@ -61,7 +61,7 @@ const host = fc.oneof(
   word,
 );
 
-/** A URL, or something near one, with secrets where secrets are put. */
+/** A URL, or something close to one, with secrets where users put them. */
 export const urlText: fc.Arbitrary<string> = fc.tuple(
   fc.constantFrom("http", "https", "http+unix", "HTTP", "htp", "ftp", "file", "http "),
   fc.constantFrom("://", "://", "://", ":/", ":", "//", "///"),
@@ -74,7 +74,7 @@ export const urlText: fc.Arbitrary<string> = fc.tuple(
 
 const presetName = fc.constantFrom(...PRESETS.map(({ hookName }) => hookName));
 
-/** A TARGET, or something near one. */
+/** A TARGET, or something close to one. */
 export const targetText: fc.Arbitrary<string> = fc.oneof(
   presetName,
   fc.constantFrom("none", "auto", "istioo", "signal:x", "file:/x", "=", "istio=", "NONE"),
@@ -86,7 +86,7 @@ export const targetText: fc.Arbitrary<string> = fc.oneof(
 
 const everyOption = [...Object.values(OPTIONS), ...ACTIONS].map(({ name }) => `--${name}`);
 
-/** The value of some option, or of none. */
+/** A value of some option, or an arbitrary one. */
 export const valueText: fc.Arbitrary<string> = fc.oneof(
   word,
   durationText,
@@ -106,11 +106,11 @@ export const valueText: fc.Arbitrary<string> = fc.oneof(
   fc.nat({ max: 2_000_000 }).map(String),
 );
 
-/** One word that stands before COMMAND. */
+/** A word before COMMAND. */
 const optionWord = fc.oneof(
   fc.constantFrom(...everyOption),
   fc.tuple(fc.constantFrom(...everyOption), valueText).map((pair) => pair.join("=")),
-  // A slip of the finger: one letter too few.
+  // A typo: one letter is missing.
   fc.tuple(fc.constantFrom(...everyOption), fc.nat({ max: 20 })).map(([name, at]) =>
     name.slice(0, 2 + at) + name.slice(3 + at)
   ),
@@ -124,7 +124,7 @@ export const argumentList: fc.Arbitrary<string[]> = fc.tuple(
   fc.array(word, { maxLength: 5 }),
 ).map((parts) => parts.flat());
 
-/** Variables that the wrapper looks at. */
+/** Variables that the wrapper reads. */
 export const environment: fc.Arbitrary<Record<string, string>> = fc.dictionary(
   fc.constantFrom(
     ...Object.values(OPTIONS).map(({ variable }) => variable),
@@ -140,7 +140,7 @@ export const environment: fc.Arbitrary<Record<string, string>> = fc.dictionary(
   { maxKeys: 4, noNullPrototype: true },
 );
 
-/** Which of the secrets a text gives away. */
+/** The secrets that a text contains. */
 export function leaks(text: string): readonly string[] {
   return SECRETS.filter((secret) => text.includes(secret));
 }

@@ -1,4 +1,4 @@
-/** `--check` on the real command line. */
+/** `--check` with the real command line. */
 
 import { assert, assertEquals, assertMatch } from "../support/assert.ts";
 import { findProgram, testWith } from "../support/needs.ts";
@@ -7,7 +7,7 @@ import { BINARY, runWrapper } from "../support/wrapper.ts";
 
 const run = (...args: readonly string[]) => runWrapper("binary", { args });
 
-Deno.test("--check prints a table, stops nothing, and exits 0 only if all are ready", async () => {
+Deno.test("--check prints a table, stops nothing, and exits with 0 only if all are ready", async () => {
   await using ready = startSidecar();
   const absent = `http://127.0.0.1:${freePort()}`;
   const hooks = [`--hook=envoy=${ready.origin}`, `--hook=${ready.origin}/quit?token=secret`];
@@ -27,7 +27,7 @@ Deno.test("--check prints a table, stops nothing, and exits 0 only if all are re
   assertEquals(ready.posts(), []);
 });
 
-Deno.test("--check --log-format json prints one object a hook", async () => {
+Deno.test("--check --log-format json prints one object per hook", async () => {
   await using sidecar = startSidecar([200], { get: 503 });
   const { code, stdout } = await run(
     "--check",
@@ -48,7 +48,7 @@ Deno.test("--check --log-format json prints one object a hook", async () => {
   assertEquals([file.hook, file.state], ["done", "ready"]);
 });
 
-Deno.test("--check asks all at the same time, and each within the request timeout", async () => {
+Deno.test("--check probes all at the same time, each within the request timeout", async () => {
   const silent = Array.from({ length: 8 }, () => startRawSidecar(() => new Promise(() => {})));
   try {
     const hooks = silent.map(({ port }) => `--hook=envoy=http://127.0.0.1:${port}`);
@@ -64,7 +64,7 @@ Deno.test("--check asks all at the same time, and each within the request timeou
   }
 });
 
-Deno.test("--check with a wrong setting says so and probes nothing", async () => {
+Deno.test("--check with a wrong setting reports it and probes nothing", async () => {
   await using sidecar = startSidecar();
   const { code, stdout } = await run("--check", `--hook=envoy=${sidecar.origin}`, "--hook=nope");
   assertEquals([code, stdout], [125, ""]);

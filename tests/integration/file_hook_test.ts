@@ -1,4 +1,4 @@
-/** `file:` on real file systems. */
+/** `file:` with real file systems. */
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import { runWrapper } from "../support/wrapper.ts";
@@ -9,7 +9,7 @@ function names(folder: string): readonly string[] {
   return [...Deno.readDirSync(folder)].map(({ name }) => name);
 }
 
-Deno.test("file: creates a tombstone with the job's end, and leaves nothing else behind", async () => {
+Deno.test("file: creates a tombstone that says how the job ended, and leaves nothing else behind", async () => {
   const folder = Deno.makeTempDirSync();
   const path = `${folder}/my job.json`;
   const beforeMs = Date.now();
@@ -29,7 +29,7 @@ Deno.test("file: creates a tombstone with the job's end, and leaves nothing else
   Deno.removeSync(folder, { recursive: true });
 });
 
-Deno.test("file: takes the place of the tombstone of an earlier attempt", async () => {
+Deno.test("file: replaces the tombstone of an earlier attempt", async () => {
   const folder = Deno.makeTempDirSync();
   Deno.writeTextFileSync(`${folder}/done`, "old".repeat(1000));
   await run(`--hook=file:${folder}/done`, "sh", "-c", "exit 3");
@@ -38,14 +38,14 @@ Deno.test("file: takes the place of the tombstone of an earlier attempt", async 
   Deno.removeSync(folder, { recursive: true });
 });
 
-Deno.test("file: says why it cannot create the file, and leaves nothing behind", async () => {
+Deno.test("file: reports why it cannot create the file, and leaves nothing behind", async () => {
   const folder = Deno.makeTempDirSync();
   Deno.mkdirSync(`${folder}/is-a-folder/full`, { recursive: true });
   Deno.writeTextFileSync(`${folder}/is-a-file`, "");
   const rows = [
     [`${folder}/none/done`, "no such file or folder"],
     [`${folder}/is-a-folder`, "is a folder"],
-    [`${folder}/is-a-file/done`, "a part of its path is no folder"],
+    [`${folder}/is-a-file/done`, "a part of its path is not a folder"],
     ["/proc/done", "no such file or folder"],
   ] as const;
   for (const [path, reason] of rows) {

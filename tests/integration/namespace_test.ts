@@ -1,6 +1,6 @@
 /**
- * Tests that need a sidecar's own port run in a network namespace, where it is free: those in
- * `tests/namespace/`, each file in one of its own.
+ * The tests in `tests/namespace/` need the sidecars' own ports. Each file runs in its own network
+ * namespace, where all ports are free.
  */
 
 import { assert } from "../support/assert.ts";
@@ -11,7 +11,7 @@ const FOLDER = new URL("../namespace/", import.meta.url).pathname;
 for (const { name } of Deno.readDirSync(FOLDER)) {
   testWith(
     OWN_LOOPBACK,
-    `${name}, on a loopback of its own`,
+    `${name}, in its own network namespace`,
     async ([file = "", ...words], context) => {
       const { success, stdout, stderr } = await new Deno.Command(file, {
         env: { NO_COLOR: "1" },

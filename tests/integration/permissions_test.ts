@@ -1,4 +1,4 @@
-/** The command line from source, without one of the permissions: it says so, and never asks. */
+/** The command line from source without one of the permissions: it reports that, and never asks. */
 
 import { assertEquals, assertStringIncludes } from "../support/assert.ts";
 import { startSidecar } from "../support/sidecar.ts";
@@ -8,12 +8,12 @@ const ALL = ["run", "env", "net", "read", "write", "ffi"] as const;
 
 interface Row {
   readonly lacking: typeof ALL[number];
-  /** Options beside the hook of a sidecar that is there. */
+  /** Options in addition to the hook of a sidecar that is there. */
   readonly options?: readonly string[];
   readonly code: number;
   /** How many stop requests the sidecar gets. */
   readonly posts: number;
-  /** What stands in the log. */
+  /** A part of the log. */
   readonly log: string;
 }
 
@@ -73,7 +73,7 @@ const ROWS: readonly Row[] = [
 
 for (const { lacking, options = [], code, posts, log } of ROWS) {
   const title = `without --allow-${lacking} ${["wrapper", ...options].join(" ")}`;
-  Deno.test(`${title} ${code === 5 ? "runs COMMAND" : "fails"} and says what is missing`, async () => {
+  Deno.test(`${title} ${code === 5 ? "runs COMMAND" : "fails"} and reports what is missing`, async () => {
     await using sidecar = startSidecar();
     const permissions = ALL.filter((name) => name !== lacking).map((name) => `--allow-${name}`);
     const hook = ["--retries=1", `--hook=${sidecar.origin}/quit`, ...options];

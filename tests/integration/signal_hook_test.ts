@@ -1,4 +1,4 @@
-/** `signal:` with real processes, each with a name that no other process of the machine has. */
+/** `signal:` with real processes, each with a unique name. */
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import { type Need, testWith } from "../support/needs.ts";
@@ -13,7 +13,7 @@ interface Program {
   [Symbol.dispose](): void;
 }
 
-/** A copy of `sleep` under a name of its own, or a script with that name. */
+/** A copy of `sleep` with this name, or a script with this name. */
 function program(name: string, script?: string): Program {
   const folder = Deno.makeTempDirSync();
   const path = `${folder}/${name}`;
@@ -29,7 +29,7 @@ interface Started {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** Starts a program and waits until it is itself, and no longer the copy of this process. */
+/** Starts a program and waits until the new process has called exec. */
 async function start(path: string, args: readonly string[] = ["1000"]): Promise<Started> {
   const child = new Deno.Command(path, { args: [...args], stdout: "piped" }).spawn();
   if (path.endsWith("sleep") || args[0] === "1000") {
@@ -39,7 +39,7 @@ async function start(path: string, args: readonly string[] = ["1000"]): Promise<
     }
     await child.stdout.cancel();
   } else {
-    // A script says when it is ready.
+    // A script prints a line when it is ready.
     const reader = child.stdout.getReader();
     await reader.read();
     await reader.cancel();
@@ -51,7 +51,7 @@ async function start(path: string, args: readonly string[] = ["1000"]): Promise<
       try {
         child.kill("SIGKILL");
       } catch {
-        // It is over, as it should be.
+        // It has ended, as it should.
       }
       await child.status;
     },
@@ -60,7 +60,7 @@ async function start(path: string, args: readonly string[] = ["1000"]): Promise<
 
 const run = (...args: readonly string[]) => runWrapper("binary", { args });
 
-Deno.test("signal: ends every process of that name, also of a long one", async () => {
+Deno.test("signal: ends every process with that name, even a long one", async () => {
   for (const name of [`s${UNIQUE}`, `a-sidecar-with-a-long-name-${UNIQUE}`]) {
     using sidecar = program(name);
     await using first = await start(sidecar.path);
@@ -73,7 +73,7 @@ Deno.test("signal: ends every process of that name, also of a long one", async (
   }
 });
 
-Deno.test("signal: finds a script by its own name, and sends the signal that is named", async () => {
+Deno.test("signal: finds a script by its name, and sends the given signal", async () => {
   for (const name of [`x${UNIQUE}`, `a-script-with-a-long-name-${UNIQUE}`]) {
     using sidecar = program(
       name,
@@ -86,7 +86,7 @@ Deno.test("signal: finds a script by its own name, and sends the signal that is 
   }
 });
 
-Deno.test("signal: another program whose name is cut to the same is left alone", async () => {
+Deno.test("signal: ignores another program whose truncated name is the same", async () => {
   using other = program(`the-same-fifteen-letters-${UNIQUE}-other`);
   await using started = await start(other.path);
   const { stderr } = await run(`--hook=signal:the-same-fifteen-letters-${UNIQUE}-mine`, "true");
@@ -95,7 +95,7 @@ Deno.test("signal: another program whose name is cut to the same is left alone",
   assertEquals(Deno.readTextFileSync(`/proc/${started.pid}/stat`).split(") ")[1]?.[0], "S");
 });
 
-Deno.test("signal: a process that does not heed it is a failure at the deadline", async () => {
+Deno.test("signal: a process that ignores it is a failure at the deadline", async () => {
   using sidecar = program(
     `d${UNIQUE}`,
     "trap '' TERM; echo up; while :; do sleep 0.05; done",
@@ -123,7 +123,7 @@ Deno.test("signal: a zombie counts as gone", async () => {
   assert(parent.pid > 0);
 });
 
-Deno.test("signal: COMMAND of the same name is neither the sidecar nor signaled", async () => {
+Deno.test("signal: a COMMAND with the same name is not taken for the sidecar, nor signaled", async () => {
   using command = program(`c${UNIQUE}`);
   const { code, stderr } = await run(
     "--log-level=debug",
@@ -136,7 +136,7 @@ Deno.test("signal: COMMAND of the same name is neither the sidecar nor signaled"
   assert(!stderr.includes("seen at"), stderr);
 });
 
-Deno.test("signal: a process that comes within the startup window is ended", async () => {
+Deno.test("signal: a process that starts within the startup window is ended", async () => {
   using sidecar = program(`w${UNIQUE}`);
   const wrapper = startWrapper("binary", {
     args: [`--hook=signal:${sidecar.name}`, "--startup-window=60s", "true"],
@@ -147,7 +147,7 @@ Deno.test("signal: a process that comes within the startup window is ended", asy
   assertEquals([code, (await started.status).signal], [0, "SIGTERM"], stderr);
 });
 
-Deno.test("signal: a signal that is none is a clear error", async () => {
+Deno.test("signal: an invalid signal is a clear error", async () => {
   const rows = [
     ["signal:nginx:SIGQUITE", "expected a signal's name: SIGABRT, "],
     ["signal:nginx:9", "expected a signal's name: SIGABRT, "],
@@ -164,14 +164,14 @@ Deno.test("signal: a signal that is none is a clear error", async () => {
 });
 
 const ROOT: Need<true> = {
-  what: "root, to be a user who may not signal another's process",
+  what: "root, to run as a user who may not signal another user's process",
   find: () => Deno.uid() === 0 ? true : undefined,
 };
 
-testWith(ROOT, "signal: a process of another user is a failure that says what to do", async () => {
+testWith(ROOT, "signal: another user's process is a failure that says what to do", async () => {
   using sidecar = program(`o${UNIQUE}`);
   await using started = await start(sidecar.path);
-  // The binary must be where everyone may read it.
+  // The binary must be readable for every user.
   const folder = Deno.makeTempDirSync();
   Deno.chmodSync(folder, 0o755);
   Deno.copyFileSync(BINARY, `${folder}/wrapper`);

@@ -1,4 +1,4 @@
-/** `--wait` and `--on-wait-timeout` on the real command line. */
+/** `--wait` and `--on-wait-timeout` with the real command line. */
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import { answer, startFaultySidecar } from "../support/faulty_sidecar.ts";
@@ -8,18 +8,18 @@ import { runWrapper, startWrapper } from "../support/wrapper.ts";
 const run = (...args: readonly string[]) => runWrapper("binary", { args });
 const COMMAND = ["sh", "-c", "echo started; exit 3"];
 
-/** Lines of the log that are about waiting. */
+/** The lines of the log about waiting. */
 const aboutWaiting = (stderr: string) =>
   stderr.split("\n").filter((line) => /waiting|ready/.test(line));
 
-Deno.test("--wait asks again after 50 ms, then half as often each time, down to once a second", async () => {
+Deno.test("--wait probes again after 50 ms, then half as often each time, down to once a second", async () => {
   const pausesMs = [50, 100, 200, 400, 800, 1000, 1000, 1000];
   await using sidecar = await startFaultySidecar({
-    onLook(line) {
+    onProbe(connection) {
       const isReady = sidecar.requests.length > pausesMs.length;
-      return line.send(answer(isReady ? "200 OK" : "503 Not Yet"));
+      return connection.send(answer(isReady ? "200 OK" : "503 Not Yet"));
     },
-    onStop: (line) => line.send(answer("200 OK")),
+    onStop: (connection) => connection.send(answer("200 OK")),
   });
   const { code, stderr } = await run(
     `--hook=envoy=http://127.0.0.1:${sidecar.port}`,
@@ -66,7 +66,7 @@ const TIMEOUTS = [
 ] as const;
 
 for (const [what, expectedCode, expectedOutput, consequence] of TIMEOUTS) {
-  Deno.test(`--on-wait-timeout ${what}: the line says who was late and why, and hooks run`, async () => {
+  Deno.test(`--on-wait-timeout ${what}: the line names the late sidecars and why, and hooks run`, async () => {
     await using never = startSidecar([200], { get: 503 });
     await using ready = startSidecar();
     const port = freePort();
@@ -93,8 +93,10 @@ for (const [what, expectedCode, expectedOutput, consequence] of TIMEOUTS) {
   });
 }
 
-Deno.test("--wait ends in time although a sidecar takes longer over one answer", async () => {
-  await using silent = await startFaultySidecar({ onStop: (line) => line.send(answer("200 OK")) });
+Deno.test("--wait ends in time even if a sidecar takes longer for one answer", async () => {
+  await using silent = await startFaultySidecar({
+    onStop: (connection) => connection.send(answer("200 OK")),
+  });
   const { code, stderr } = await run(
     `--hook=envoy=http://127.0.0.1:${silent.port}`,
     "--wait=700ms",
@@ -109,11 +111,11 @@ Deno.test("--wait ends in time although a sidecar takes longer over one answer",
 for (
   const [signal, expectedCode] of [["SIGTERM", 143], ["SIGINT", 130], ["SIGHUP", 129]] as const
 ) {
-  Deno.test(`${signal} ends --wait at once, also while a sidecar is asked`, async () => {
+  Deno.test(`${signal} ends --wait at once, even during a probe`, async () => {
     const asked = Promise.withResolvers<void>();
     await using silent = await startFaultySidecar({
-      onLook: () => asked.resolve(),
-      onStop: (line) => line.send(answer("200 OK")),
+      onProbe: () => asked.resolve(),
+      onStop: (connection) => connection.send(answer("200 OK")),
     });
     await using wrapper = startWrapper("binary", {
       args: [
@@ -137,7 +139,7 @@ for (
   });
 }
 
-Deno.test("without --wait COMMAND is started at once, and nothing is said about waiting", async () => {
+Deno.test("without --wait, COMMAND starts at once, and the log says nothing about waiting", async () => {
   await using never = startSidecar([200], { get: 503 });
   for (const wait of [[], ["--wait=0"]]) {
     const { code, stderr } = await run(...wait, `--hook=envoy=${never.origin}`, ...COMMAND);

@@ -1,8 +1,8 @@
-/** What `--hook auto` finds, and what it leaves alone. */
+/** What `--hook auto` finds, and what it ignores. */
 
 import { auto } from "../../hooks/auto.ts";
 import { PRESETS } from "../../hooks/registry.ts";
-import { type HookOutcome, quit } from "../../mod.ts";
+import { type HookOutcome, stopSidecars } from "../../mod.ts";
 import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
 import { startSidecar } from "../support/sidecar.ts";
 import {
@@ -26,22 +26,22 @@ import { runWrapper, startWrapper } from "../support/wrapper.ts";
 const run = (args: readonly string[], env: Record<string, string> = {}) =>
   runWrapper("binary", { args: ["--hook=auto", ...args], env });
 
-/** The requests that may have stopped something: not GET, or a GET of a path that stops. */
+/** The requests that may have stopped something: those that are not GET, or a GET of a stop path. */
 function stopping(requests: readonly string[]): readonly string[] {
   return requests.filter((request) =>
     !request.startsWith("GET ") || /quit|shutdown(?!_ENDPOINT)/i.test(request)
   );
 }
 
-/** Runs the hook alone, in this process. */
+/** Runs the auto hook with this sidecar, in this process. */
 async function quitAuto(standIn: StandIn): Promise<{ outcome: HookOutcome; requests: string[] }> {
   await using started = startStandIns(standIn);
-  const [outcome] = await quit([auto(PRESETS)], { startupWindowMs: 0 });
+  const [outcome] = await stopSidecars([auto(PRESETS)], { startupWindowMs: 0 });
   assert(outcome !== undefined);
   return { outcome, requests: [...started.requests] };
 }
 
-Deno.test("every preset but AlloyDB's, which answers as Cloud SQL's, can be recognized", () => {
+Deno.test("every preset can be recognized, except AlloyDB's, which answers like Cloud SQL's", () => {
   const names = STAND_INS.map(({ name }) => name);
   assertEquals(
     PRESETS.map(({ hookName }) => hookName).filter((name) => !names.includes(name)),
@@ -61,7 +61,7 @@ for (const standIn of STAND_INS) {
   });
 }
 
-Deno.test("all of them at once each get one stop request", async () => {
+Deno.test("all of them at once get one stop request each", async () => {
   const all = STAND_INS.filter((standIn) => standIn !== KUMA);
   await using started = startStandIns(...all);
   const { code, stderr } = await run(["--wait=60s", "sh", "-c", "exit 3"]);
@@ -69,7 +69,7 @@ Deno.test("all of them at once each get one stop request", async () => {
   assertEquals(stopping(started.requests).toSorted(), all.map(({ stop }) => stop).toSorted());
 });
 
-/** Answers that are nearly a sidecar's: [whose, port, request, what is different]. */
+/** Answers that are almost a sidecar's: [whose, port, request, the difference]. */
 const NEAR_MISSES: readonly (readonly [StandIn, number, string, Partial<Reply> | undefined])[] = [
   [ISTIO, 15021, "GET /healthz/ready", { status: 404 }],
   [ISTIO, 15021, "GET /healthz/ready", { body: "ok" }],
@@ -115,7 +115,7 @@ for (const [whose, port, request, change] of NEAR_MISSES) {
   });
 }
 
-Deno.test("an Envoy of another kind is not Consul's, and an Envoy alone is not Istio's", async () => {
+Deno.test("another Envoy is not Consul's, and an Envoy without pilot-agent is not Istio's", async () => {
   const others = [
     { ...CONSUL_DATAPLANE, ports: [envoyAdmin(19000), ...CONSUL_DATAPLANE.ports.slice(1)] },
     { ...ISTIO, ports: [envoyAdmin(15000), ...ISTIO.ports.slice(0, 2)] },
@@ -127,7 +127,7 @@ Deno.test("an Envoy of another kind is not Consul's, and an Envoy alone is not I
   assertEquals(stopping((await quitAuto(hidden)).requests), []);
 });
 
-/** Answers that are still a sidecar's: [whose, port, request, what is different]. */
+/** Answers that are still a sidecar's: [whose, port, request, the difference]. */
 const STILL: readonly (readonly [StandIn, number, string, Partial<Reply> | undefined])[] = [
   [ISTIO, 15021, "GET /healthz/ready", { status: 503 }],
   [ISTIO, 15000, "", undefined],
@@ -175,7 +175,7 @@ Deno.test("unrelated servers on the sidecars' ports get nothing but harmless req
   }
 });
 
-Deno.test("servers that never answer are all asked at the same time", async () => {
+Deno.test("servers that never answer are probed at the same time", async () => {
   const ports = [3500, 4191, 8200, 9090, 9091, 9901, 9902, 15020, 15021, 19000, 20600];
   const silent = ports.map((port) => Deno.listen({ hostname: "127.0.0.1", port }));
   try {
@@ -190,7 +190,7 @@ Deno.test("servers that never answer are all asked at the same time", async () =
   }
 });
 
-Deno.test("real sidecars beside unrelated servers: only theirs are told to quit", async () => {
+Deno.test("with unrelated servers present, only the sidecars are told to quit", async () => {
   await using started = startStandIns(LINKERD, VAULT_AGENT);
   const servers = [3500, 9090, 9901, 15021].map((port) => startSidecar([200], { port }));
   try {
@@ -202,7 +202,7 @@ Deno.test("real sidecars beside unrelated servers: only theirs are told to quit"
   }
 });
 
-Deno.test("nothing found: one line, at once outside Kubernetes", async () => {
+Deno.test("nothing found: one line, immediately outside Kubernetes", async () => {
   const { code, stderr } = await run(["sh", "-c", "exit 3"]);
   assertEquals(code, 3);
   assertEquals(stderr.split("\n").filter((line) => line.includes("auto")), [
@@ -210,7 +210,7 @@ Deno.test("nothing found: one line, at once outside Kubernetes", async () => {
   ]);
 });
 
-Deno.test("what is found is stopped at once, and what comes later when it comes", async () => {
+Deno.test("a sidecar that is found is stopped at once, and a later one when it starts", async () => {
   await using first = startStandIns(LINKERD);
   const wrapper = startWrapper("binary", {
     args: ["--hook=auto", "--startup-window=20s", "sh", "-c", "exit 3"],
@@ -219,7 +219,7 @@ Deno.test("what is found is stopped at once, and what comes later when it comes"
   await using second = startStandIns(VAULT_AGENT);
   await wrapper.waitFor("vault-agent: told to quit");
   wrapper.kill("SIGTERM");
-  await wrapper.waitFor("once more ends them at once");
+  await wrapper.waitFor("another one ends them at once");
   wrapper.kill("SIGTERM");
   const { code, stderr } = await wrapper.ended;
   assertEquals(code, 3);
@@ -230,7 +230,7 @@ Deno.test("what is found is stopped at once, and what comes later when it comes"
   assert(!stderr.includes("NOT stopped"), stderr);
 });
 
-Deno.test("--wait is over when those that were found are ready", async () => {
+Deno.test("--wait ends when the sidecars that were found are ready", async () => {
   const slow = withReply(LINKERD, 4191, "GET /ready", { status: 503, body: "not ready\n" });
   await using vault = startStandIns(VAULT_AGENT);
   const starting = startStandIns(slow);
@@ -247,7 +247,7 @@ Deno.test("--wait is over when those that were found are ready", async () => {
   assertEquals(stopping(vault.requests), [VAULT_AGENT.stop]);
 });
 
-Deno.test("a Cloud SQL proxy without --quitquitquit is not taken for one that has stopped", async () => {
+Deno.test("a Cloud SQL proxy without --quitquitquit does not count as stopped", async () => {
   await using _proxy = startStandIns(withReply(CLOUD_SQL_PROXY, 9091, "", undefined));
   for (const hook of ["auto", "cloud-sql-proxy"]) {
     const args = [`--hook=${hook}`, "--retries=1", "--wait=60s", "sh", "-c", "exit 3"];
@@ -259,7 +259,7 @@ Deno.test("a Cloud SQL proxy without --quitquitquit is not taken for one that ha
   }
 });
 
-Deno.test("Istio whose status port was moved is not taken for one that has stopped", async () => {
+Deno.test("Istio with a different status port does not count as stopped", async () => {
   await using _istio = startStandIns(withReply(ISTIO, 15020, "", undefined));
   for (const hook of ["auto", "istio"]) {
     const args = [`--hook=${hook}`, "--retries=1", "--wait=60s", "sh", "-c", "exit 3"];
@@ -270,7 +270,7 @@ Deno.test("Istio whose status port was moved is not taken for one that has stopp
   }
 });
 
-Deno.test("a sidecar that is found but refuses gets its preset's advice", async () => {
+Deno.test("a sidecar that is found but refuses gets its preset's hint", async () => {
   const off = withReply(LINKERD, 4191, "POST /shutdown", {
     status: 404,
     body: "shutdown endpoint is not enabled\n",
@@ -282,7 +282,7 @@ Deno.test("a sidecar that is found but refuses gets its preset's advice", async 
   assertStringIncludes(stderr, "config.linkerd.io/proxy-admin-shutdown: enabled");
 });
 
-Deno.test("Kuma with Envoy's admin interface on a socket is found and nothing is posted", async () => {
+Deno.test("Kuma with Envoy's admin interface on a socket is found and gets no stop request", async () => {
   const relayed = withReply(KUMA, 9902, "GET /ready", {
     headers: { server: "envoy" },
     body: "LIVE\n",

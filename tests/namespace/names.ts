@@ -1,14 +1,14 @@
-/** Sidecars that are named by a name, where the name server does wrong. */
+/** Sidecars with a host name, and a name server that misbehaves. */
 
 import dgram from "node:dgram";
 import { assert, assertEquals, assertMatch } from "../support/assert.ts";
 import { startSidecar } from "../support/sidecar.ts";
 import { type Ended, startProgram, wrapperWords } from "../support/wrapper.ts";
 
-/** What is known of a name: its addresses, when a query is answered, or that there is no such name. */
+/** A name's entry: its addresses and how late a query is answered, or that there is no such name. */
 type Entry = { readonly addresses: readonly string[]; readonly delayMs?: number } | "no such name";
 
-/** A name server on port 53 that knows these names, and never answers a query about any other. */
+/** Starts a name server on port 53 with these names; it never answers a query about another name. */
 async function startNameServer(names: Readonly<Record<string, Entry>>) {
   const socket = dgram.createSocket("udp4");
   const timers = new Set<ReturnType<typeof setTimeout>>();
@@ -48,7 +48,7 @@ function nameOf(query: Uint8Array): string {
   return labels.join(".");
 }
 
-/** The answer to a query, by RFC 1035: its addresses to a query of type A, nothing to any other. */
+/** The answer to a query (RFC 1035): the addresses for a query of type A, nothing for others. */
 function reply(query: Uint8Array, entry: Entry): Uint8Array {
   const questionBytes = nameOf(query).length + 2 + 4;
   const question = query.subarray(HEADER_BYTES, HEADER_BYTES + questionBytes);
@@ -56,7 +56,7 @@ function reply(query: Uint8Array, entry: Entry): Uint8Array {
   const addresses = entry === "no such name" || !isTypeA ? [] : entry.addresses;
   const status = entry === "no such name" ? 3 : 0;
   const head = [query[0] ?? 0, query[1] ?? 0, 0x81, 0x80 | status, 0, 1, 0, addresses.length];
-  // Each: the question's name, type A, class IN, a minute to live, four bytes.
+  // Each record: the question's name, type A, class IN, a TTL of a minute, four bytes.
   const records = addresses.flatMap((address) => [
     ...[0xc0, HEADER_BYTES, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4],
     ...address.split(".").map(Number),
@@ -64,7 +64,7 @@ function reply(query: Uint8Array, entry: Entry): Uint8Array {
   return Uint8Array.from([...head, 0, 0, 0, 0, ...question, ...records]);
 }
 
-/** Runs the wrapper where that name server is the only one, and a query is waited for long. */
+/** Runs the wrapper with only that name server, and a resolver that waits long for an answer. */
 async function run(...args: readonly string[]): Promise<Ended> {
   const folder = Deno.makeTempDirSync();
   const file = `${folder}/resolv.conf`;
@@ -79,7 +79,7 @@ async function run(...args: readonly string[]): Promise<Ended> {
   }
 }
 
-Deno.test("a name that is slow to resolve is waited for, within one attempt's time", async () => {
+Deno.test("the wrapper waits for a name that is slow to resolve, within one attempt's time", async () => {
   await using server = await startNameServer({
     "slow.test": { addresses: ["127.0.0.1"], delayMs: 1000 },
   });
@@ -108,11 +108,11 @@ Deno.test("a name whose server never answers costs one deadline", async () => {
   assertMatch(stderr, /silent\.test:\d+: NOT stopped.*: no answer within 300ms \(\d+ attempts in /);
   assertEquals(sidecar.requests, []);
   assert(server.queries.includes("silent.test"));
-  // The resolver itself would have waited for 30 s.
+  // The resolver itself would wait for 30 s.
   assert(durationMs < 10 * shutdownTimeoutMs, `took ${durationMs} ms`);
 });
 
-Deno.test("a name that is none is asked for again, as it may still be to come", async () => {
+Deno.test("a name that does not exist is looked up again, because it may appear later", async () => {
   await using _server = await startNameServer({ "nowhere.test": "no such name" });
   const args = ["--retries=2", "--hook=http://nowhere.test:7777/quit"];
   const { code, stderr } = await run(...args);
@@ -120,7 +120,7 @@ Deno.test("a name that is none is asked for again, as it may still be to come", 
   assertMatch(stderr, /nowhere\.test:7777: NOT stopped.*: cannot be reached: .+ \(3 attempts in /);
 });
 
-Deno.test("a name of two addresses, one of which nobody listens at", async () => {
+Deno.test("a name with two addresses, where nothing listens at one of them", async () => {
   await using _server = await startNameServer({
     "two.test": { addresses: ["127.0.0.2", "127.0.0.3"] },
   });

@@ -7,16 +7,16 @@ import { runWrapper } from "../support/wrapper.ts";
 
 interface Row {
   readonly name: string;
-  /** Where it is told to quit. */
+  /** Where the stop request goes. */
   readonly stop: readonly [port: number, path: string];
-  /** Where it says that it is ready. */
+  /** Where its readiness is probed. */
   readonly ready: readonly [port: number, path: string];
   readonly env?: Readonly<Record<string, string>>;
   /** Headers of the stop request. */
   readonly headers?: Readonly<Record<string, string>>;
-  /** What stands in the log when the stop request is answered like this. */
+  /** What the log says if the stop request gets this status. */
   readonly hints?: readonly (readonly [status: number, text: string])[];
-  /** What stands in the log when nobody is there. */
+  /** What the log says if nothing listens there. */
   readonly refused?: string;
 }
 
@@ -101,7 +101,7 @@ const ROWS: readonly Row[] = [
   },
 ];
 
-/** Starts what listens on the preset's ports; both may be one. */
+/** Starts servers on the preset's ports, which may be the same. */
 function startOnDefaultPorts({ stop, ready }: Row, status: number) {
   const [stopPort, readyPort] = [stop[0], ready[0]];
   const atStop = startSidecar([status], { port: stopPort });
@@ -110,7 +110,7 @@ function startOnDefaultPorts({ stop, ready }: Row, status: number) {
   return { atStop, atReady, close: () => Promise.all(all.map((sidecar) => sidecar.close())) };
 }
 
-Deno.test("every preset has a row here", () => {
+Deno.test("every preset has a row", () => {
   const names = new Set(ROWS.map(({ name }) => name));
   assertEquals(PRESETS.map(({ hookName }) => hookName).filter((name) => !names.has(name)), []);
 });
@@ -120,7 +120,7 @@ for (const row of ROWS) {
   const run = (...args: readonly string[]) =>
     runWrapper("binary", { args: ["--hook", name, ...args], env });
 
-  Deno.test(`${name} is asked for its readiness and told to quit at its own ports`, async () => {
+  Deno.test(`${name} is probed and told to quit on its own ports`, async () => {
     const { atStop, atReady, close } = startOnDefaultPorts(row, 200);
     try {
       const { code, stderr } = await run("--wait=60s", "sh", "-c", "exit 3");
@@ -152,7 +152,7 @@ for (const row of ROWS) {
   });
 
   for (const [status, text] of hints) {
-    Deno.test(`${name}: what to do about ${status} stands in the log`, async () => {
+    Deno.test(`${name}: the log says what to do about ${status}`, async () => {
       const { close } = startOnDefaultPorts(row, status);
       try {
         const { code, stderr } = await run("sh", "-c", "exit 3");
@@ -169,7 +169,7 @@ for (const row of ROWS) {
   }
 
   if (refused !== undefined) {
-    Deno.test(`${name}: what to do if it is there, but not at its port, stands in the log`, async () => {
+    Deno.test(`${name}: the log says what to do if it is there, but not on its port`, async () => {
       const { stderr } = await run("true");
       assertStringIncludes(stderr, `${name}: no such sidecar (connection refused at `);
       assertStringIncludes(stderr, refused);
@@ -177,14 +177,14 @@ for (const row of ROWS) {
   }
 }
 
-Deno.test("a DAPR_HTTP_PORT that is none is a usage error", async () => {
+Deno.test("an invalid DAPR_HTTP_PORT is a usage error", async () => {
   const env = { DAPR_HTTP_PORT: "http" };
   const { code, stderr } = await runWrapper("binary", { args: ["--hook", "dapr", "true"], env });
   assertEquals(code, 125);
   assertStringIncludes(stderr, 'expected a port in DAPR_HTTP_PORT, which is "http"');
 });
 
-Deno.test("an agent of Istio for gRPC, which has no Envoy, is waited for on its own port", async () => {
+Deno.test("Istio's agent for gRPC, which has no Envoy, is probed on its own port", async () => {
   await using agent = startSidecar([200], { port: 15020 });
   const args = ["--hook=istio", "--wait=60s", "sh", "-c", "exit 3"];
   const { code, stderr } = await runWrapper("binary", { args });
@@ -193,12 +193,12 @@ Deno.test("an agent of Istio for gRPC, which has no Envoy, is waited for on its 
   assertEquals(agent.posts().length, 1);
 });
 
-/** kuma-dp's readiness as it is since Kuma 2.14: Envoy's own answer, passed on. */
+/** kuma-dp's readiness since Kuma 2.14: it passes on Envoy's own answer. */
 function startKumaReadiness(answer: () => Response) {
   return Deno.serve({ port: 9902, hostname: "127.0.0.1", onListen: () => {} }, answer);
 }
 
-Deno.test("Kuma with Envoy's admin interface on a socket is waited for and left to Kuma", async () => {
+Deno.test("Kuma with Envoy's admin interface on a socket is waited for, and is not told to quit", async () => {
   const server = startKumaReadiness(() => new Response("LIVE\n", { headers: { server: "envoy" } }));
   try {
     const args = ["--hook=kuma", "--wait=60s", "--startup-window=60s", "sh", "-c", "exit 3"];
@@ -214,7 +214,7 @@ Deno.test("Kuma with Envoy's admin interface on a socket is waited for and left 
   }
 });
 
-Deno.test("kuma-dp whose Envoy is still to come is told to quit once it has come", async () => {
+Deno.test("kuma-dp is told to quit once its Envoy has started", async () => {
   const asked = Promise.withResolvers<void>();
   const server = startKumaReadiness(() => {
     asked.resolve();

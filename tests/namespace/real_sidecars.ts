@@ -1,4 +1,4 @@
-/** Real sidecars on their own ports beside the compiled binary: each ends by itself after the job. */
+/** Real sidecars on their own ports, with the compiled binary: each exits by itself after the job. */
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import {
@@ -36,10 +36,10 @@ function agentArgs(listener = "agent_api { enable_quit = true }"): readonly stri
 
 const KUMA_NODE = { metadata: { "dataplane.admin.port": "9901" } };
 
-/** The line of a hook that is done; on a busy machine some sidecars are gone before they answer. */
+/** The log line of a hook that succeeded; on a busy machine some sidecars end before they answer. */
 const told = (hook: string) => new RegExp(`${hook}: (told to quit|has already stopped) \\(`);
 
-/** A sidecar, the hook by its name, what `auto` calls it, and how it is started. */
+/** A sidecar: its program, its hook, what `auto` calls it, and its arguments. */
 const SIDECARS: readonly (readonly [
   need: Need<string>,
   hook: string,
@@ -54,11 +54,11 @@ const SIDECARS: readonly (readonly [
 ];
 
 const wait = ["--wait=60s", "--startup-window=60s"];
-/** It ends the search for others, which would go on to the end of the window. */
+/** Without a window, because the search for other sidecars lasts to its end. */
 const short = ["--wait=60s", "--startup-window=0"];
 
 for (const [need, hook, found, args] of SIDECARS) {
-  testWith(need, `a real ${hook} ends by itself after the job`, async (program) => {
+  testWith(need, `a real ${hook} exits after the job`, async (program) => {
     await using sidecar = startProgram(program, args());
     const { code, stderr } = await runWrapper("binary", {
       args: [`--hook=${hook}`, ...wait, "sh", "-c", "exit 6"],
@@ -68,7 +68,7 @@ for (const [need, hook, found, args] of SIDECARS) {
     assertEquals(await sidecar.endsByItself(), 0, await sidecar.output());
   });
 
-  testWith(need, `a real ${hook} is found by auto and ends by itself`, async (program) => {
+  testWith(need, `a real ${hook} is found by auto and exits after the job`, async (program) => {
     await using sidecar = startProgram(program, args());
     const { code, stderr } = await runWrapper("binary", {
       args: ["--hook=auto", ...short, "sh", "-c", "exit 6"],
@@ -105,7 +105,7 @@ const TOGETHER: Need<readonly (readonly [program: string, args: () => readonly s
 
 testWith(
   TOGETHER,
-  "auto stops a real Envoy, Cloud SQL proxy and agent at once, and nobody else",
+  "auto stops a real Envoy, Cloud SQL proxy and agent at once, and nothing else",
   async (programs) => {
     const unrelated = [3500, 4191, 15021].map((port) => startSidecar([200], { port }));
     const sidecars: Program[] = programs.map(([program, args]) => startProgram(program, args()));
@@ -152,7 +152,7 @@ testWith(
   },
 );
 
-/** Envoy as Istio's bootstrap starts it: 15021 is passed on to pilot-agent, the admin is on 15000. */
+/** Envoy with a bootstrap like Istio's: 15021 is forwarded to pilot-agent, the admin is on 15000. */
 function istioEnvoyArgs(): readonly string[] {
   const at = (port: number) => ({ address: "127.0.0.1", port_value: port });
   const filter = {
@@ -205,7 +205,7 @@ for (const target of [`${SOCKET_URL}/quitquitquit`, `envoy=${SOCKET_URL}`]) {
   const form = target.startsWith("envoy=") ? "envoy=BASE_URL" : "URL";
   testWith(
     ENVOY,
-    `a real Envoy on a Unix socket ends by itself, by its ${form}`,
+    `a real Envoy on a Unix socket exits after the job, with its ${form}`,
     async (program) => {
       await using envoy = startProgram(program, envoyArgs({ admin: adminAt(SOCKET) }));
       const { code, stderr } = await runWrapper("binary", {
@@ -218,7 +218,7 @@ for (const target of [`${SOCKET_URL}/quitquitquit`, `envoy=${SOCKET_URL}`]) {
   );
 }
 
-testWith(ENVOY, "a real Envoy that hides server_info is left alone by auto", async (program) => {
+testWith(ENVOY, "auto ignores a real Envoy that hides server_info", async (program) => {
   const admin = { ...adminAt(9901), allow_paths: [{ exact: "/ready" }] };
   await using _envoy = startProgram(program, envoyArgs({ admin }));
   const args = ["--hook=envoy", ...wait, "true"];
@@ -231,7 +231,7 @@ testWith(ENVOY, "a real Envoy that hides server_info is left alone by auto", asy
 
 testWith(
   CLOUD_SQL_PROXY_PROGRAM,
-  "a real proxy without --quitquitquit says so",
+  "a real proxy without --quitquitquit gets a hint",
   async (program) => {
     const args = CLOUD_SQL.filter((word) => word !== "--quitquitquit");
     for (const more of [[], ["--debug"]]) {
@@ -250,7 +250,7 @@ testWith(
 
 testWith(
   OPENBAO_PROGRAM,
-  "a real agent that wants a header of every request has it",
+  "a real agent that requires a header gets it",
   async (program) => {
     const listener = "agent_api { enable_quit = true }\n  require_request_header = true";
     await using agent = startProgram(program, agentArgs(listener));
@@ -262,7 +262,7 @@ testWith(
   },
 );
 
-testWith(OPENBAO_PROGRAM, "a real agent without enable_quit says so", async (program) => {
+testWith(OPENBAO_PROGRAM, "a real agent without enable_quit gets a hint", async (program) => {
   await using _agent = startProgram(program, agentArgs(""));
   for (const hook of ["auto", "vault-agent"]) {
     const args = [`--hook=${hook}`, ...short, "sh", "-c", "exit 6"];

@@ -1,4 +1,4 @@
-/** A command line on Node: the tests start it as a process of its own. */
+/** The command line on Node, which the tests start as a separate process. */
 
 import process from "node:process";
 import { library } from "./support.mjs";

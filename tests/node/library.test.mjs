@@ -8,10 +8,10 @@ import { createRequire } from "node:module";
 import os from "node:os";
 import process from "node:process";
 import { test } from "node:test";
-import { BUNDLES, freePort, library, listen, startCli, startSidecar } from "./support.mjs";
+import { BUNDLES, freePort, library, recordLog, startCli, startSidecar } from "./support.mjs";
 
 const { envoy, fileHook, httpHook, signalHook } = library;
-const { NotReadyError, quit, run, StartError, waitUntilReady } = library;
+const { NotReadyError, stopSidecars, run, StartError, waitUntilReady } = library;
 
 function temporaryFolder(t) {
   const folder = fs.mkdtempSync(`${os.tmpdir()}/wrapper-node-`);
@@ -31,14 +31,14 @@ test("run() returns COMMAND's exit code and each hook's outcome", async (t) => {
   assert.deepEqual(sidecar.posts().map(({ path }) => path), ["/quitquitquit"]);
 });
 
-test("a COMMAND that signal N ended is 128 + N", async () => {
+test("the exit code is 128 + N if signal N ended COMMAND", async () => {
   for (const [name, number] of [["KILL", 9], ["TERM", 15], ["SEGV", 11], ["USR1", 10]]) {
     const { exitCode, signal } = await run(["sh", "-c", `kill -${name} $$`]);
     assert.deepEqual([exitCode, signal], [128 + number, `SIG${name}`]);
   }
 });
 
-test("a COMMAND that cannot be started is 126 or 127, with a StartError, and hooks run", async (t) => {
+test("126 or 127 and a StartError if COMMAND cannot be started, and hooks run", async (t) => {
   const sidecar = await startSidecar();
   t.after(sidecar.close);
   const folder = temporaryFolder(t);
@@ -60,7 +60,7 @@ test("a COMMAND that cannot be started is 126 or 127, with a StartError, and hoo
   assert.equal(sidecar.posts().length, rows.length);
 });
 
-test("COMMAND's words, environment, folder and standard streams are its own", async (t) => {
+test("COMMAND gets its words, environment, folder and standard streams unchanged", async (t) => {
   const folder = temporaryFolder(t);
   const words = ["007", "1e3", "-x", "--help", "", "--", "ä b"];
   const script = 'printf "%s\\n" "$@" > "$0"; readlink /proc/self/cwd >> "$0"; echo $MINE >> "$0"';
@@ -76,10 +76,10 @@ test("a time limit ends COMMAND with 124", async () => {
   assert.deepEqual([exitCode, timedOut, signal], [124, true, "SIGTERM"]);
 });
 
-test("killAfterMs and processGroup reach what COMMAND has started", async (t) => {
+test("killAfterMs and processGroup also apply to what COMMAND has started", async (t) => {
   const folder = temporaryFolder(t);
   execFileSync("mkfifo", [`${folder}/pipe`]);
-  // The named pipe's reader gets the end of file when the last writer, COMMAND's own child, is gone.
+  // The named pipe ends when its last writer, COMMAND's child, has ended.
   const pipe = fs.createReadStream(`${folder}/pipe`);
   const ready = new Promise((resolve) => pipe.once("data", resolve));
   const gone = new Promise((resolve) => pipe.once("end", resolve));
@@ -102,7 +102,7 @@ test("an AbortSignal: before the start, during the wait, while COMMAND runs", as
   assert.deepEqual([before.exitCode, before.pid], [143, undefined]);
 
   const waiting = new AbortController();
-  const wait = listen();
+  const wait = recordLog();
   const late = [envoy({ baseUrl: `http://127.0.0.1:${await freePort()}` })];
   const inWait = run(["true"], {
     hooks: late,
@@ -115,7 +115,7 @@ test("an AbortSignal: before the start, during the wait, while COMMAND runs", as
   assert.deepEqual([(await inWait).exitCode, (await inWait).pid], [143, undefined]);
 
   const running = new AbortController();
-  const start = listen();
+  const start = recordLog();
   const inRun = run(["sleep", "60"], { hooks, log: start.log, signal: running.signal });
   await start.event("command-started");
   running.abort();
@@ -140,14 +140,14 @@ test("waitUntilReady() resolves, throws a NotReadyError, or its AbortSignal's re
   await assert.rejects(waitUntilReady(late, { signal: AbortSignal.abort(reason) }), reason);
 });
 
-test("quit(): 503, 503, 200 takes three requests; 404 fails with a hint", async (t) => {
+test("stopSidecars(): 503, 503, 200 takes three requests; 404 fails with a hint", async (t) => {
   let posted = 0;
   const sidecar = await startSidecar((_request, response) => {
     response.statusCode = ++posted < 3 ? 503 : 200;
     response.end();
   });
   t.after(sidecar.close);
-  const [stopped] = await quit([envoy({ baseUrl: sidecar.origin })]);
+  const [stopped] = await stopSidecars([envoy({ baseUrl: sidecar.origin })]);
   assert.deepEqual([stopped.outcome, stopped.answer, posted], ["stopped", "200 OK", 3]);
 
   const other = await startSidecar((_request, response) => {
@@ -155,23 +155,25 @@ test("quit(): 503, 503, 200 takes three requests; 404 fails with a hint", async 
     response.end();
   });
   t.after(other.close);
-  const [failed] = await quit([envoy({ baseUrl: other.origin })]);
+  const [failed] = await stopSidecars([envoy({ baseUrl: other.origin })]);
   assert.equal(failed.outcome, "failed");
   assert.match(failed.hint, /istio/);
 });
 
-test("quit(): nobody there, and a sidecar that goes without an answer", async () => {
-  const [none] = await quit([envoy({ baseUrl: `http://127.0.0.1:${await freePort()}` })]);
+test("stopSidecars(): no sidecar, and a sidecar that quits without an answer", async () => {
+  const [none] = await stopSidecars([envoy({ baseUrl: `http://127.0.0.1:${await freePort()}` })]);
   assert.equal(none.outcome, "no-sidecar");
   const sidecar = await startSidecar(() => sidecar.close());
-  const [gone] = await quit([envoy({ baseUrl: sidecar.origin })], { shutdownTimeoutMs: 60_000 });
+  const [gone] = await stopSidecars([envoy({ baseUrl: sidecar.origin })], {
+    shutdownTimeoutMs: 60_000,
+  });
   assert.equal(gone.outcome, "already-stopped");
 });
 
-test("quit(): a sidecar that never answers costs its time limit", async (t) => {
+test("stopSidecars(): a sidecar that never answers takes its time limit", async (t) => {
   const sidecar = await startSidecar(() => {});
   t.after(sidecar.close);
-  const [failed] = await quit([envoy({ baseUrl: sidecar.origin })], {
+  const [failed] = await stopSidecars([envoy({ baseUrl: sidecar.origin })], {
     requestTimeoutMs: 100,
     shutdownTimeoutMs: 300,
   });
@@ -184,7 +186,7 @@ test("a Unix socket, a Host header, credentials, and no proxy", async (t) => {
   const socket = await startSidecar(undefined, `${folder}/quit.sock`);
   t.after(socket.close);
   const url = `http+unix://${encodeURIComponent(`${folder}/quit.sock`)}/quit?now=1`;
-  const [overSocket] = await quit([httpHook({ name: "mine", stop: { url } })]);
+  const [overSocket] = await stopSidecars([httpHook({ name: "mine", stop: { url } })]);
   assert.equal(overSocket.outcome, "stopped");
   assert.deepEqual(socket.posts().map(({ path, headers }) => [path, headers.host]), [
     ["/quit?now=1", "localhost"],
@@ -197,14 +199,14 @@ test("a Unix socket, a Host header, credentials, and no proxy", async (t) => {
   }
   const { host } = new URL(sidecar.origin);
   const withPassword = `http://me:hunter2@${host}/quit`;
-  const [direct] = await quit([httpHook({ name: "mine", stop: { url: withPassword } })]);
+  const [direct] = await stopSidecars([httpHook({ name: "mine", stop: { url: withPassword } })]);
   assert.equal(direct.outcome, "stopped");
   assert.ok(!direct.address.includes("hunter2"));
   const [{ headers }] = sidecar.posts();
   assert.deepEqual([headers.authorization, headers.host], [`Basic ${btoa("me:hunter2")}`, host]);
 });
 
-test("signalHook() tells a process by its name, and waits until it is gone", async (t) => {
+test("signalHook() signals a process by its name, and waits until it has ended", async (t) => {
   const name = `node-test-${process.pid}`;
   const program = `${temporaryFolder(t)}/${name}`;
   fs.copyFileSync("/bin/sleep", program);
@@ -212,14 +214,14 @@ test("signalHook() tells a process by its name, and waits until it is gone", asy
   const exited = once(sidecar, "exit");
   await once(sidecar, "spawn");
   const hook = signalHook({ process: name, signal: "SIGINT" });
-  const [stopped] = await quit([hook]);
+  const [stopped] = await stopSidecars([hook]);
   assert.equal(stopped.outcome, "stopped");
   assert.deepEqual(await exited, [null, "SIGINT"]);
-  const [gone] = await quit([hook]);
+  const [gone] = await stopSidecars([hook]);
   assert.equal(gone.outcome, "already-stopped");
 });
 
-test("fileHook() and terminationLog write what came of the job", async (t) => {
+test("fileHook() and terminationLog write how the job ended", async (t) => {
   const folder = temporaryFolder(t);
   const { hooks } = await run(["sh", "-c", "exit 3"], {
     hooks: [fileHook({ path: `${folder}/done` })],
@@ -229,23 +231,23 @@ test("fileHook() and terminationLog write what came of the job", async (t) => {
   assert.equal(JSON.parse(fs.readFileSync(`${folder}/done`, "utf8")).exitCode, 3);
   const summary = JSON.parse(fs.readFileSync(`${folder}/termination-log`, "utf8"));
   assert.deepEqual([summary.command, summary.exitCode], ["sh", 3]);
-  const [failed] = await quit([fileHook({ path: `${folder}/no/such/folder/done` })]);
+  const [failed] = await stopSidecars([fileHook({ path: `${folder}/no/such/folder/done` })]);
   assert.equal(failed.outcome, "failed");
   assert.match(failed.answer, /no such file or folder/);
 });
 
-test("a hook of one's own that finds nobody need not say so itself", async () => {
+test("a custom hook need not handle a refused connection itself", async () => {
   const port = await freePort();
   const fetcher = {
     name: "fetcher",
     address: "somewhere",
-    look: () => Promise.resolve({ state: "absent", answer: "not asked" }),
+    probe: () => Promise.resolve({ state: "absent", answer: "not asked" }),
     stop: async () => {
       const { status } = await fetch(`http://127.0.0.1:${port}`, { method: "POST" });
       return { state: "stopped", answer: String(status) };
     },
   };
-  const [none] = await quit([fetcher]);
+  const [none] = await stopSidecars([fetcher]);
   assert.deepEqual([none.outcome, none.answer], ["no-sidecar", "connection refused"]);
 });
 
@@ -307,14 +309,14 @@ test("a second SIGTERM while hooks run ends them at once", async (t) => {
   const cli = startCli([hook, "--request-timeout=60s", "--shutdown-timeout=60s", "true"]);
   await cli.waitFor("command ended");
   cli.child.kill("SIGTERM");
-  await cli.waitFor("once more ends them");
+  await cli.waitFor("another one ends them");
   cli.child.kill("SIGTERM");
   const { code, stderr } = await cli.ended;
   assert.equal(code, 0);
   assert.match(stderr, /hooks given up/);
 });
 
-test("importing the library does nothing, and leaves nothing that keeps Node alive", () => {
+test("importing the library does nothing, and does not keep Node running", () => {
   const script = `
     const before = process.eventNames().join();
     await import(process.argv[1]);
@@ -323,7 +325,7 @@ test("importing the library does nothing, and leaves nothing that keeps Node ali
   assert.equal(execFileSync(process.execPath, args, { encoding: "utf8" }), "true\n");
 });
 
-test("CommonJS can require it", async () => {
+test("CommonJS code can require the library", async () => {
   const required = createRequire(import.meta.url)(`${BUNDLES}/wrapper.cjs`);
   assert.deepEqual(Object.keys(required).sort(), Object.keys(library).sort());
   assert.equal((await required.run(["sh", "-c", "exit 5"])).exitCode, 5);

@@ -1,4 +1,4 @@
-/** What the tests on Node share: the library as Node has it, and real servers. */
+/** What the tests on Node share: the library as built for Node, and real servers. */
 
 import { spawn } from "node:child_process";
 import http from "node:http";
@@ -6,14 +6,14 @@ import net from "node:net";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 
-/** The folder with the bundles that `scripts/bundle_for_node.ts` has made. */
+/** The folder with the bundles made by `scripts/bundle_for_node.ts`. */
 export const BUNDLES = process.env.WRAPPER_NODE_BUNDLES ??
   fileURLToPath(new URL("../../.cache/node/", import.meta.url));
 
 /** The library as an ES module. */
 export const library = await import(`${BUNDLES}/wrapper.mjs`);
 
-/** Starts a sidecar that answers every GET with 200, and each further request as `answer` says. */
+/** Starts a sidecar that answers every GET with 200, and every other request with `answer`. */
 export async function startSidecar(answer = (_request, response) => response.end(), path) {
   const requests = [];
   const server = http.createServer((request, response) => {
@@ -36,7 +36,7 @@ export async function startSidecar(answer = (_request, response) => response.end
   };
 }
 
-/** A port on which nobody listens. */
+/** A port on which nothing listens. */
 export async function freePort() {
   const server = net.createServer();
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
@@ -46,7 +46,7 @@ export async function freePort() {
 }
 
 /** A log that a test can wait for. */
-export function listen() {
+export function recordLog() {
   const entries = [];
   const waiting = new Set();
   return {
@@ -67,7 +67,7 @@ export function listen() {
   };
 }
 
-/** Starts the command line on Node, in a process of its own. */
+/** Starts the command line on Node in its own process. */
 export function startCli(args, env = {}) {
   const script = fileURLToPath(new URL("cli.mjs", import.meta.url));
   const child = spawn(process.execPath, [script, ...args], {

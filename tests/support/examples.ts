@@ -1,9 +1,9 @@
-/** The manifests in `examples/`, as far as tests look at them. */
+/** The manifests in `examples/`, with the fields that tests read. */
 
 // @ts-types="../../types/std_yaml_parse_all.d.ts"
 import { parseAll } from "@std/yaml/parse";
 
-/** A container, as far as tests look at it. */
+/** A container, with the fields that tests read. */
 export interface Container {
   readonly name: string;
   readonly image?: string;
@@ -50,7 +50,7 @@ export function podSpecOf({ spec }: Document): PodSpec | undefined {
   return (spec?.template ?? spec?.jobTemplate?.spec.template)?.spec;
 }
 
-/** A pod's containers, those that run first among them. */
+/** A pod's containers, including its init containers. */
 export function containersOf({ initContainers = [], containers }: PodSpec): readonly Container[] {
   return [...initContainers, ...containers];
 }

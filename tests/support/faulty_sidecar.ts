@@ -1,28 +1,32 @@
-/** Sidecars that do wrong: sockets that answer with bytes, and not with a server's good manners. */
+/** Sidecars that misbehave: sockets that send raw bytes, where a server would send valid HTTP. */
 
 import net from "node:net";
 import tls from "node:tls";
 
-/** One connection, as the sidecar has it. */
-export interface Line {
-  /** Sends a text, each character a byte, or bytes; rejects when the wrapper has hung up. */
+/** The sidecar's end of a connection. */
+export interface Connection {
+  /** Sends bytes, or a text with one byte a character; rejects when the wrapper has hung up. */
   send(data: string | Uint8Array): Promise<void>;
-  /** Hangs up, after all that was sent. */
+  /** Hangs up, after everything was sent. */
   end(): void;
-  /** Hangs up by a reset. */
+  /** Hangs up with a reset. */
   reset(): void;
-  /** Settles when the connection is over, by whomever. */
-  readonly over: Promise<void>;
+  /** Settles when either side has closed the connection. */
+  readonly closed: Promise<void>;
 }
 
-/** What a sidecar does. What it does not say, it does not do: by default it is silent. */
+/** What a sidecar does; by default nothing. */
 export interface Behavior {
-  /** With a connection, before anything has come on it. */
-  readonly onConnection?: (line: Line) => void | Promise<void>;
-  /** With a request whose head has come, the `number`th of those that are not GET, from 1 on. */
-  readonly onStop?: (line: Line, number: number, sidecar: FaultySidecar) => void | Promise<void>;
-  /** With a GET. */
-  readonly onLook?: (line: Line) => void | Promise<void>;
+  /** On a connection, before any data has arrived. */
+  readonly onConnection?: (connection: Connection) => void | Promise<void>;
+  /** On the head of a request, the `number`th of those that are not GET, counted from 1. */
+  readonly onStop?: (
+    connection: Connection,
+    number: number,
+    sidecar: FaultySidecar,
+  ) => void | Promise<void>;
+  /** On a GET. */
+  readonly onProbe?: (connection: Connection) => void | Promise<void>;
 }
 
 /** Where a sidecar listens. */
@@ -37,19 +41,19 @@ export interface Place {
   readonly identity?: { readonly key: string; readonly cert: string };
 }
 
-/** A request as the sidecar saw it. */
+/** A request that the sidecar got. */
 export interface Arrival {
   /** `POST /quit` */
   readonly line: string;
-  /** When it came, on the clock of `performance.now()`. */
+  /** When it arrived, on the clock of `performance.now()`. */
   readonly atMs: number;
 }
 
-/** A sidecar that runs. */
+/** A running sidecar. */
 export interface FaultySidecar extends AsyncDisposable {
   /** Its port; 0 on a Unix socket. */
   readonly port: number;
-  /** Every request whose head has come, the oldest first. */
+  /** Every request whose head has arrived, the oldest first. */
   readonly requests: readonly Arrival[];
   /** The requests that were not GET, without their times. */
   posts(): readonly string[];
@@ -57,11 +61,11 @@ export interface FaultySidecar extends AsyncDisposable {
   readonly connections: number;
   /** How many bytes were given to the system to send. */
   readonly sentBytes: number;
-  /** Stops listening; connections stay. */
+  /** Stops listening; open connections stay. */
   stopListening(): void;
 }
 
-/** Starts a sidecar. */
+/** Starts a sidecar that misbehaves. */
 export async function startFaultySidecar(
   behavior: Behavior,
   place: Place = {},
@@ -75,15 +79,15 @@ export async function startFaultySidecar(
   function accept(socket: net.Socket): void {
     connections++;
     open.add(socket);
-    const { promise: over, resolve } = Promise.withResolvers<void>();
+    const { promise: closed, resolve } = Promise.withResolvers<void>();
     socket.on("close", () => {
       open.delete(socket);
       resolve();
     });
-    // The wrapper hangs up as it likes.
+    // The wrapper may hang up at any time.
     socket.on("error", () => {});
-    const line: Line = {
-      over,
+    const connection: Connection = {
+      closed,
       end: () => {
         socket.end();
       },
@@ -97,12 +101,12 @@ export async function startFaultySidecar(
         const sent = new Promise<void>((resolve, reject) =>
           socket.write(bytes, (error) => error ? reject(error) : resolve())
         );
-        await Promise.race([sent, over.then(() => Promise.reject(new Error("hung up")))]);
+        await Promise.race([sent, closed.then(() => Promise.reject(new Error("hung up")))]);
         sentBytes += bytes.length;
       },
     };
     const act = (what: (() => void | Promise<void>) | undefined) => {
-      // What it does to a connection that the wrapper has left is lost.
+      // The wrapper may have closed the connection already.
       (async () => await what?.())().catch(() => {});
     };
     let text = "";
@@ -111,11 +115,11 @@ export async function startFaultySidecar(
       for (let end; (end = text.indexOf("\r\n\r\n")) >= 0; text = text.slice(end + 4)) {
         const first = text.slice(0, text.indexOf(" HTTP/"));
         requests.push({ line: first, atMs: performance.now() });
-        if (first.startsWith("GET ")) act(() => behavior.onLook?.(line));
-        else act(() => behavior.onStop?.(line, ++stops, sidecar));
+        if (first.startsWith("GET ")) act(() => behavior.onProbe?.(connection));
+        else act(() => behavior.onStop?.(connection, ++stops, sidecar));
       }
     });
-    act(() => behavior.onConnection?.(line));
+    act(() => behavior.onConnection?.(connection));
   }
 
   const server = place.identity === undefined
@@ -130,7 +134,7 @@ export async function startFaultySidecar(
   const address = server.address();
 
   let isListening = true;
-  const closed = new Promise<void>((resolve) => server.once("close", () => resolve()));
+  const serverClosed = new Promise<void>((resolve) => server.once("close", () => resolve()));
   const stopListening = () => {
     if (isListening) server.close();
     isListening = false;
@@ -149,7 +153,7 @@ export async function startFaultySidecar(
     async [Symbol.asyncDispose]() {
       stopListening();
       for (const socket of open) socket.destroy();
-      await closed;
+      await serverClosed;
     },
   };
   return sidecar;

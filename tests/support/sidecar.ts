@@ -1,6 +1,6 @@
-/** Sidecars for tests: real servers on real sockets of this process. */
+/** Sidecars for tests: real servers in this process. */
 
-/** A request as a sidecar saw it. */
+/** A request that a sidecar got. */
 export interface Seen {
   readonly method: string;
   /** Path and query. */
@@ -25,8 +25,8 @@ export interface Sidecar {
 export type Answer = number | ((request: Request) => Response | Promise<Response>);
 
 /**
- * Starts a sidecar that answers every GET with 200, or what `get` says at that moment, and what is
- * posted with the given answers.
+ * Starts a sidecar that answers every GET with `get`, 200 by default, and every other request with the
+ * given answers.
  */
 export function startSidecar(
   answers: readonly Answer[] = [200],
@@ -62,7 +62,7 @@ export function startSidecar(
   };
 }
 
-/** A TCP listener that does with each connection what the test says. */
+/** A TCP listener that passes each connection to the test. */
 export function startRawSidecar(
   handle: (connection: Deno.TcpConn) => Promise<void>,
 ): { readonly port: number; readonly connections: () => number; [Symbol.dispose](): void } {
@@ -85,14 +85,14 @@ export function startRawSidecar(
         try {
           connection.close();
         } catch {
-          // The test has closed it already.
+          // The test has already closed it.
         }
       }
     },
   };
 }
 
-/** A port on which nobody listens. */
+/** A port on which nothing listens. */
 export function freePort(): number {
   const listener = Deno.listen({ port: 0, hostname: "127.0.0.1" });
   const { port } = listener.addr;

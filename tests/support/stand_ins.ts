@@ -1,6 +1,6 @@
 /**
- * Servers that answer as a sidecar does, on its own ports: what the real program answered, or, where
- * it cannot be had, what its source says.
+ * Servers that answer as a sidecar does, on its own ports. The answers were observed with the real
+ * program or, if it cannot be run here, taken from its source.
  */
 
 /** One answer. */
@@ -10,14 +10,14 @@ export interface Reply {
   readonly body?: string;
 }
 
-/** One port of a sidecar: its answers by method and path, and the one to all else. */
+/** One port of a sidecar: its answers by method and path, and the answer to everything else. */
 export interface Port {
   readonly port: number;
   readonly pages: Readonly<Record<string, Reply>>;
   readonly otherwise: Reply;
 }
 
-/** A sidecar as others see it. */
+/** A sidecar, as its clients see it. */
 export interface StandIn {
   /** The preset's name. */
   readonly name: string;
@@ -117,7 +117,7 @@ export const ENVOY: StandIn = {
   ports: [envoyAdmin(9901)],
 };
 
-/** Up to Kuma 2.13, or with the admin interface on a port. */
+/** Kuma up to 2.13, or a later one with Envoy's admin interface on a port. */
 export const KUMA: StandIn = {
   name: "kuma",
   stop: "POST :9901/quitquitquit",
@@ -163,7 +163,7 @@ export const LINKERD: StandIn = {
 
 const ok: Reply = { status: 200, headers: TEXT_OF_GO, body: "ok" };
 
-/** The Cloud SQL Auth Proxy, observed with 2.27.0; the AlloyDB Auth Proxy 1.17.1 answers alike. */
+/** The Cloud SQL Auth Proxy, observed with 2.27.0; the AlloyDB Auth Proxy 1.17.1 answers the same. */
 export const CLOUD_SQL_PROXY: StandIn = {
   name: "cloud-sql-proxy",
   stop: "POST :9091/quitquitquit",
@@ -175,7 +175,7 @@ export const CLOUD_SQL_PROXY: StandIn = {
     },
     {
       port: 9091,
-      // A GET stops it as well.
+      // A GET stops it, too.
       pages: { "GET /quitquitquit": { status: 200 }, "POST /quitquitquit": { status: 200 } },
       otherwise: NOT_FOUND_OF_GO,
     },
@@ -212,7 +212,7 @@ export const CONSUL_DATAPLANE: StandIn = {
     }),
     {
       port: 20600,
-      // Whatever the method, it stops.
+      // It stops, whatever the method.
       pages: {
         "GET /graceful_shutdown": { status: 200 },
         "POST /graceful_shutdown": { status: 200 },
@@ -239,7 +239,7 @@ export const DAPR: StandIn = {
   }],
 };
 
-/** One of each; Kuma's has the port of Envoy's. */
+/** One of each. Kuma's and Envoy's have a port in common. */
 export const STAND_INS: readonly StandIn[] = [
   ISTIO,
   ENVOY,
@@ -251,7 +251,7 @@ export const STAND_INS: readonly StandIn[] = [
   DAPR,
 ];
 
-/** The same sidecar with another answer to one request; `undefined` closes the port. */
+/** The same sidecar with a different answer to one request; `undefined` closes the port. */
 export function withReply(
   standIn: StandIn,
   port: number,
@@ -267,7 +267,7 @@ export function withReply(
   return { ...standIn, ports };
 }
 
-/** Servers of stand-ins. */
+/** Running stand-ins. */
 export interface Started {
   /** The requests so far, each as `POST :9901/quitquitquit`. */
   readonly requests: readonly string[];

@@ -1,4 +1,4 @@
-/** Runs the real command line, from source or as the compiled binary, in a process of its own. */
+/** Runs the real command line, from source or as the compiled binary, in its own process. */
 
 import { PERMISSION } from "../../scripts/compile.ts";
 
@@ -6,19 +6,19 @@ const ROOT = new URL("../../", import.meta.url).pathname;
 
 /** How a wrapper is started. */
 export interface Start {
-  /** The words after the program's name. */
+  /** The arguments. */
   readonly args: readonly string[];
-  /** Variables beside the test's own; `WRAPPER_*` and `KUBERNETES_*` of the machine are not given. */
+  /** Variables in addition to this process's own, without those that a wrapper reads. */
   readonly env?: Readonly<Record<string, string>>;
   /** Its working directory. */
   readonly cwd?: string;
-  /** What stdin is; nothing by default. */
+  /** Its stdin; `null` by default. */
   readonly stdin?: "null" | "piped" | "inherit";
-  /** Whether it has a session of its own, and so never the test's terminal. */
+  /** Whether it has its own session, and so not the test's terminal. */
   readonly detached?: boolean;
 }
 
-/** What a wrapper that ended has left. */
+/** A wrapper that has ended. */
 export interface Ended {
   readonly code: number;
   readonly stdout: string;
@@ -27,28 +27,28 @@ export interface Ended {
   readonly durationMs: number;
 }
 
-/** A wrapper that runs; at the end of an `await using` block it does no more. */
+/** A running wrapper; it is killed at the end of an `await using` block. */
 export interface Running extends AsyncDisposable {
   readonly pid: number;
   readonly child: Deno.ChildProcess;
   kill(signal: Deno.Signal): void;
-  /** Waits until stdout or stderr has this text, so many times. */
+  /** Waits until stdout or stderr has this text this many times. */
   waitFor(text: string, times?: number): Promise<void>;
-  /** What stdout and stderr have up to now. */
+  /** What stdout and stderr contain so far. */
   readonly output: { readonly stdout: string; readonly stderr: string };
   /** Writes to stdin, if it is piped. */
   type(text: string): Promise<void>;
-  /** Waits for its end. */
+  /** Resolves when it has ended. */
   ended: Promise<Ended>;
 }
 
-/** Which wrapper is run. */
+/** Which wrapper to run. */
 export type Which = "source" | "binary";
 
 /** The compiled binary. */
 export const BINARY = Deno.env.get("WRAPPER_TEST_BINARY") ?? `${ROOT}dist/wrapper`;
 
-/** The words that start a wrapper. */
+/** The words of the command that starts a wrapper. */
 export function wrapperWords(which: Which): readonly string[] {
   return which === "binary"
     ? [BINARY]
@@ -60,7 +60,7 @@ export function startWrapper(which: Which, start: Start): Running {
   return startProgram([...wrapperWords(which), ...start.args], start);
 }
 
-/** Many times what any program here takes. One that hangs is killed then, and its test fails. */
+/** Many times longer than any program here takes. One that hangs is killed then, and its test fails. */
 const LONGEST_RUN_MS = 180_000;
 
 /** Starts any program in the same way. */
@@ -129,7 +129,7 @@ export function startProgram(words: readonly string[], start: Omit<Start, "args"
       try {
         child.kill("SIGKILL");
       } catch {
-        // It has ended already.
+        // It has already ended.
       }
       await child.status;
     },
@@ -143,18 +143,18 @@ export async function runWrapper(which: Which, start: Start): Promise<Ended> {
 
 /** Waits until the compiled wrapper catches a signal. */
 export async function untilCaught(pid: number, signal: number): Promise<void> {
-  // The kernel keeps this much of a program's name.
+  // The kernel keeps 15 bytes of a program's name.
   const name = BINARY.slice(BINARY.lastIndexOf("/") + 1).slice(0, 15);
   for (;;) {
     const status = Deno.readTextFileSync(`/proc/${pid}/status`);
     const caught = parseInt(/SigCgt:.*([0-9a-f]{8})\n/.exec(status)?.[1] ?? "", 16);
-    // The process may still be the shell, which catches signals too.
+    // The process may still be the shell, which catches signals, too.
     if (status.startsWith(`Name:\t${name}\n`) && (caught >> (signal - 1)) & 1) return;
     await new Promise((resolve) => setTimeout(resolve));
   }
 }
 
-/** The machine's environment without what a wrapper would heed. */
+/** This process's environment without the variables that a wrapper reads. */
 function cleanEnvironment(): Record<string, string> {
   return Object.fromEntries(
     Object.entries(Deno.env.toObject()).filter(([name]) =>

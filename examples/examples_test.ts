@@ -1,0 +1,134 @@
+/**
+ * The manifests in `examples/`: each is valid for Kubernetes' own schema, has no unknown field, and has
+ * only options that this code understands.
+ */
+
+import { parseHook } from "../hooks/registry.ts";
+import { readInvocation } from "../src/cli/settings.ts";
+import { VERSION } from "../src/cli/version.ts";
+import { assert, assertEquals } from "../tests/support/assert.ts";
+import { containersOf, EXAMPLES, podSpecOf } from "../tests/support/examples.ts";
+
+/** The kinds of objects in the examples, each with the module that has its types. */
+const MODULES: Readonly<Record<string, string>> = {
+  "batch/v1 Job": "batch/v1/Job",
+  "batch/v1 CronJob": "batch/v1/CronJob",
+  "v1 ConfigMap": "v1/ConfigMap",
+  "admissionregistration.k8s.io/v1 MutatingAdmissionPolicy":
+    "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy",
+  "admissionregistration.k8s.io/v1 MutatingAdmissionPolicyBinding":
+    "admissionregistration.k8s.io/v1/MutatingAdmissionPolicyBinding",
+};
+
+/** A program with all documents as literals, in which the type checker finds unknown fields. */
+function programOf(documents: readonly { kind: string; apiVersion: string }[]): string {
+  return documents.map((document, index) => {
+    const module = MODULES[`${document.apiVersion} ${document.kind}`];
+    assert(module !== undefined, `${document.apiVersion} ${document.kind}`);
+    const from = `npm:kubernetes-models@5.1.0/${module}`;
+    return `import { I${document.kind} as T${index}, ${document.kind} as C${index} } from "${from}";
+const d${index}: T${index} = ${JSON.stringify(document)};
+new C${index}(d${index}).validate();
+`;
+  }).join("");
+}
+
+async function checkAndRun(program: string): Promise<{ code: number; stderr: string }> {
+  const folder = Deno.makeTempDirSync();
+  try {
+    Deno.writeTextFileSync(`${folder}/examples.ts`, program);
+    const args = ["run", "--quiet", "--check", "--allow-all", `${folder}/examples.ts`];
+    const { code, stderr } = await new Deno.Command(Deno.execPath(), {
+      args,
+      cwd: folder,
+      env: { NO_COLOR: "1" },
+    }).output();
+    return { code, stderr: new TextDecoder().decode(stderr) };
+  } finally {
+    Deno.removeSync(folder, { recursive: true });
+  }
+}
+
+Deno.test("every example is valid for Kubernetes' schema and has no unknown field", async () => {
+  const { code, stderr } = await checkAndRun(programOf(EXAMPLES.map(({ document }) => document)));
+  assertEquals(code, 0, stderr);
+});
+
+Deno.test("a misspelled field or a wrong value in an example would be found", async () => {
+  const job = EXAMPLES.find(({ document }) => document.kind === "Job")?.document;
+  assert(job !== undefined);
+  const text = JSON.stringify(job);
+  for (
+    const [right, wrong] of [['"image":', '"imagee":'], ['"backoffLimit":2', '"backoffLimit":"2"']]
+  ) {
+    assert(right !== undefined && wrong !== undefined && text.includes(right), text);
+    const { code } = await checkAndRun(programOf([JSON.parse(text.replace(right, wrong))]));
+    assertEquals(code, 1, wrong);
+  }
+});
+
+for (const { file, document } of EXAMPLES) {
+  const spec = podSpecOf(document);
+  if (spec === undefined) continue;
+  Deno.test(`${file}: the ${document.kind}'s options, images and ports match the code`, () => {
+    const main = containersOf(spec).find(({ name }) => name === "main");
+    assert(main !== undefined, "a container main");
+    const variables = new Map((main.env ?? []).map(({ name, value }) => [name, value]));
+    const [program = "", ...command] = main.command ?? [];
+    assert(["/wrapper", "/shared/wrapper"].includes(program), program);
+    const { settings, problems, warnings } = readInvocation(command, (name) => variables.get(name));
+    assertEquals([problems, warnings], [[], []]);
+    assertEquals(settings.terminationLog, "/dev/termination-log");
+
+    const addresses = settings.hook.map((target) => parseHook(target)?.address ?? "");
+    const others = containersOf(spec).filter(({ name }) => name !== "main");
+    for (const { name, args = [] } of others) {
+      if (name === "cloud-sql-proxy") {
+        assert(args.includes("--quitquitquit"));
+        const port = args.find((text) => text.startsWith("--admin-port="))?.split("=")[1];
+        assert(addresses.includes(`http://localhost:${port}/quitquitquit`), addresses.join());
+      } else if (name === "envoy") {
+        const config = EXAMPLES.find((other) =>
+          other.file === file && other.document.kind === "ConfigMap"
+        );
+        const [, port] = /port_value: (\d+)/.exec(JSON.stringify(config?.document)) ?? [];
+        assert(addresses.includes(`http://localhost:${port}/quitquitquit`), addresses.join());
+      } else if (name === "install-wrapper") {
+        const install = readInvocation(args, () => undefined);
+        assertEquals([install.action, install.problems], ["install", []]);
+        assertEquals(`${install.actionArgument}/wrapper`, program);
+        const path = install.actionArgument ?? "";
+        const mounts = [others.find((other) => other.name === name), main].map((container) =>
+          container?.volumeMounts?.map(({ mountPath }) => mountPath)
+        );
+        assertEquals(mounts, [[path], [path]]);
+      } else {
+        throw new Error(`this test does not know how ${name} is told to quit`);
+      }
+    }
+    for (const { image = "" } of others) {
+      if (image.includes("k8s-job/wrapper")) {
+        assertEquals(image, `ghcr.io/k8s-job/wrapper:${VERSION}-portable`);
+      }
+    }
+  });
+}
+
+Deno.test("the policy for a whole cluster puts this version where the init container's example puts it", () => {
+  const policy = EXAMPLES.find(({ document }) => document.kind === "MutatingAdmissionPolicy")
+    ?.document;
+  const job = EXAMPLES.find(({ file, document }) =>
+    file === "init-container.yaml" && document.kind === "Job"
+  )?.document;
+  const spec = job && podSpecOf(job);
+  const [init] = spec?.initContainers ?? [];
+  const text = JSON.stringify(policy).replaceAll("\\", "");
+  for (
+    const part of [
+      `image: "${init?.image}"`,
+      `args: [${init?.args?.map((word) => `"${word}"`).join(", ")}]`,
+      `mountPath: "${init?.volumeMounts?.[0]?.mountPath}"`,
+      `["${spec?.containers[0]?.command?.[0]}"] + object.spec`,
+    ]
+  ) assert(text.includes(part), part);
+});

@@ -1,0 +1,50 @@
+// @ts-types="../types/std_yaml_parse.d.ts"
+import { parse } from "@std/yaml/parse";
+import { isObject } from "../src/http/page.ts";
+import { parseHook, PRESETS } from "../hooks/registry.ts";
+import { OPTIONS } from "../src/options.ts";
+import { readInvocation } from "../src/cli/settings.ts";
+import { assert, assertEquals } from "../tests/support/assert.ts";
+
+const README = Deno.readTextFileSync(new URL("../README.md", import.meta.url));
+
+/** The README's examples in YAML, each with its heading. */
+function recipes(): readonly (readonly [heading: string, document: unknown])[] {
+  return README.split(/\n(?=##+ )/).flatMap((section) => {
+    const heading = /^##+ (.*)/.exec(section)?.[1] ?? "";
+    const blocks = [...section.matchAll(/```yaml\n([\s\S]*?)```/g)];
+    return blocks.map(([, yaml = ""]) => [heading, parse(yaml)] as const);
+  });
+}
+
+/** The wrapper's variables in a manifest, wherever they are. */
+function variables(value: unknown): readonly (readonly [name: string, value: string])[] {
+  if (Array.isArray(value)) return value.flatMap(variables);
+  if (!isObject(value)) return [];
+  const { name, value: text } = value;
+  if (typeof name === "string" && name.startsWith("WRAPPER_")) return [[name, String(text)]];
+  return Object.values(value).flatMap(variables);
+}
+
+Deno.test("the README has a recipe for every preset, which names its hook", () => {
+  for (const { hookName } of PRESETS) {
+    const hooks = recipes().filter(([heading]) => heading === hookName)
+      .flatMap(([, document]) => variables(document))
+      .filter(([name]) => name === OPTIONS.hook.variable);
+    assertEquals(hooks[0]?.[1], hookName);
+  }
+});
+
+Deno.test("the README's manifests are YAML, and the wrapper understands their variables", () => {
+  const known: readonly string[] = Object.values(OPTIONS).map(({ variable }) => variable);
+  let count = 0;
+  for (const [heading, document] of recipes()) {
+    const environment = new Map(variables(document));
+    for (const name of environment.keys()) assert(known.includes(name), `${heading}: ${name}`);
+    const { problems, settings } = readInvocation(["true"], (name) => environment.get(name));
+    assertEquals(problems, [], heading);
+    for (const target of settings.hook) parseHook(target);
+    count += environment.size;
+  }
+  assert(count >= PRESETS.length, `only ${count} variables found`);
+});

@@ -1,0 +1,33 @@
+import { PRESETS, TARGET_FORMS } from "./registry.ts";
+import { assert, assertEquals } from "../tests/support/assert.ts";
+
+/** The rows of the README's table of hooks, as cells. */
+function hookRows(): readonly (readonly string[])[] {
+  const readme = Deno.readTextFileSync(new URL("../README.md", import.meta.url));
+  const [, section = ""] = readme.split("\n## Hooks\n");
+  const table = section.split("\n## ")[0]?.split("\n").filter((line) => line.startsWith("| `"));
+  return (table ?? []).map((line) => line.split("|").slice(1, -1).map((cell) => cell.trim()));
+}
+
+Deno.test("the README's table of hooks has every preset with its addresses, and no other", () => {
+  const names = hookRows()
+    .map(([target = ""]) => /^`([a-z][a-z-]*)`$/.exec(target)?.[1])
+    .filter((name) => name !== undefined && !TARGET_FORMS.some(([form]) => form === name));
+  assertEquals(names, PRESETS.map(({ hookName }) => hookName));
+  for (const preset of PRESETS) {
+    const { address, readyAddress } = preset();
+    const [, stop = "", ready = ""] = hookRows().find(([target]) =>
+      target === `\`${preset.hookName}\``
+    ) ?? [];
+    assertEquals(stop, `POST \`${address}\``);
+    assert(ready.startsWith(`GET \`${readyAddress}\` is 2`), `${preset.hookName}: ${ready}`);
+  }
+});
+
+Deno.test("the README's table of hooks has every form of a TARGET", () => {
+  const targets = hookRows().map(([target]) => target).join("\n");
+  for (const [form] of TARGET_FORMS) {
+    const word = form === "[METHOD ]URL" ? "[METHOD ]http" : form;
+    assert(targets.includes(word.split("/")[0] ?? word), form);
+  }
+});

@@ -1,0 +1,46 @@
+/** Every test file is run, and none is published. */
+
+import { assert, assertEquals } from "../tests/support/assert.ts";
+import { TEST_PATHS } from "./test.ts";
+
+const ROOT = new URL("../", import.meta.url);
+const CONFIG = JSON.parse(Deno.readTextFileSync(new URL("deno.json", ROOT)));
+
+/** Folders with what was made or downloaded. */
+const IGNORED: readonly string[] = ["node_modules/", ...CONFIG.exclude];
+
+/** Every test file in a folder and below, as a path from the root. */
+function testFiles(folder = ""): readonly string[] {
+  return [...Deno.readDirSync(new URL(folder, ROOT))].flatMap(({ name, isDirectory }) => {
+    if (!isDirectory) return name.endsWith("_test.ts") ? [folder + name] : [];
+    const path = `${folder}${name}/`;
+    return IGNORED.includes(path) || name === ".git" ? [] : testFiles(path);
+  });
+}
+
+Deno.test("every test file is run once, by `deno task test` or `deno task test:containers`", () => {
+  const files = testFiles();
+  assert(files.includes("scripts/test_test.ts"));
+  const { command } = CONFIG.tasks["test:containers"];
+  const paths = [...TEST_PATHS, command.split(" ").at(-1)];
+  const runs = (file: string) =>
+    paths.filter((path) => file === path || file.startsWith(`${path}/`)).length;
+  assertEquals(files.filter((file) => runs(file) !== 1), []);
+  assertEquals(
+    paths.filter((path) => !files.some((file) => `${file}/`.startsWith(`${path}/`))),
+    [],
+  );
+});
+
+Deno.test("no test file is published", async () => {
+  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["publish", "--dry-run", "--allow-dirty", "--no-check"],
+    cwd: ROOT,
+    env: { NO_COLOR: "1" },
+  }).output();
+  const text = new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr);
+  assertEquals(code, 0, text);
+  const published = [...text.matchAll(/file:\/\/(\S+)/g)].map(([, path = ""]) => path);
+  assert(published.includes(new URL("mod.ts", ROOT).pathname), text);
+  assertEquals(published.filter((path) => path.endsWith("_test.ts")), []);
+});

@@ -1,0 +1,65 @@
+/** The architecture: which room may import which, without circles. */
+
+import { assert, assertEquals } from "../tests/support/assert.ts";
+import { importsOf, read, sources } from "../scripts/sources.ts";
+
+/**
+ * The rooms, from the ground up: a room imports only from the floors below. Rooms on the same floor do
+ * not import each other.
+ */
+const FLOORS: readonly (readonly string[])[] = [
+  ["src/exit_code.ts", "src/hook.ts", "src/time.ts"],
+  ["src/platform"],
+  ["src/log"],
+  ["src/options.ts"],
+  ["src/http", "src/process"],
+  ["src/job", "hooks"],
+  ["src/cli"],
+  ["mod.ts"],
+  ["cli.ts"],
+];
+
+const FILES = ["cli.ts", "mod.ts", ...sources("hooks"), ...sources("src")];
+
+/** The room that a file belongs to. */
+function roomOf(file: string): string {
+  const room = FLOORS.flat().find((name) => file === name || file.startsWith(`${name}/`));
+  assert(room !== undefined, `${file} is in no room`);
+  return room;
+}
+
+function floorOf(file: string): number {
+  return FLOORS.findIndex((rooms) => rooms.includes(roomOf(file)));
+}
+
+Deno.test("imports only go down, and rooms on the same floor do not import each other", () => {
+  const arrows = FILES.flatMap((file) => importsOf(file).map((target) => ({ file, target })));
+  assert(arrows.length > FILES.length);
+  const wrong = arrows.filter(({ file, target }) =>
+    !FILES.includes(target) ||
+    (roomOf(file) !== roomOf(target) && floorOf(target) >= floorOf(file))
+  );
+  assertEquals(wrong.map(({ file, target }) => `${file} -> ${target}`), []);
+});
+
+Deno.test("there is no circle of imports", () => {
+  const done = new Set<string>();
+  function follow(file: string, trail: readonly string[]): void {
+    assert(!trail.includes(file), [...trail, file].join(" -> "));
+    if (done.has(file)) return;
+    for (const target of importsOf(file)) follow(target, [...trail, file]);
+    done.add(file);
+  }
+  for (const file of FILES) follow(file, []);
+  assertEquals(done.size, FILES.length);
+});
+
+Deno.test("cli.ts imports the library's front door and nothing else", () => {
+  assertEquals(importsOf("cli.ts"), ["mod.ts"]);
+});
+
+Deno.test("a runtime's own calls are only in its file of the platform", () => {
+  const code = (path: string) => read(path).replaceAll(/\/\*[^]*?\*\/|\/\/.*$/gm, "");
+  const callers = FILES.filter((path) => path !== "cli.ts" && /\bDeno\./.test(code(path)));
+  assertEquals(callers, ["src/platform/deno.ts"]);
+});

@@ -1,0 +1,129 @@
+/**
+ * The texts that the command line prints on request.
+ *
+ * @module
+ */
+
+import type { NamedHook } from "../../hooks/preset.ts";
+import { TARGET_FORMS } from "../../hooks/registry.ts";
+import type { Check } from "../job/check.ts";
+import { formatDuration } from "../time.ts";
+import type { Probe } from "../hook.ts";
+import { escapeInvisible, oneLine } from "../log/log.ts";
+import { ACTIONS, keysOf, type Option, OPTIONS, type Settings } from "../options.ts";
+import { redactPath, redactValue } from "../log/redact.ts";
+import type { Invocation } from "./settings.ts";
+
+/** The default of an option in words. */
+export function defaultText<Value>(option: Option<Value>): string {
+  return option.defaultText ?? option.kind.format(option.defaultValue(() => undefined));
+}
+
+/** An option as it is typed: `--hook TARGET`. */
+export function usage<Value>(option: Option<Value>): string {
+  return `--${option.name} ${option.kind.placeholder}`.trimEnd();
+}
+
+/** `--help`. */
+export function helpText(presets: readonly NamedHook[]): string {
+  const options: readonly Option<unknown>[] = Object.values(OPTIONS);
+  const rows = options.map((option) =>
+    `  ${usage(option)}\n      ${option.help}\n      ${option.variable}, default ${
+      defaultText(option)
+    }`
+  );
+  const actions = ACTIONS.map(({ name, short, argument, help }) => {
+    const form = argument === undefined ? `--${name}` : `--${name} ${argument}`;
+    return `  ${short === undefined ? "" : `-${short}, `}${form}\n      ${help}`;
+  });
+  const targets = [
+    ...presets.map(({ hookName, summary }) => [hookName, summary] as const),
+    ...TARGET_FORMS,
+  ].map(([form, summary]) => `  ${form.padEnd(20)} ${summary}`);
+  return `wrapper runs COMMAND, tells the pod's sidecars to quit when it has ended, and exits with its code.
+
+Usage: wrapper [OPTION...] [--] COMMAND [ARG...]
+
+Options
+${[...rows, ...actions].join("\n")}
+
+Targets
+${targets.join("\n")}
+
+Durations: 500ms, 30s, 1m30s, 2h, 0; a bare number is seconds.
+Exit code: COMMAND's own; 128+N if signal N ended it; 124 --timeout; 125 the wrapper failed;
+126 COMMAND cannot be executed; 127 COMMAND is not found.
+`;
+}
+
+/** `--print-config`. */
+export function configText({ settings, origins }: Invocation): string {
+  const config: Record<string, { value: unknown; from: string }> = {};
+  function add<Value>(option: Option<Value>, value: Value, from: string) {
+    config[option.name] = {
+      value: Array.isArray(value)
+        ? value.map((item) => redactValue(String(item)))
+        : typeof value === "boolean" || option.kind.placeholder === "N"
+        ? value
+        : redactPath(option.kind.format(value)),
+      from,
+    };
+  }
+  const addSetting = <Key extends keyof Settings>(key: Key) => {
+    add<Settings[Key]>(OPTIONS[key], settings[key], origins.get(key) ?? "default");
+  };
+  for (const key of keysOf(OPTIONS)) addSetting(key);
+  return JSON.stringify(config, null, 2) + "\n";
+}
+
+const CHECK_HEADING = ["HOOK", "READY ADDRESS", "STATE", "ANSWER", "TIME"];
+const STATE_COLUMN = CHECK_HEADING.indexOf("STATE");
+
+const WORDS: Readonly<Record<Probe["state"], { readonly word: string; readonly color: number }>> = {
+  ready: { word: "ready", color: 32 },
+  present: { word: "not ready", color: 33 },
+  absent: { word: "absent", color: 31 },
+};
+
+/**
+ * `--check` as a table for people.
+ *
+ * @example
+ * ```ts
+ * import { checkTable } from "./help.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const address = "http://localhost:9901/ready";
+ * const check = { hook: "envoy", address, state: "ready", answer: "200 OK", durationMs: 3 } as const;
+ * assertEquals(
+ *   checkTable([check], { color: false }),
+ *   "HOOK   READY ADDRESS                STATE  ANSWER  TIME\n" +
+ *     "envoy  http://localhost:9901/ready  ready  200 OK  3ms\n",
+ * );
+ * ```
+ */
+export function checkTable(checks: readonly Check[], options: { readonly color: boolean }): string {
+  const rows = [
+    CHECK_HEADING,
+    ...checks.map(({ hook, address, state, answer, durationMs }) =>
+      [hook, address, WORDS[state].word, answer, formatDuration(durationMs)].map(oneLine)
+    ),
+  ];
+  const widths = CHECK_HEADING.map((_, column) =>
+    Math.max(...rows.map((row) => (row[column] ?? "").length))
+  );
+  return rows.map((row, index) => {
+    const state = checks[index - 1]?.state;
+    const cells = row.map((cell, column) => {
+      const padded = cell.padEnd(widths[column] ?? 0);
+      const isColored = options.color && column === STATE_COLUMN && state !== undefined;
+      return isColored ? `\x1b[${WORDS[state].color}m${padded}\x1b[0m` : padded;
+    });
+    return `${cells.join("  ").trimEnd()}\n`;
+  }).join("");
+}
+
+/** `--check` as JSON for machines, one object a line. */
+export function checkLines(checks: readonly Check[]): string {
+  return checks.map((check) => `${escapeInvisible(JSON.stringify(check))}\n`).join("");
+}

@@ -1,0 +1,250 @@
+/**
+ * The command line as a function: argv and environment in, exit code out.
+ *
+ * @module
+ */
+
+import type { NamedHook } from "../../hooks/preset.ts";
+import { parseHook, PRESETS } from "../../hooks/registry.ts";
+import { WRAPPER_FAILED } from "../exit_code.ts";
+import type { Hook } from "../hook.ts";
+import { refuse, run, stopSidecars } from "../job/run.ts";
+import { createLogger, createReport, type Logger, type Report } from "../log/log.ts";
+import { redact, redactPath } from "../log/redact.ts";
+import { DEFAULT_TARGETS, OPTIONS } from "../options.ts";
+import { errorCode, errorText, fileErrorReason } from "../platform/errors.ts";
+import {
+  addUncaughtErrorListener,
+  environmentVariable,
+  isTerminal,
+  runtimeName,
+  variableIsReadable,
+  writeText,
+} from "../platform/mod.ts";
+import { explain, type Invocation, readInvocation } from "./settings.ts";
+import { BUILD, VERSION } from "./version.ts";
+
+/**
+ * What {@linkcode main} can be given in addition to argv.
+ *
+ * @example
+ * ```ts
+ * import { httpPreset, main, type MainOptions } from "@k8s-job/wrapper";
+ *
+ * const mine = httpPreset({
+ *   name: "mine",
+ *   summary: "our own metrics agent",
+ *   baseUrl: "http://localhost:7777",
+ *   stop: { path: "/quit" },
+ * });
+ * const options: MainOptions = { hooks: [mine] };
+ * const exitCode = await main(["--hook=mine", "--log-level=error", "true"], options);
+ * console.log(exitCode);
+ * ```
+ */
+export interface MainOptions {
+  /** Custom hooks that can be asked for by name; one with a built-in name takes its place. */
+  readonly hooks?: readonly NamedHook[];
+}
+
+/**
+ * Runs the command line.
+ *
+ * @param args the words after the program's name
+ * @param options custom hooks
+ * @returns the exit code; the caller exits with it
+ *
+ * @example
+ * ```ts
+ * import { main } from "@k8s-job/wrapper";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(await main(["--hook", "none", "--log-level", "error", "sh", "-c", "exit 3"]), 3);
+ * ```
+ */
+export async function main(args: readonly string[], options: MainOptions = {}): Promise<number> {
+  const known: Known = {};
+  let hasDefect = false;
+  /** The one net for defects of the wrapper: COMMAND runs on to its end, the hooks run, 125. */
+  function catchDefect(error: unknown): void {
+    hasDefect = true;
+    createReport(known.log ?? createLogger())("internal-error", { reason: describe(error) });
+  }
+  const stopListening = addUncaughtErrorListener(catchDefect);
+  try {
+    const exitCode = await runCommandLine(args, options, known);
+    return hasDefect ? WRAPPER_FAILED : exitCode;
+  } catch (error) {
+    catchDefect(error);
+    const { log = createLogger(), hooks = readTargets(DEFAULT_TARGETS, PRESETS).hooks } = known;
+    await stopSidecars(hooks, { log, catchSignals: true });
+    return WRAPPER_FAILED;
+  } finally {
+    stopListening();
+  }
+}
+
+/** What the operator is known to want, in case the wrapper itself fails. */
+interface Known {
+  log?: Logger;
+  hooks?: readonly Hook[];
+}
+
+async function runCommandLine(
+  args: readonly string[],
+  options: MainOptions,
+  known: Known,
+): Promise<number> {
+  if (!variableIsReadable(OPTIONS.hook.variable)) {
+    // The default hooks would run in place of the operator's, without a word.
+    const problem =
+      `${OPTIONS.hook.variable} cannot be read: the permission --allow-env is missing`;
+    createReport(createLogger())("settings-error", { problem });
+    return WRAPPER_FAILED;
+  }
+  const custom = options.hooks ?? [];
+  const customNames = new Set(custom.map(({ hookName }) => hookName));
+  const presets = [...PRESETS.filter(({ hookName }) => !customNames.has(hookName)), ...custom];
+  const invocation = readInvocation(args, environmentVariable);
+  const { action, actionArgument, settings, warnings } = invocation;
+
+  // What only some invocations need is loaded by them, because reading code delays COMMAND.
+  if (action === "help") return print((await import("./help.ts")).helpText(presets));
+  if (action === "version") return print(versionText());
+
+  const log = createLogger({ level: settings.logLevel, format: settings.logFormat });
+  const report = createReport(log);
+  const { hooks, waitFor, problems } = readHooks(invocation, presets);
+  known.log = log;
+  // An action never runs a hook, whatever is wrong.
+  known.hooks = action === undefined ? hooks : [];
+
+  for (const problem of action === "install" ? [] : warnings) {
+    report("settings-warning", { problem });
+  }
+  if (action === undefined) {
+    const runOptions = {
+      ...settings,
+      hooks,
+      ...(waitFor && { waitFor }),
+      log,
+      forwardSignals: true,
+    };
+    const { exitCode } = problems.length > 0
+      // A typo must not leave the pod hanging.
+      ? await refuse(invocation.command, problems, runOptions)
+      : await run(invocation.command, runOptions);
+    return exitCode;
+  }
+  const wrong = action === "install" ? invocation.problems : problems;
+  for (const problem of wrong) report("settings-error", { problem });
+  if (wrong.length > 0) return WRAPPER_FAILED;
+  switch (action) {
+    case "print-config":
+      return print((await import("./help.ts")).configText(invocation));
+    case "check":
+      return await check([...new Set([...hooks, ...waitFor ?? []])], invocation, log);
+    case "install":
+      return await installOrExplain(actionArgument ?? "", report);
+  }
+}
+
+/** An error with the place where it was thrown, on one line. */
+function describe(error: unknown): string {
+  if (!(error instanceof Error)) return redact(String(error));
+  const place = /\n\s+(at .*)/.exec(error.stack ?? "")?.[1];
+  return redact(`${error.name}: ${error.message}${place === undefined ? "" : ` ${place}`}`);
+}
+
+/** The hooks of an invocation, what to wait for if that is something else, and all problems. */
+function readHooks(
+  { settings, origins, hookSource, scuttle, problems }: Invocation,
+  presets: readonly NamedHook[],
+): {
+  readonly hooks: readonly Hook[];
+  readonly waitFor?: readonly Hook[];
+  readonly problems: readonly string[];
+} {
+  if (scuttle !== undefined) {
+    return { hooks: scuttle.hooks, waitFor: scuttle.waitFor, problems };
+  }
+  const targets = settings.hook;
+  const { hooks, unread } = readTargets(targets, presets);
+  const origin = origins.get("hook") ?? "default";
+  // A blank or a comma in a password or a query splits the variable in the middle of a secret.
+  const hide = hookSource === "variable" && targets.some((text) => /[?#@]/.test(text));
+  const more = unread.map(({ index, target, expected }) =>
+    hide
+      ? `${origin}, TARGET ${index + 1} of ${targets.length}: ${expected}`
+      : explain(origin, target, expected)
+  );
+  return {
+    // If none can be read, the default ones run.
+    hooks: unread.length < targets.length ? hooks : readTargets(DEFAULT_TARGETS, PRESETS).hooks,
+    problems: [...problems, ...more],
+  };
+}
+
+/** A TARGET that cannot be read. */
+interface Unread {
+  readonly index: number;
+  readonly target: string;
+  readonly expected: string;
+}
+
+function readTargets(
+  targets: readonly string[],
+  presets: readonly NamedHook[],
+): { readonly hooks: readonly Hook[]; readonly unread: readonly Unread[] } {
+  const hooks: Hook[] = [];
+  const unread: Unread[] = [];
+  for (const [index, target] of targets.entries()) {
+    try {
+      const hook = parseHook(target, presets);
+      if (hook !== undefined) hooks.push(hook);
+    } catch (error) {
+      unread.push({ index, target, expected: errorText(error) });
+    }
+  }
+  return { hooks, unread };
+}
+
+async function check(
+  hooks: readonly Hook[],
+  { settings }: Invocation,
+  log: Logger,
+): Promise<number> {
+  const [{ checkAll }, { checkLines, checkTable }] = await Promise.all([
+    import("../job/check.ts"),
+    import("./help.ts"),
+  ]);
+  const checks = await checkAll(hooks, { requestTimeoutMs: settings.requestTimeoutMs, log });
+  const color = isTerminal("stdout") && !environmentVariable("NO_COLOR") &&
+    environmentVariable("TERM") !== "dumb";
+  print(settings.logFormat === "json" ? checkLines(checks) : checkTable(checks, { color }));
+  return checks.every(({ state }) => state === "ready") ? 0 : 1;
+}
+
+async function installOrExplain(path: string, report: Report): Promise<number> {
+  const { install } = await import("./install.ts");
+  try {
+    return print(`${install(path)}\n`);
+  } catch (error) {
+    report("install-failed", { path: redactPath(path), reason: fileErrorReason(error) });
+    return WRAPPER_FAILED;
+  }
+}
+
+function versionText(): string {
+  return `wrapper ${VERSION} (${runtimeName()}, ${BUILD})\n`;
+}
+
+function print(text: string): number {
+  try {
+    writeText("stdout", text);
+  } catch (error) {
+    // A reader that has read enough, such as `head`, is not an error.
+    if (errorCode(error) !== "EPIPE") throw error;
+  }
+  return 0;
+}

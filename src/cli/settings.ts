@@ -1,0 +1,245 @@
+/**
+ * From argv and the environment to settings.
+ *
+ * @module
+ */
+
+// @ts-types="../../types/std_cli_parse_args.d.ts"
+import { parseArgs } from "@std/cli/parse-args";
+// @ts-types="../../types/std_text_levenshtein_distance.d.ts"
+import { levenshteinDistance } from "@std/text/levenshtein-distance";
+import { redactValue } from "../log/redact.ts";
+import {
+  type Action,
+  ACTIONS,
+  type Environment,
+  type Option,
+  OPTIONS,
+  readAll,
+  type Settings,
+} from "../options.ts";
+import { readScuttle, type ScuttleReading } from "./scuttle.ts";
+
+/**
+ * Where a setting's value came from: `--retries`, `WRAPPER_RETRIES`, the variables of scuttle that it
+ * follows from, or `default`.
+ */
+export type Origin = string;
+
+/** What kind of place a value came from. */
+export type Source = "option" | "variable" | "scuttle" | "default";
+
+/** What was read from the command line and the environment. */
+export interface Invocation {
+  /** COMMAND and its words, byte for byte. */
+  readonly command: readonly string[];
+  /** What to do instead of running COMMAND. */
+  readonly action?: Action;
+  /** What that action was given, if it needs something: the PATH of `--install`. */
+  readonly actionArgument?: string;
+  /** The settings; where a value was wrong, its default. */
+  readonly settings: Settings;
+  /** Where each setting came from. */
+  readonly origins: ReadonlyMap<keyof Settings, Origin>;
+  /** What kind of place the hooks' TARGETs came from. */
+  readonly hookSource: Source;
+  /** Everything that was wrong, each a sentence for the operator. */
+  readonly problems: readonly string[];
+  /** What was ignored, each a sentence for the operator. */
+  readonly warnings: readonly string[];
+  /** The sidecars, if scuttle's variables name them and nothing else does. */
+  readonly scuttle?: Pick<ScuttleReading, "hooks" | "waitFor">;
+}
+
+/** A value as it was typed, and where. */
+interface Typed {
+  readonly text: string;
+  readonly origin: Origin;
+  readonly source: Source;
+}
+
+const OPTION_LIST: readonly Option<unknown>[] = Object.values(OPTIONS);
+
+/**
+ * Reads the command line and the environment. An option beats its variable, which beats scuttle's
+ * variables, which beat the default. It never throws: `problems` has what is wrong, and everything
+ * else is read all the same.
+ *
+ * @param args the words after the program's name
+ * @param environment looks up a variable
+ *
+ * @example
+ * ```ts
+ * import { readInvocation } from "./settings.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const { command, settings } = readInvocation(["--retries", "3", "sleep", "007"], () => undefined);
+ * assertEquals(command, ["sleep", "007"]);
+ * assertEquals(settings.retries, 3);
+ * ```
+ */
+export function readInvocation(args: readonly string[], environment: Environment): Invocation {
+  const { optionWords, command, problems } = cutAtCommand(args);
+  const names = [...OPTION_LIST, ...ACTIONS].map(({ name }) => name);
+  const parsed = parseArgs(optionWords, { string: names, collect: names });
+  const scuttle = readScuttle(environment);
+
+  function typedValues(key: keyof Settings): readonly Typed[] {
+    const { name, variable } = OPTIONS[key];
+    const words = parsed[name];
+    if (isGiven(words)) {
+      return words.map((word) => ({ text: String(word), origin: `--${name}`, source: "option" }));
+    }
+    const value = environment(variable)?.trim();
+    if (value) {
+      const texts = key === "hook" ? splitTargets(value) : [value];
+      return texts.map((text) => ({ text, origin: variable, source: "variable" }));
+    }
+    const { texts = [], origin = "" } = scuttle?.values.get(key) ?? {};
+    return texts.map((text) => ({ text, origin, source: "scuttle" }));
+  }
+
+  const origins = new Map<keyof Settings, Origin>();
+  const sources = new Map<keyof Settings, Source>();
+  /** Reads one setting. Given twice, the last value counts, or all of them if they add up. */
+  function setting<Key extends keyof Settings>(key: Key): Settings[Key] {
+    const option: Option<Settings[Key]> = OPTIONS[key];
+    let value: Settings[Key] | undefined;
+    origins.set(key, "default");
+    for (const { text, origin, source } of typedValues(key)) {
+      const read = option.kind.parse(text);
+      if (read === undefined) {
+        problems.push(explain(origin, text, `expected ${option.kind.expected}`));
+      } else {
+        value = value === undefined ? read : option.kind.add?.(value, read) ?? read;
+        origins.set(key, origin);
+        sources.set(key, source);
+      }
+    }
+    return value ?? option.defaultValue(environment);
+  }
+  const settings = readAll<Settings>(OPTIONS, setting);
+  const hookSource = sources.get("hook") ?? "default";
+
+  const asked = ACTIONS.find(({ name }) => isGiven(parsed[name]));
+  const action = asked?.name;
+  const actionArgument = asked?.argument === undefined ? undefined : lastWord(parsed[asked.name]);
+  if (actionArgument === "") problems.push(`--${action}: expected a ${asked?.argument}`);
+  if (actionArgument !== undefined && command.length > 0) {
+    problems.push(explain(`--${action}`, actionArgument, "runs no COMMAND, and one is given"));
+  }
+  if (command.length === 0 && action === undefined && problems.length === 0) {
+    problems.push("COMMAND is missing: expected wrapper [OPTION...] [--] COMMAND [ARG...]");
+  }
+  return {
+    command,
+    settings,
+    origins,
+    hookSource,
+    problems,
+    warnings: [...ignoredVariables(environment), ...scuttle?.warnings ?? []],
+    ...(action === undefined ? {} : { action }),
+    ...(scuttle !== undefined && hookSource === "scuttle" ? { scuttle } : {}),
+    ...(actionArgument === undefined ? {} : { actionArgument }),
+  };
+}
+
+/** Warns about variables that look as if they were for the wrapper, but are not read. */
+function ignoredVariables(environment: Environment): readonly string[] {
+  return environment("WRAPPER_PLUGIN_PATH")
+    ? [
+      "WRAPPER_PLUGIN_PATH is ignored: plugins are not loaded; name the sidecar with WRAPPER_HOOKS",
+    ]
+    : [];
+}
+
+function isGiven(words: unknown): words is readonly unknown[] {
+  return Array.isArray(words) && words.length > 0;
+}
+
+function lastWord(words: unknown): string | undefined {
+  return isGiven(words) ? String(words.at(-1)) : undefined;
+}
+
+/** One sentence that names what was wrong, its value, and what was expected. */
+export function explain(origin: string, value: string, expected: string): string {
+  return `${origin} ${JSON.stringify(redactValue(value))}: ${expected}`;
+}
+
+/**
+ * Cuts argv at COMMAND, before any parser sees it, because COMMAND's words are not for parsing. Each
+ * option comes out as one word, `--name=value`, so that no value can be taken for an option.
+ */
+function cutAtCommand(args: readonly string[]) {
+  const optionWords: string[] = [];
+  const problems: string[] = [];
+  let index = 0;
+  for (; index < args.length; index++) {
+    const word = args[index] ?? "";
+    if (word === "--") {
+      index++;
+      break;
+    }
+    if (!word.startsWith("-") || word === "-") break;
+
+    const [, typedName = "", value] = /^--?([^=]*)(?:=(.*))?$/s.exec(word) ?? [];
+    const action = ACTIONS.find(({ name, short }) =>
+      word.startsWith("--") ? name === typedName : short === typedName
+    );
+    const option = word.startsWith("--")
+      ? OPTION_LIST.find(({ name }) => name === typedName)
+      : undefined;
+    const named = action ?? option;
+    if (named === undefined) {
+      problems.push(unknownOption(word.replace(/=.*$/s, "")));
+      continue;
+    }
+    const name = `--${named.name}`;
+    const placeholder = option?.kind.placeholder ?? action?.argument ?? "";
+    if (value !== undefined) {
+      const wanted = placeholder !== "" || action === undefined;
+      if (!wanted) problems.push(explain(name, value, "takes no value"));
+      optionWords.push(`${name}=${wanted ? value : ""}`);
+    } else if (placeholder === "") {
+      optionWords.push(`${name}=${action === undefined ? "true" : ""}`);
+    } else if (index + 1 < args.length) {
+      optionWords.push(`${name}=${args[++index]}`);
+    } else {
+      const expected = option?.kind.expected ?? `a ${placeholder}`;
+      problems.push(`${name}: its value is missing: expected ${expected}`);
+    }
+  }
+  return { optionWords, problems, command: args.slice(index) };
+}
+
+/** Suggests the known option that a misspelled one is likely to mean. */
+function unknownOption(word: string): string {
+  const known = [...OPTION_LIST, ...ACTIONS].map(({ name }) => `--${name}`);
+  const near = known
+    .map((name) => ({ name, distance: levenshteinDistance(word, name) }))
+    .sort((a, b) => a.distance - b.distance)[0];
+  const tip = near !== undefined && near.distance <= Math.max(2, Math.floor(word.length / 4))
+    ? `did you mean ${near.name}?`
+    : "wrapper --help lists the options";
+  return `unknown option ${JSON.stringify(redactValue(word))}: ${tip}`;
+}
+
+/**
+ * Splits `WRAPPER_HOOKS` at commas and blanks. An HTTP method in capitals belongs to the URL after
+ * it.
+ */
+function splitTargets(value: string): readonly string[] {
+  const words = value.split(/[\s,]+/).filter((word) => word !== "");
+  const targets: string[] = [];
+  for (let index = 0; index < words.length; index++) {
+    const word = words[index] ?? "";
+    const next = words[index + 1];
+    if (/^[A-Z]+$/.test(word) && next?.includes("://")) {
+      targets.push(`${word} ${next}`);
+      index++;
+    } else {
+      targets.push(word);
+    }
+  }
+  return targets;
+}

@@ -1,0 +1,93 @@
+/**
+ * The way to a sidecar: sends requests to the sockets that a URL stands for.
+ *
+ * @module
+ */
+
+import { redact } from "../log/redact.ts";
+import { errorCode, errorText, isNobodyListening } from "../platform/errors.ts";
+import { acceptsConnections, connect, type SocketAddress } from "../platform/mod.ts";
+import { abortable } from "../time.ts";
+import { type HttpClient, openHttpClient } from "./client.ts";
+
+/** Nobody listens at the endpoint. */
+export class NobodyListensError extends Error {
+  override readonly name = "NobodyListensError";
+}
+
+/** Somebody listens, but the exchange failed: a reset, or an answer that is not HTTP. */
+export class BrokenConnectionError extends Error {
+  override readonly name = "BrokenConnectionError";
+}
+
+/** It is unknown whether somebody listens: the name does not resolve, or there is no route. */
+export class UnreachableError extends Error {
+  override readonly name = "UnreachableError";
+}
+
+/** Where a sidecar listens. */
+export interface Endpoint {
+  /**
+   * Sends a request.
+   *
+   * @throws {NobodyListensError} if nobody listens there
+   * @throws {BrokenConnectionError} if somebody does, but the exchange failed
+   * @throws {UnreachableError} if that is unknown
+   */
+  send(request: Request): Promise<Response>;
+  /**
+   * Whether somebody listens.
+   *
+   * @param signal ends a connection attempt that nobody answers
+   * @throws {UnreachableError} if that is unknown
+   * @throws the signal's reason
+   */
+  accepts(signal: AbortSignal): Promise<boolean>;
+}
+
+/** Makes an endpoint of these sockets; nothing is connected yet. */
+export function openEndpoint(addresses: readonly SocketAddress[]): Endpoint {
+  const clients = new Map<SocketAddress, HttpClient>();
+  let order = [...addresses];
+
+  async function send(request: Request): Promise<Response> {
+    let broke = false;
+    for (const address of order) {
+      const client = clients.get(address) ?? openHttpClient(address, connect);
+      clients.set(address, client);
+      try {
+        const response = await client.fetch(request);
+        order = [address, ...order.filter((other) => other !== address)];
+        return response;
+      } catch (error) {
+        if (request.signal.aborted) throw error;
+        // Whether somebody listens does not depend on how a runtime words its errors.
+        if (await listens(address, request.signal)) {
+          throw new BrokenConnectionError(redact(errorText(error)), { cause: error });
+        }
+        broke ||= !isNobodyListening(error);
+      }
+    }
+    throw new NobodyListensError(broke ? "it quit without an answer" : "connection refused");
+  }
+
+  async function accepts(signal: AbortSignal): Promise<boolean> {
+    for (const address of order) {
+      if (await listens(address, signal)) return true;
+    }
+    return false;
+  }
+
+  return { send, accepts };
+}
+
+async function listens(address: SocketAddress, signal: AbortSignal): Promise<boolean> {
+  try {
+    return await abortable(acceptsConnections(address, signal), signal);
+  } catch (error) {
+    if (signal.aborted) throw signal.reason;
+    // Without IPv6 in this pod, nobody listens there either.
+    if (["EADDRNOTAVAIL", "EAFNOSUPPORT"].includes(errorCode(error))) return false;
+    throw new UnreachableError(redact(errorText(error)), { cause: error });
+  }
+}

@@ -1,0 +1,77 @@
+/**
+ * Resolves a URL to the sockets that it stands for and the request to send on them.
+ *
+ * @module
+ */
+
+import type { SocketAddress } from "../platform/mod.ts";
+
+/** A URL for a `Request`, and the sockets that it stands for. */
+export interface ResolvedUrl {
+  /** The URL for the request line and the `Host` header; `http://localhost/…` for a Unix socket. */
+  readonly url: URL;
+  /** An `Authorization` header from the URL's credentials, if it has any. */
+  readonly authorization?: string;
+  /** The sockets, tried in this order. */
+  readonly addresses: readonly SocketAddress[];
+}
+
+/**
+ * Reads a URL: `http://`, `https://`, or `http+unix://` with the socket's path percent-encoded as
+ * the host.
+ *
+ * @throws {TypeError} that says what was expected, if it is invalid
+ */
+export function resolveUrl(text: string): ResolvedUrl {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url === undefined || !["http:", "https:", "http+unix:"].includes(url.protocol)) {
+    throw new TypeError(
+      "expected http://HOST[:PORT]/PATH, https://… or http+unix://%2FSOCKET/PATH",
+    );
+  }
+  if (url.protocol === "http+unix:") return resolveUnixUrl(url);
+  const hostname = url.hostname.replace(/^\[(.*)\]$/, "$1");
+  const port = Number(url.port) || (url.protocol === "https:" ? 443 : 80);
+  // `localhost` means both loopback addresses (RFC 6761), whatever the image's hosts file says, and a
+  // sidecar may listen on either. A certificate, though, is for the name.
+  const isLoopback = hostname === "localhost" && url.protocol === "http:";
+  const hostnames = isLoopback ? ["127.0.0.1", "::1"] : [hostname];
+  if (isLoopback) url.hostname = "127.0.0.1";
+  return withoutCredentials(url, hostnames.map((hostname) => ({ hostname, port })));
+}
+
+function resolveUnixUrl(url: URL): ResolvedUrl {
+  let path = "";
+  try {
+    path = decodeURIComponent(url.hostname);
+  } catch {
+    // An invalid escape: the path stays empty, and the message below says what is expected.
+  }
+  if (!path.startsWith("/")) {
+    throw new TypeError(
+      "expected the socket's absolute path percent-encoded as the host: http+unix://%2Frun%2Fx.sock/quit",
+    );
+  }
+  const requestUrl = new URL(`http://localhost${url.pathname || "/"}${url.search}`);
+  return { url: requestUrl, addresses: [{ path }] };
+}
+
+/** Moves credentials into a header: `Request` refuses a URL that has them. */
+function withoutCredentials(from: URL, addresses: readonly SocketAddress[]): ResolvedUrl {
+  const url = new URL(from);
+  url.hash = "";
+  if (url.username === "" && url.password === "") return { url, addresses };
+  const pair = `${percentDecoded(url.username)}:${percentDecoded(url.password)}`;
+  url.username = url.password = "";
+  const binary = Array.from(new TextEncoder().encode(pair), (byte) => String.fromCharCode(byte));
+  return { url, addresses, authorization: `Basic ${btoa(binary.join(""))}` };
+}
+
+/** A `%` that does not start an escape, as in a password typed as is, stands for itself. */
+function percentDecoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}

@@ -1,0 +1,87 @@
+/**
+ * Why COMMAND did not run.
+ *
+ * @module
+ */
+
+import { errorCode, startErrorReason } from "../platform/errors.ts";
+import { formatDuration } from "../time.ts";
+
+/**
+ * COMMAND could not be started; the message gives the reason in a few words.
+ *
+ * @example
+ * ```ts
+ * import { run, StartError } from "@k8s-job/wrapper";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const { error } = await run(["/no/such/program"]);
+ * if (!(error instanceof StartError)) throw new Error("that program exists");
+ * assertEquals([error.message, error.code, error.exitCode], ["not found", "ENOENT", 127]);
+ * ```
+ */
+export class StartError extends Error {
+  /** The name of the class, for where `instanceof` does not reach. */
+  override readonly name = "StartError";
+  /** COMMAND's first word. */
+  readonly command: string;
+  /** 127 if it is not found, 126 if it cannot be executed, 125 if the system had no room for it. */
+  readonly exitCode: number;
+  /** The system's code for the reason, such as `ENOENT`; an empty string if it has none. */
+  readonly code: string;
+
+  /** Explains the system's error. */
+  constructor(command: string, cause: unknown) {
+    const [reason, exitCode] = startErrorReason(cause);
+    super(reason, { cause });
+    this.command = command;
+    this.exitCode = exitCode;
+    this.code = errorCode(cause);
+  }
+}
+
+/** A sidecar that was not ready in time. */
+export interface LateSidecar {
+  /** The hook's name. */
+  readonly hook: string;
+  /** What was seen last, in a few words: `503 Service Unavailable`, `connection refused`. */
+  readonly answer: string;
+}
+
+/**
+ * Sidecars were not ready in time.
+ *
+ * @example
+ * ```ts
+ * import { istio, NotReadyError, waitUntilReady } from "@k8s-job/wrapper";
+ * import { assertEquals } from "@std/assert";
+ *
+ * try {
+ *   // Nothing listens on this port here.
+ *   await waitUntilReady([istio({ baseUrl: "http://127.0.0.1:9" })], { timeoutMs: 100 });
+ * } catch (error) {
+ *   if (!(error instanceof NotReadyError)) throw error;
+ *   assertEquals(error.late.map(({ hook }) => hook), ["istio"]);
+ * }
+ * ```
+ */
+export class NotReadyError extends Error {
+  /** The name of the class, for where `instanceof` does not reach. */
+  override readonly name = "NotReadyError";
+  /** The sidecars that were not ready, in the order of the hooks. */
+  readonly late: readonly LateSidecar[];
+  /** How long they were waited for, in milliseconds. */
+  readonly timeoutMs: number;
+
+  /** Names each sidecar, and its last answer. */
+  constructor(late: readonly LateSidecar[], timeoutMs: number) {
+    super(`not ready after ${formatDuration(timeoutMs)}: ${describeLate(late)}`);
+    this.late = late;
+    this.timeoutMs = timeoutMs;
+  }
+}
+
+/** The sidecars that were not ready, for a line of text. */
+export function describeLate(late: readonly LateSidecar[]): string {
+  return late.map(({ hook, answer }) => `${hook} (${answer})`).join(", ");
+}

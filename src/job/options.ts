@@ -1,0 +1,184 @@
+/**
+ * How a job is run, as a program says it. The defaults are those of the table of options.
+ *
+ * @module
+ */
+
+import type { Hook } from "../hook.ts";
+import type { Logger } from "../log/log.ts";
+import { JOB_OPTIONS, type JobSettings, readAll } from "../options.ts";
+import { environmentVariable } from "../platform/mod.ts";
+
+/** When hooks run: always, only if COMMAND's exit code is 0, or only if it is not. */
+export type RunHooksOn = "always" | "success" | "failure";
+
+/** What happens if the sidecars are not ready in time: fail with 125, or start COMMAND anyway. */
+export type OnWaitTimeout = "fail" | "start";
+
+/**
+ * How hooks are run. Every field has a default.
+ *
+ * @example
+ * ```ts
+ * import { type HookOptions, istio, run, stopSidecars } from "@k8s-job/wrapper";
+ *
+ * const limits: HookOptions = { requestTimeoutMs: 2000, shutdownTimeoutMs: 10_000, retries: 3 };
+ * await run(["true"], { ...limits, hooks: [istio()] });
+ * await stopSidecars([istio()], limits);
+ * ```
+ */
+export interface HookOptions {
+  /**
+   * How long after this process's own start a sidecar that has never answered is still expected, in
+   * milliseconds.
+   *
+   * @default 30000 in a Kubernetes pod, where `KUBERNETES_SERVICE_HOST` is set, else 0
+   */
+  readonly startupWindowMs?: number;
+  /**
+   * One attempt at one request, in milliseconds; at least 1.
+   *
+   * @default 5000
+   */
+  readonly requestTimeoutMs?: number;
+  /**
+   * The whole of a hook once its sidecar is there, retries included, in milliseconds; at
+   * least 1.
+   *
+   * @default 15000
+   */
+  readonly shutdownTimeoutMs?: number;
+  /**
+   * Further attempts after the first.
+   *
+   * @default 10
+   */
+  readonly retries?: number;
+  /**
+   * Receives the log entries.
+   *
+   * @default silentLogger
+   */
+  readonly log?: Logger;
+}
+
+/**
+ * How a command is run. Every field has a default.
+ *
+ * @example
+ * ```ts
+ * import { istio, run, type RunOptions } from "@k8s-job/wrapper";
+ *
+ * const options: RunOptions = {
+ *   hooks: [istio()],
+ *   timeoutMs: 60 * 60_000,
+ *   killAfterMs: 10_000,
+ *   strict: true,
+ * };
+ * console.log((await run(["true"], options)).exitCode);
+ * ```
+ */
+export interface RunOptions extends HookOptions {
+  /**
+   * What to stop when COMMAND has ended.
+   *
+   * @default none
+   */
+  readonly hooks?: readonly Hook[];
+  /**
+   * When hooks run.
+   *
+   * @default "always"
+   */
+  readonly on?: RunHooksOn;
+  /**
+   * What to wait for before COMMAND, if `waitMs` is not 0.
+   *
+   * @default hooks
+   */
+  readonly waitFor?: readonly Hook[];
+  /**
+   * How long to wait for every sidecar to be ready before COMMAND starts, in milliseconds.
+   *
+   * @default 0, which is not at all
+   */
+  readonly waitMs?: number;
+  /**
+   * What happens if they are not ready in that time.
+   *
+   * @default "fail"
+   */
+  readonly onWaitTimeout?: OnWaitTimeout;
+  /**
+   * The longest run of COMMAND, in milliseconds: then SIGTERM, and exit code 124.
+   *
+   * @default 0, which is without a limit
+   */
+  readonly timeoutMs?: number;
+  /**
+   * SIGKILL this many milliseconds after a SIGTERM, SIGINT or SIGQUIT was passed on.
+   *
+   * @default 0, which is never
+   */
+  readonly killAfterMs?: number;
+  /**
+   * Whether COMMAND leads a session of its own, and signals go to its whole process group.
+   *
+   * @default false
+   */
+  readonly processGroup?: boolean;
+  /**
+   * Whether the status of orphans is collected, so that no zombie stays: for PID 1, or for a process
+   * that wants the orphans among its descendants. Not for a process that starts other commands
+   * itself.
+   *
+   * @default false
+   */
+  readonly reap?: boolean;
+  /**
+   * Whether a hook that fails turns COMMAND's exit code 0 into 125.
+   *
+   * @default false
+   */
+  readonly strict?: boolean;
+  /**
+   * Where a summary of the job is written at its end: one JSON line of at most 4,096 bytes.
+   * Kubernetes shows what a container has left in `/dev/termination-log`.
+   *
+   * @default none
+   */
+  readonly terminationLog?: string;
+  /**
+   * Whether the signals that this process gets are passed on to COMMAND.
+   *
+   * @default false
+   */
+  readonly forwardSignals?: boolean;
+  /**
+   * When it is aborted, the job ends as if SIGTERM had come: COMMAND is not started (exit code 143),
+   * or gets SIGTERM if it runs already, and then the hooks run. Once they run, nothing is left to
+   * abort: their own limits hold.
+   */
+  readonly signal?: AbortSignal;
+}
+
+/** How sidecars are stopped without a command. Every field has a default. */
+export interface StopSidecarsOptions extends HookOptions {
+  /**
+   * Whether a first SIGTERM or SIGINT leaves this process alive until the hooks are done; a second
+   * one ends them at once.
+   *
+   * @default false
+   */
+  readonly catchSignals?: boolean;
+  /** When it is aborted, hooks that are not done are given up: their outcome is `failed`. */
+  readonly signal?: AbortSignal;
+}
+
+/** Fills in the defaults. */
+export function resolveOptions(options: Partial<JobSettings>): JobSettings {
+  return readAll<JobSettings>(JOB_OPTIONS, (key) => {
+    const { libraryDefault, defaultValue } = JOB_OPTIONS[key];
+    return options[key] ?? libraryDefault ?? defaultValue(environmentVariable);
+  });
+}

@@ -1,0 +1,45 @@
+/**
+ * What comes of a job.
+ *
+ * @module
+ */
+
+import type { JobSummary } from "../hook.ts";
+import type { NotReadyError, StartError } from "./errors.ts";
+
+/** The result of a job. */
+export interface RunResult extends JobSummary {
+  /** Whether COMMAND's time limit ended it. */
+  readonly timedOut: boolean;
+  /** Why COMMAND did not run: it could not be started, or the sidecars were not ready in time. */
+  readonly error?: StartError | NotReadyError;
+  /** Each hook's outcome, in the order of the hooks; empty if they did not run. */
+  readonly hooks: readonly HookOutcome[];
+}
+
+/** COMMAND's part of the result. */
+export type CommandResult = Omit<RunResult, "hooks">;
+
+/** How a hook ended. */
+export interface HookOutcome {
+  /** The hook's name. */
+  readonly hook: string;
+  /** Where the sidecar was told to quit; without credentials or query. */
+  readonly address: string;
+  /**
+   * - `stopped`: it accepted the stop request
+   * - `already-stopped`: it had been there and was gone
+   * - `no-sidecar`: it was never there
+   * - `unneeded`: it is there and does not have to be told, because something else stops it
+   * - `failed`: it is there and was not stopped
+   */
+  readonly outcome: "stopped" | "already-stopped" | "no-sidecar" | "unneeded" | "failed";
+  /** What was seen, in a few words. */
+  readonly answer: string;
+  /** What the operator can do about it. */
+  readonly hint?: string;
+  /** How long it took, in milliseconds. */
+  readonly durationMs: number;
+  /** For a group of hooks: the outcome of each sidecar that was there. */
+  readonly sidecars?: readonly HookOutcome[];
+}

@@ -1,0 +1,370 @@
+/**
+ * The life of a job, from top to bottom.
+ *
+ * @module
+ */
+
+import { TIMED_OUT, WRAPPER_FAILED } from "../exit_code.ts";
+import type { Hook, JobSummary } from "../hook.ts";
+import { createReport, type Report, silentLogger } from "../log/log.ts";
+import { redactPath } from "../log/redact.ts";
+import type { JobSettings } from "../options.ts";
+import { reapOrphans } from "../process/reap.ts";
+import {
+  ASK_TO_END,
+  catchSignals,
+  exitCodeOf,
+  GIVE_UP_WHEN_REPEATED,
+  noSignals,
+  type Signals,
+} from "../process/signals.ts";
+import { stopIfAsked } from "../process/terminal.ts";
+import { startCommand } from "./command.ts";
+import { describeLate, StartError } from "./errors.ts";
+import {
+  resolveOptions,
+  type RunHooksOn,
+  type RunOptions,
+  type StopSidecarsOptions,
+} from "./options.ts";
+import type { CommandResult, HookOutcome, RunResult } from "./result.ts";
+import type { Sidecar } from "./sidecar.ts";
+import { trackAll } from "./sidecars.ts";
+import { writeTerminationLog } from "./termination_log.ts";
+import { validateCommand, validateHooks, validateOptions } from "./validate.ts";
+import { waitForAll } from "./wait.ts";
+
+/**
+ * Runs a command, then stops its sidecars.
+ *
+ * It never ends the process, and whatever happens to COMMAND or a sidecar is in the result. The
+ * promise is rejected only for a wrong argument, before anything is started, and for a defect of the
+ * wrapper itself, after the hooks have run.
+ *
+ * @param command COMMAND's words; the first is looked up on PATH
+ * @param options what to stop, and the limits
+ * @throws {TypeError} or {RangeError} for a wrong argument
+ *
+ * @example
+ * ```ts
+ * import { run } from "@k8s-job/wrapper";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const result = await run(["sh", "-c", "exit 7"]);
+ * assertEquals(result.exitCode, 7);
+ * ```
+ *
+ * @example With a sidecar, a time limit, and an AbortSignal
+ * ```ts
+ * import { istio, run } from "@k8s-job/wrapper";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const shutdown = new AbortController();
+ * const running = run(["sleep", "60"], {
+ *   hooks: [istio()],
+ *   timeoutMs: 30 * 60_000,
+ *   signal: shutdown.signal,
+ * });
+ * shutdown.abort();
+ * const { exitCode, hooks } = await running;
+ * assertEquals(exitCode, 143);
+ * assertEquals(hooks.map(({ outcome }) => outcome), ["no-sidecar"]);
+ * ```
+ */
+export async function run(
+  command: readonly string[],
+  options: RunOptions = {},
+): Promise<RunResult> {
+  validateCommand(command);
+  validateOptions(options);
+  const job = prepareJob(command, options);
+  let ended = notStarted(job, WRAPPER_FAILED);
+  let result: RunResult;
+  try {
+    ended = await waitForSidecars(job) ?? await runCommand(job);
+  } finally {
+    // After a defect of the wrapper too: a sidecar that nothing stops leaves the pod hanging.
+    result = await conclude(job, ended);
+  }
+  return result;
+}
+
+/**
+ * The life of a job that cannot be run, because its settings are wrong: COMMAND is not started, the
+ * sidecars are stopped so that the pod ends, and the exit code is 125.
+ *
+ * @param command COMMAND's words, if there are any
+ * @param problems what is wrong, each a sentence for the operator
+ * @param options what to stop, and the limits
+ * @throws {TypeError} or {RangeError} for a wrong argument
+ *
+ * @example
+ * ```ts
+ * import { refuse } from "@k8s-job/wrapper";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const { exitCode } = await refuse(["sync"], ["SYNC_TARGET is not set"]);
+ * assertEquals(exitCode, 125);
+ * ```
+ */
+export async function refuse(
+  command: readonly string[],
+  problems: readonly string[],
+  options: RunOptions = {},
+): Promise<RunResult> {
+  validateOptions(options);
+  const job = prepareJob(command, options);
+  const ended = notStarted(job, WRAPPER_FAILED);
+  try {
+    for (const problem of problems) job.report("settings-error", { problem });
+    if (ended.command !== "") {
+      const reason = "the settings are wrong";
+      job.report("command-not-started", { command: ended.command, reason, code: WRAPPER_FAILED });
+    }
+    const result = { ...ended, hooks: await stopAll(job.sidecars, ended, job) };
+    writeTerminationLog(job.settings.terminationLog, result, job.report, problems);
+    return result;
+  } finally {
+    job.release();
+  }
+}
+
+/**
+ * Stops sidecars, without a command: for a job that knows itself when it is done.
+ *
+ * A sidecar that cannot be stopped is an outcome, not an error.
+ *
+ * @param hooks what to stop
+ * @param options the limits
+ * @param summary what the hooks may tell about the job
+ * @returns each hook's outcome, in the order of the hooks
+ * @throws {TypeError} or {RangeError} for a wrong argument
+ *
+ * @example
+ * ```ts
+ * import { httpHook, stopSidecars } from "@k8s-job/wrapper";
+ * import { assertEquals } from "@std/assert";
+ *
+ * await using sidecar = Deno.serve({ port: 0, onListen: () => {} }, () => new Response("bye"));
+ * const stop = { url: `http://localhost:${sidecar.addr.port}/quit` };
+ * const [outcome] = await stopSidecars([httpHook({ name: "mine", stop })]);
+ * assertEquals([outcome?.hook, outcome?.outcome], ["mine", "stopped"]);
+ * ```
+ */
+export async function stopSidecars(
+  hooks: readonly Hook[],
+  options: StopSidecarsOptions = {},
+  summary: JobSummary = { command: "", exitCode: 0, durationMs: 0 },
+): Promise<readonly HookOutcome[]> {
+  validateHooks(hooks);
+  validateOptions(options);
+  const report = createReport(options.log ?? silentLogger);
+  const signals = options.catchSignals ? catchSignals() : noSignals;
+  try {
+    const sidecars = trackAll(hooks, resolveOptions(options), report);
+    return await stopAll(sidecars, summary, { signals, report }, options.signal);
+  } finally {
+    signals.release();
+  }
+}
+
+/** A job, with all that its parts need. */
+interface Job {
+  readonly command: readonly string[];
+  readonly settings: JobSettings;
+  /** The hooks' sidecars. */
+  readonly sidecars: readonly Sidecar[];
+  /** What has to be ready before COMMAND starts. */
+  readonly awaited: readonly Sidecar[];
+  /** The signals that are for COMMAND; none if they are not forwarded. */
+  readonly signals: Signals;
+  /** Whether this process exists for COMMAND only. */
+  readonly forwardsSignals: boolean;
+  /** Aborted when the caller wants the job to end. */
+  readonly abort: AbortSignal;
+  /** Aborted when the job has ended. */
+  readonly ended: AbortSignal;
+  /** Ends what the job has of this process: its signals, its orphans. */
+  readonly release: () => void;
+  readonly report: Report;
+}
+
+function prepareJob(command: readonly string[], options: RunOptions): Job {
+  const { hooks = [], waitFor, forwardSignals = false } = options;
+  const report = createReport(options.log ?? silentLogger);
+  const settings = resolveOptions(options);
+  const signals = forwardSignals ? catchSignals() : noSignals;
+  const ending = new AbortController();
+  const sidecars = trackAll(hooks, settings, report);
+  const awaited = waitFor?.flatMap((hook) =>
+    sidecars[hooks.indexOf(hook)] ?? trackAll([hook], settings, report)
+  );
+  return {
+    command,
+    settings,
+    sidecars,
+    awaited: awaited ?? sidecars,
+    signals,
+    forwardsSignals: forwardSignals,
+    abort: options.signal ?? new AbortController().signal,
+    ended: ending.signal,
+    release() {
+      ending.abort();
+      signals.release();
+    },
+    report,
+  };
+}
+
+function notStarted({ command }: Job, exitCode: number): CommandResult {
+  return { command: redactPath(command[0] ?? ""), exitCode, durationMs: 0, timedOut: false };
+}
+
+/**
+ * First: waits until every sidecar is ready.
+ *
+ * @returns undefined if COMMAND is to be started, else how the job has ended already
+ */
+async function waitForSidecars(job: Job): Promise<CommandResult | undefined> {
+  const { settings: { waitMs, onWaitTimeout }, awaited, signals, abort, report } = job;
+  if (abort.aborted) {
+    const code = exitCodeOf("SIGTERM");
+    report("command-aborted", { code });
+    return notStarted(job, code);
+  }
+  if (waitMs === 0 || awaited.length === 0) return undefined;
+
+  const interruption = new AbortController();
+  let interruptedBy: number | undefined;
+  const interrupt = (code: number, signal: string) => {
+    interruptedBy ??= code;
+    report("wait-interrupted", { signal, code });
+    interruption.abort();
+  };
+  signals.listen((signal) => {
+    if (stopIfAsked(signal)) return true;
+    // What does not ask to end is for COMMAND, once it runs.
+    if (!ASK_TO_END.has(signal)) return false;
+    interrupt(exitCodeOf(signal), signal);
+    return true;
+  });
+  const onAbort = () => interrupt(exitCodeOf("SIGTERM"), "abort");
+  abort.addEventListener("abort", onAbort);
+  const error = await waitForAll(awaited, waitMs, interruption.signal, report);
+  abort.removeEventListener("abort", onAbort);
+  signals.hold();
+
+  if (interruptedBy !== undefined) return notStarted(job, interruptedBy);
+  if (error === undefined) return undefined;
+  const fails = onWaitTimeout === "fail";
+  const consequence = fails
+    ? `command not started (exit code ${WRAPPER_FAILED})`
+    : "command started anyway";
+  report("wait-timeout", { limitMs: waitMs, hooks: describeLate(error.late), consequence });
+  return fails ? { ...notStarted(job, WRAPPER_FAILED), error } : undefined;
+}
+
+/** Then: runs COMMAND to its end, and looks for the sidecars meanwhile. */
+async function runCommand(job: Job): Promise<CommandResult> {
+  const { command, settings, sidecars, signals, abort, report } = job;
+  const startMs = performance.now();
+  const watching = new AbortController();
+  const ended = new AbortController();
+  let isWatching = sidecars.length > 0;
+  try {
+    const running = await startCommand(
+      command,
+      { ...settings, jobControl: job.forwardsSignals },
+      report,
+    );
+    signals.listen((signal, held) => {
+      // COMMAND cannot have got from anyone else what came before it was there.
+      if (held) running.send(signal);
+      else running.pass(signal);
+      return true;
+    });
+    if (abort.aborted) running.send("SIGTERM");
+    abort.addEventListener("abort", () => running.send("SIGTERM"), { signal: ended.signal });
+    if (settings.reap) reapOrphans(running, job.ended, report);
+    Promise.all(sidecars.map((sidecar) => sidecar.watch(watching.signal, running.pid)))
+      .then(() => isWatching = false);
+
+    const { code, signal, timedOut } = await running.end;
+    const exitCode = timedOut ? TIMED_OUT : code;
+    const durationMs = performance.now() - startMs;
+    report("command-ended", { code: exitCode, durationMs });
+    await running.endGroup();
+    const { pid } = running;
+    return {
+      ...notStarted(job, exitCode),
+      durationMs,
+      timedOut,
+      pid,
+      ...(signal && { signal }),
+    };
+  } catch (error) {
+    if (!(error instanceof StartError)) throw error;
+    const result = { ...notStarted(job, error.exitCode), error };
+    const { command, exitCode: code } = result;
+    report("command-not-started", { command, reason: error.message, code });
+    return result;
+  } finally {
+    // Every request so far depends on this signal, so that aborting it would delay the stop request.
+    if (isWatching) watching.abort();
+    ended.abort();
+  }
+}
+
+/** Last: runs the hooks if they are wanted, and sums up. */
+async function conclude(job: Job, ended: CommandResult): Promise<RunResult> {
+  try {
+    const hooks = hooksAreWanted(job, ended) ? await stopAll(job.sidecars, ended, job) : [];
+    const result = { ...ended, exitCode: strictExitCode(job, ended, hooks), hooks };
+    writeTerminationLog(job.settings.terminationLog, result, job.report);
+    return result;
+  } finally {
+    job.release();
+  }
+}
+
+function hooksAreWanted({ settings: { on }, report }: Job, { exitCode }: JobSummary): boolean {
+  const wanted: Readonly<Record<RunHooksOn, boolean>> = {
+    always: true,
+    success: exitCode === 0,
+    failure: exitCode !== 0,
+  };
+  if (!wanted[on]) report("hooks-skipped", { code: exitCode, on });
+  return wanted[on];
+}
+
+/** Tells all sidecars to quit, at the same time. */
+async function stopAll(
+  sidecars: readonly Sidecar[],
+  summary: JobSummary,
+  { signals, report }: Pick<Job, "signals" | "report">,
+  abort?: AbortSignal,
+): Promise<readonly HookOutcome[]> {
+  const hurry = new AbortController();
+  const givenUp = abort ? AbortSignal.any([abort, hurry.signal]) : hurry.signal;
+  const stopping = sidecars.map((sidecar) => sidecar.stop(summary, givenUp));
+  signals.listen((signal) => {
+    if (stopIfAsked(signal)) return true;
+    if (!GIVE_UP_WHEN_REPEATED.has(signal)) return true;
+    const again = signals.endRequests > 1;
+    report(again ? "hooks-interrupted" : "hooks-signal", { signal });
+    if (again) hurry.abort();
+    return true;
+  });
+  return await Promise.all(stopping);
+}
+
+function strictExitCode(
+  { settings: { strict }, report }: Job,
+  { exitCode }: JobSummary,
+  hooks: readonly HookOutcome[],
+): number {
+  const failed = hooks.some(({ outcome }) => outcome === "failed");
+  if (!strict || exitCode !== 0 || !failed) return exitCode;
+  report("strict-failure", {});
+  return WRAPPER_FAILED;
+}

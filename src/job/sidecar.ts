@@ -1,0 +1,207 @@
+/**
+ * One sidecar during the life of a job: is it there, has it ever been there, and what came of
+ * stopping it.
+ *
+ * @module
+ */
+
+import type { HookContext, JobSummary, Probe, SidecarHook, Stop } from "../hook.ts";
+import type { Report } from "../log/log.ts";
+import type { JobSettings } from "../options.ts";
+import { errorText, isRefused } from "../platform/errors.ts";
+import { abortable, backoffMs, formatDuration, sleep } from "../time.ts";
+import type { HookOutcome } from "./result.ts";
+
+/** The limits within which a sidecar is looked for and stopped. */
+export type SidecarLimits = Pick<
+  JobSettings,
+  "startupWindowMs" | "requestTimeoutMs" | "shutdownTimeoutMs" | "retries"
+>;
+
+/** A sidecar, or a group of them, that is tracked. */
+export interface Sidecar {
+  /** The hook's name. */
+  readonly name: string;
+  /** Where it is asked whether it is ready, for people to read. */
+  readonly readyAddress: string;
+  /** Whether it has ever given a sign of life. */
+  isSeen(): boolean;
+  /** Asks once whether it is ready. */
+  probe(signal: AbortSignal): Promise<Probe>;
+  /** Looks for it again and again, quietly, until it was seen once or is no longer expected. */
+  watch(signal: AbortSignal, commandPid?: number): Promise<void>;
+  /** Tells it to quit, and reports the result in one log line. */
+  stop(job: JobSummary, signal: AbortSignal): Promise<HookOutcome>;
+}
+
+/** The pause after an attempt to find a sidecar. */
+const pauseMs = (attempt: number) => backoffMs(attempt, 50, 1000);
+
+/** How long a hook that obeys its deadline has to say how far it came. */
+const LAST_WORDS_MS = 500;
+
+/**
+ * Without a startup window, a sidecar is still looked for during this time: it costs a few requests,
+ * and opens the connection for the stop request.
+ */
+const SHORTEST_WATCH_MS = 5000;
+
+/**
+ * The hooks whose sidecar has given a sign of life. This outlives one call of the library, so that a
+ * job that first waits for its sidecars and later tells them to quit knows that they were there.
+ */
+const seen = new WeakSet<SidecarHook>();
+
+/** Whether a hook's sidecar has ever given a sign of life. */
+export function wasSeen(hook: SidecarHook): boolean {
+  return seen.has(hook);
+}
+
+/** How much longer a sidecar that was never seen is expected. The clock starts with the process. */
+export function remainingWindowMs({ startupWindowMs }: SidecarLimits): number {
+  return startupWindowMs - performance.now();
+}
+
+/** Tracks the sidecar that a hook is for. */
+export function trackSidecar(hook: SidecarHook, limits: SidecarLimits, report: Report): Sidecar {
+  const { name, address, readyAddress = address } = hook;
+
+  function makeContext(signal: AbortSignal, deadlineMs: number): HookContext {
+    return {
+      signal,
+      deadlineMs,
+      requestTimeoutMs: Math.min(limits.requestTimeoutMs, deadlineMs),
+      retries: limits.retries,
+      wasSeen: () => seen.has(hook),
+      markSeen: () => {
+        seen.add(hook);
+      },
+      debug: (text) => report("hook-note", { hook: name, text }),
+    };
+  }
+
+  /** Probes in one of the hook's two ways, and notes the first sign of life. */
+  async function probeBy(
+    probing: (context: HookContext) => Promise<Probe>,
+    signal: AbortSignal,
+  ): Promise<Probe> {
+    const limitMs = limits.requestTimeoutMs;
+    const found = await withDeadline<Probe>(
+      limitMs,
+      signal,
+      (deadline) => probing(makeContext(deadline, limitMs)),
+      (answer) => ({ state: "absent", answer }),
+    );
+    if (found.state !== "absent" && !seen.has(hook)) {
+      seen.add(hook);
+      report("sidecar-seen", { hook: name, address: readyAddress, answer: found.answer });
+    }
+    return found;
+  }
+
+  async function watch(signal: AbortSignal, commandPid?: number): Promise<void> {
+    const endMs = performance.now() + Math.max(remainingWindowMs(limits), SHORTEST_WATCH_MS);
+    const more = commandPid === undefined ? {} : { commandPid };
+    for (let attempt = 1;; attempt++) {
+      await probeBy((context) => {
+        const withPid = { ...context, ...more };
+        return hook.warmUp?.(withPid) ?? hook.probe(withPid);
+      }, signal);
+      if (seen.has(hook) || signal.aborted || performance.now() >= endMs) return;
+      await sleep(pauseMs(attempt), signal);
+    }
+  }
+
+  async function stop(job: JobSummary, signal: AbortSignal): Promise<HookOutcome> {
+    const startMs = performance.now();
+    const { outcome, answer, hint } = await stopOrMiss(job, signal);
+    const durationMs = performance.now() - startMs;
+    switch (outcome) {
+      case "stopped":
+        report("hook-stopped", { hook: name, answer, durationMs });
+        break;
+      case "already-stopped":
+        report("hook-already-stopped", { hook: name, answer });
+        break;
+      case "no-sidecar":
+        report("hook-no-sidecar", { hook: name, answer, address, hint: hint ?? "" });
+        break;
+      case "unneeded":
+        report("hook-unneeded", { hook: name, answer, hint: hint ?? "" });
+        break;
+      case "failed":
+        report("hook-failed", { hook: name, answer, address, hint: hint ?? "" });
+        break;
+    }
+    return { hook: name, address, outcome, answer, durationMs, ...(hint && { hint }) };
+  }
+
+  /** Stops the sidecar, and waits for one that may still be coming. */
+  async function stopOrMiss(
+    job: JobSummary,
+    signal: AbortSignal,
+  ): Promise<Pick<HookOutcome, "outcome" | "answer" | "hint">> {
+    for (let attempt = 1;; attempt++) {
+      const { state, answer, hint } = await attemptStop(job, signal);
+      const withHint = hint === undefined ? {} : { hint };
+      if (state !== "absent") return { outcome: state, answer, ...withHint };
+      if (seen.has(hook)) return { outcome: "already-stopped", answer };
+      const remainingMs = remainingWindowMs(limits);
+      if (remainingMs <= 0) return { outcome: "no-sidecar", answer, ...withHint };
+      if (signal.aborted) return { outcome: "failed", answer: "given up before it came" };
+      if (attempt === 1) report("sidecar-expected", { hook: name, address, remainingMs });
+      await sleep(Math.min(pauseMs(attempt), remainingMs), signal);
+    }
+  }
+
+  async function attemptStop(job: JobSummary, signal: AbortSignal): Promise<Stop> {
+    const limitMs = limits.shutdownTimeoutMs;
+    return await withDeadline<Stop>(
+      limitMs,
+      signal,
+      (deadline) => hook.stop({ ...makeContext(deadline, limitMs), job }),
+      (answer, refused) => ({ state: refused ? "absent" : "failed", answer }),
+    );
+  }
+
+  return {
+    name,
+    readyAddress,
+    isSeen: () => seen.has(hook),
+    probe: (signal) => probeBy((context) => hook.probe(context), signal),
+    watch,
+    stop,
+  };
+}
+
+/**
+ * Starts something that is told when its time is up, and ends then whether it obeys that or not.
+ *
+ * @param otherwise makes a result of what happened instead
+ */
+async function withDeadline<Result>(
+  limitMs: number,
+  signal: AbortSignal,
+  start: (signal: AbortSignal) => Promise<Result>,
+  otherwise: (answer: string, refused: boolean) => Result,
+): Promise<Result> {
+  const deadline = new AbortController();
+  const patience = new AbortController();
+  const timers = [
+    setTimeout(() => deadline.abort(), limitMs),
+    setTimeout(() => patience.abort(), limitMs + LAST_WORDS_MS),
+  ];
+  try {
+    const result = start(AbortSignal.any([signal, deadline.signal]));
+    return await abortable(result, AbortSignal.any([signal, patience.signal]));
+  } catch (error) {
+    if (signal.aborted) return otherwise("given up", false);
+    if (patience.signal.aborted) {
+      return otherwise(`not done within ${formatDuration(limitMs)}`, false);
+    }
+    if (isRefused(error)) return otherwise("connection refused", true);
+    return otherwise(errorText(error), false);
+  } finally {
+    for (const timer of timers) clearTimeout(timer);
+  }
+}

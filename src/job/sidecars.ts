@@ -1,0 +1,96 @@
+/**
+ * All the sidecars of a job: one by one, and groups of those that may be there.
+ *
+ * @module
+ */
+
+import type { Hook, HookGroup, Probe } from "../hook.ts";
+import type { Report } from "../log/log.ts";
+import type { HookOutcome } from "./result.ts";
+import {
+  remainingWindowMs,
+  type Sidecar,
+  type SidecarLimits,
+  trackSidecar,
+  wasSeen,
+} from "./sidecar.ts";
+
+/** The outcomes from the worst to the best: a group's is the worst of its sidecars'. */
+const WORST_FIRST = ["failed", "stopped", "unneeded", "already-stopped"] as const;
+
+/** Tracks the sidecars of all these hooks, in their order. */
+export function trackAll(
+  hooks: readonly Hook[],
+  limits: SidecarLimits,
+  report: Report,
+): readonly Sidecar[] {
+  return hooks.map((hook) =>
+    "candidates" in hook ? trackGroup(hook, limits, report) : trackSidecar(hook, limits, report)
+  );
+}
+
+/** Makes one sidecar of a group's candidates: of those that are there, whichever they are. */
+function trackGroup(group: HookGroup, limits: SidecarLimits, report: Report): Sidecar {
+  const { name, address } = group;
+  const candidates = group.candidates.map((candidate) => {
+    // Most candidates are not there, and that is no news.
+    const reportOnceSeen: Report = (...entry) => wasSeen(candidate) && report(...entry);
+    return trackSidecar(candidate, limits, reportOnceSeen);
+  });
+  const found = () => candidates.filter((candidate) => candidate.isSeen());
+
+  return {
+    name,
+    readyAddress: address,
+    isSeen: () => found().length > 0,
+    async probe(signal) {
+      const probes = candidates.map(async (one) => [one.name, await one.probe(signal)] as const);
+      return combineProbes(await Promise.all(probes));
+    },
+    async watch(signal, commandPid) {
+      await Promise.all(candidates.map((candidate) => candidate.watch(signal, commandPid)));
+    },
+    async stop(job, signal) {
+      const startMs = performance.now();
+      const stopping = candidates.map((candidate) => candidate.stop(job, signal));
+      const remainingMs = remainingWindowMs(limits);
+      if (remainingMs > 0) {
+        const names = found().map((candidate) => candidate.name).join(", ") || "none";
+        report("sidecars-expected", { hook: name, found: names, remainingMs });
+      }
+      const outcomes = await Promise.all(stopping);
+      const sidecars = outcomes.filter((_, index) => candidates[index]?.isSeen());
+      const durationMs = performance.now() - startMs;
+      return { hook: name, address, durationMs, ...combineOutcomes(sidecars, signal.aborted) };
+    },
+  };
+
+  function combineOutcomes(
+    sidecars: readonly HookOutcome[],
+    isGivenUp: boolean,
+  ): Pick<HookOutcome, "outcome" | "answer" | "hint" | "sidecars"> {
+    const outcome = WORST_FIRST.find((worst) => sidecars.some(({ outcome }) => outcome === worst));
+    if (outcome !== undefined) {
+      const answer = sidecars.map(({ hook, answer }) => `${hook}: ${answer}`).join(", ");
+      const hint = sidecars.find(({ outcome }) => outcome === "failed")?.hint;
+      return { outcome, answer, sidecars, ...(hint === undefined ? {} : { hint }) };
+    }
+    if (isGivenUp && remainingWindowMs(limits) > 0) {
+      const answer = "given up before any sidecar came";
+      report("hook-failed", { hook: name, answer, address, hint: "" });
+      return { outcome: "failed", answer, sidecars };
+    }
+    report("no-sidecar-found", { hook: name });
+    return { outcome: "no-sidecar", answer: "none found", sidecars };
+  }
+}
+
+/** One probe made of many: ready if something is there, and all that is there is ready. */
+function combineProbes(probes: readonly (readonly [name: string, Probe])[]): Probe {
+  const there = probes.filter(([, { state }]) => state !== "absent");
+  if (there.length === 0) return { state: "absent", answer: "no sidecar found" };
+  return {
+    state: there.every(([, { state }]) => state === "ready") ? "ready" : "present",
+    answer: there.map(([name, { answer }]) => `${name}: ${answer}`).join(", "),
+  };
+}

@@ -1,0 +1,120 @@
+/**
+ * The termination log: the result of the job, for `kubectl describe pod` and whatever watches pods.
+ *
+ * @module
+ */
+
+import { fileErrorReason } from "../platform/errors.ts";
+import type { Report } from "../log/log.ts";
+import { isPipe, writeTextFile } from "../platform/mod.ts";
+import { redactPath } from "../log/redact.ts";
+import type { RunResult } from "./result.ts";
+
+/** Kubernetes truncates a longer message, and half a JSON object cannot be parsed. */
+const MOST_BYTES = 4096;
+
+/** How long a text may be, in characters; the next one is tried when the line is too long. */
+const TEXT_LENGTHS = [MOST_BYTES, 400, 100, 30] as const;
+
+/**
+ * The summary: one JSON object in a line of at most 4,096 bytes, its line feed included.
+ *
+ * If that is not enough, texts are cut; if it still is not, hooks are left out, those that failed
+ * last, and `hooksOmitted` has their number.
+ *
+ * @param result the result of the job
+ * @param problems what was wrong with the settings
+ *
+ * @example
+ * ```ts
+ * import { terminationSummary } from "./termination_log.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const result = { command: "job", exitCode: 3, durationMs: 1500.4, timedOut: false, hooks: [] };
+ * assertEquals(
+ *   terminationSummary(result),
+ *   '{"command":"job","exitCode":3,"durationMs":1500,"timedOut":false,"hooks":[]}\n',
+ * );
+ * ```
+ */
+export function terminationSummary(result: RunResult, problems: readonly string[] = []): string {
+  const hooks = result.hooks.toSorted((a, b) => rank(a.outcome) - rank(b.outcome));
+  for (const textLength of TEXT_LENGTHS) {
+    const line = summaryLine(result, problems, { textLength });
+    if (fits(line)) return line;
+  }
+  const textLength = 30;
+  for (let kept = hooks.length - 1; kept > 0; kept--) {
+    const fewer = { ...result, hooks: hooks.slice(0, kept) };
+    const line = summaryLine(fewer, problems.slice(0, 1), {
+      textLength,
+      hooksOmitted: hooks.length - kept,
+    });
+    if (fits(line)) return line;
+  }
+  const none = { ...result, hooks: [] };
+  return summaryLine(none, problems.slice(0, 1), { textLength, hooksOmitted: hooks.length });
+}
+
+function rank(outcome: string): number {
+  return outcome === "failed" ? 0 : 1;
+}
+
+function fits(line: string): boolean {
+  return new TextEncoder().encode(line).length <= MOST_BYTES;
+}
+
+function summaryLine(
+  result: RunResult,
+  problems: readonly string[],
+  { textLength, hooksOmitted }: { textLength: number; hooksOmitted?: number },
+): string {
+  const cut = (text: string) => {
+    const characters = [...text];
+    return characters.length <= textLength
+      ? text
+      : `${characters.slice(0, textLength - 1).join("")}…`;
+  };
+  const hooks = result.hooks.map(({ hook, address, outcome, answer, hint, durationMs }) => ({
+    hook: cut(hook),
+    address: cut(address),
+    outcome,
+    answer: cut(answer),
+    ...(hint === undefined ? {} : { hint: cut(hint) }),
+    durationMs: Math.round(durationMs),
+  }));
+  const summary = {
+    command: cut(result.command),
+    exitCode: result.exitCode,
+    ...(result.signal === undefined ? {} : { signal: result.signal }),
+    durationMs: Math.round(result.durationMs),
+    timedOut: result.timedOut,
+    ...(problems.length === 0 ? {} : { problems: problems.map(cut) }),
+    hooks,
+    ...(hooksOmitted === undefined ? {} : { hooksOmitted }),
+  };
+  return JSON.stringify(summary) + "\n";
+}
+
+/**
+ * Writes the summary. A failure is a warning in the log and nothing else: the job has ended, and its
+ * exit code stands.
+ *
+ * @param path where it is written; an empty string is nowhere
+ */
+export function writeTerminationLog(
+  path: string,
+  result: RunResult,
+  report: Report,
+  problems: readonly string[] = [],
+): void {
+  if (path === "") return;
+  try {
+    // Opening a pipe without a reader would never return.
+    if (isPipe(path)) throw new Error("is a pipe; expected a file");
+    // In place: Kubernetes mounts this one file, and a mount cannot be renamed over.
+    writeTextFile(path, terminationSummary(result, problems));
+  } catch (error) {
+    report("termination-log-failed", { path: redactPath(path), reason: fileErrorReason(error) });
+  }
+}

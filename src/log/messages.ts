@@ -1,0 +1,264 @@
+/**
+ * Every message that the wrapper can log: the one vocabulary, from which the page in `docs/` that
+ * explains the messages is generated.
+ *
+ * @module
+ */
+
+import { formatDuration } from "../time.ts";
+
+/** How important a line is. */
+export type LogLevel = "error" | "warn" | "info" | "debug";
+
+/** One kind of log line. */
+export interface Message {
+  /** The least verbose `--log-level` that shows it. */
+  readonly level: LogLevel;
+  /**
+   * The line, with `{field}` where a field's value goes. A field named `…Ms` is a number of
+   * milliseconds and is shown as a duration.
+   */
+  readonly text: string;
+  /** For the page in `docs/`: what it means for the pod, and what to do. */
+  readonly meaning: string;
+}
+
+/** All messages by event name. The names are stable, because alerts may be built on them. */
+export const MESSAGES = {
+  "settings-error": {
+    level: "error",
+    text: "{problem}",
+    meaning:
+      "An option or a variable is wrong, or COMMAND is missing. COMMAND is not started; any hooks that could be read still run, so that the pod ends, and the exit code is 125. Fix the manifest: the line names the option or variable, its value, and what was expected.",
+  },
+  "settings-warning": {
+    level: "warn",
+    text: "{problem}",
+    meaning:
+      "A variable is ignored, because its value is invalid for this program, or for the program that the variable belongs to. The job runs anyway. Fix or remove the variable; `--print-config` shows the settings in effect.",
+  },
+  "command-not-started": {
+    level: "error",
+    text: "cannot start {command}: {reason} (exit code {code})",
+    meaning:
+      "COMMAND did not run. 127: it is not found; look at the image's PATH and the spelling. 126: it cannot be executed; look at the file's mode, its architecture and its first line. 125: the settings are wrong (the line before says which), or the system had no resources for another process. The hooks run anyway, so that the pod ends.",
+  },
+  "command-aborted": {
+    level: "warn",
+    text: "aborted before the command was started (exit code {code})",
+    meaning:
+      "Only as a library: the caller's AbortSignal was already aborted. COMMAND is not started, and the hooks run.",
+  },
+  "command-started": {
+    level: "debug",
+    text: "started {command} as process {pid}",
+    meaning: "COMMAND is running.",
+  },
+  "command-ended": {
+    level: "info",
+    text: "command ended with exit code {code} after {durationMs}",
+    meaning:
+      "COMMAND has ended. 128 + N means that signal N ended it: 137 is SIGKILL, which often means that a memory limit was exceeded; 143 is SIGTERM. The hooks run next, then the wrapper exits with this code.",
+  },
+  "command-timeout": {
+    level: "warn",
+    text: "command still running after {limitMs} (--timeout): sending SIGTERM",
+    meaning:
+      "COMMAND exceeded its time limit. It is told to end, then the hooks run, and the exit code will be 124. If it takes too long to respond to SIGTERM, set --kill-after.",
+  },
+  "command-killed": {
+    level: "warn",
+    text: "command still running {limitMs} after {signal} (--kill-after): sending SIGKILL",
+    meaning:
+      "COMMAND did not end in time after the signal and is killed. The hooks run next. COMMAND had no chance to clean up.",
+  },
+  "signal-forwarded": {
+    level: "debug",
+    text: "{signal} passed on to the command",
+    meaning: "The wrapper received this signal and sent it to COMMAND.",
+  },
+  "signal-from-terminal": {
+    level: "debug",
+    text: "{signal} not passed on: the terminal sent it to the command too",
+    meaning:
+      "On a terminal, a key such as Ctrl-C reaches both COMMAND and the wrapper. COMMAND must not get the signal twice.",
+  },
+  "signal-refused": {
+    level: "warn",
+    text: "{signal} cannot be sent to the command: {reason}",
+    meaning:
+      "COMMAND runs as a different user than the wrapper, for example because it is a set-user-ID program, and the system does not allow the signal. COMMAND is not told about a shutdown and will be killed with its container.",
+  },
+  "command-stopped": {
+    level: "debug",
+    text: "command stopped; stopping too",
+    meaning: "Someone pressed Ctrl-Z on a terminal. The shell's fg or bg resumes both.",
+  },
+  "group-ending": {
+    level: "info",
+    text: "processes left in the command's group: {count}; sending SIGTERM (--process-group)",
+    meaning: "COMMAND has ended, but processes that it started have not. They are told to end.",
+  },
+  "group-killed": {
+    level: "warn",
+    text: "processes of the command's group still running after {limitMs}: sending SIGKILL",
+    meaning:
+      "Processes that COMMAND left behind did not end within --kill-after, or 5 s, after SIGTERM and are killed.",
+  },
+  "orphan-reaped": {
+    level: "debug",
+    text: "reaped process {pid}, whose parent had ended",
+    meaning:
+      "As PID 1, or with --reap, the wrapper takes the status of orphans, so that no zombie remains.",
+  },
+  "reap-unavailable": {
+    level: "warn",
+    text: "cannot reap orphans: {reason}",
+    meaning:
+      "The system's C library or kernel does not allow it. Processes that COMMAND leaves behind remain as zombies until the container ends; nothing else is affected. --reap=false removes this line.",
+  },
+  "wait-started": {
+    level: "info",
+    text: "waiting up to {limitMs} for {hooks} to be ready",
+    meaning: "COMMAND starts as soon as every sidecar is ready (--wait).",
+  },
+  "wait-ended": {
+    level: "info",
+    text: "{hooks} ready after {durationMs}",
+    meaning: "Every sidecar is ready; COMMAND starts now.",
+  },
+  "wait-timeout": {
+    level: "error",
+    text: "not ready after {limitMs} (--wait): {hooks}; {consequence}",
+    meaning:
+      "A sidecar was not ready in time. By default, the job fails with exit code 125 and the hooks run; with `--on-wait-timeout start`, COMMAND starts anyway, and may not reach its network. Look at that sidecar's log.",
+  },
+  "wait-interrupted": {
+    level: "warn",
+    text: "{signal} while waiting for the sidecars: command not started (exit code {code})",
+    meaning:
+      "The pod is being deleted before COMMAND has started. The hooks run, and the wrapper ends. There is nothing to do.",
+  },
+  "sidecar-seen": {
+    level: "debug",
+    text: "{hook}: seen at {address} ({answer})",
+    meaning: "The sidecar answered for the first time. It will be stopped when COMMAND ends.",
+  },
+  "sidecar-expected": {
+    level: "info",
+    text:
+      "{hook}: not there yet; expecting it for another {remainingMs} at {address} (--startup-window)",
+    meaning:
+      "COMMAND has ended, and this sidecar has never answered. In a pod it may still be starting, so the wrapper waits for it until the end of the startup window. If the pod has no such sidecar, name only the hooks of sidecars that it has, or set a shorter --startup-window.",
+  },
+  "sidecars-expected": {
+    level: "info",
+    text:
+      "{hook}: found so far: {found}; expecting others for another {remainingMs} (--startup-window)",
+    meaning:
+      "COMMAND has ended. The sidecars that were found are told to quit now. Others may still be starting, so the wrapper looks for them until the end of the startup window. To save that time, name the hooks of the sidecars that the pod has, or set a shorter --startup-window.",
+  },
+  "no-sidecar-found": {
+    level: "info",
+    text: "{hook}: no sidecar found",
+    meaning:
+      "No sidecar that the wrapper can recognize has answered, and the startup window has ended. If the pod does have one, it listens somewhere else or does not answer as its preset expects (for example, a Cloud SQL proxy without `--health-check`), and the pod will not end: name the hook.",
+  },
+  "hook-note": {
+    level: "debug",
+    text: "{hook}: {text}",
+    meaning: "A hook reports what it does, such as retrying a failed attempt.",
+  },
+  "hook-stopped": {
+    level: "info",
+    text: "{hook}: told to quit ({answer}) in {durationMs}",
+    meaning: "The sidecar accepted the stop request. Its container is about to end.",
+  },
+  "hook-already-stopped": {
+    level: "info",
+    text: "{hook}: has already stopped ({answer})",
+    meaning:
+      "The sidecar was seen before and is gone now: nothing is left to do. Some sidecars quit so fast after the stop request that their answer is lost; the line then says that the sidecar quit without one.",
+  },
+  "hook-no-sidecar": {
+    level: "info",
+    text: "{hook}: no such sidecar ({answer} at {address}). {hint}",
+    meaning:
+      "Nothing has ever answered at this address, and the startup window has ended. If the pod does have this sidecar, it listens somewhere else, and the pod will not end: name its address with `--hook NAME=URL`. If it only started late, set a longer --startup-window.",
+  },
+  "hook-unneeded": {
+    level: "info",
+    text: "{hook}: not told to quit: {answer}. {hint}",
+    meaning:
+      "The sidecar is there and cannot be told to quit from here, but its control plane stops it when the job's containers have ended. If the pod does not end, follow the advice in the line.",
+  },
+  "hook-failed": {
+    level: "error",
+    text: "{hook}: NOT stopped, the pod may not end: {answer} at {address}. {hint}",
+    meaning:
+      "The sidecar is there and did not accept the stop request before the deadline. Its container keeps running, and so does the pod, until someone deletes it (`kubectl delete pod`) or the Job's `activeDeadlineSeconds` expires. The exit code is still COMMAND's, unless --strict is on. The answer says why: 404 and 405 mean that something else listens there, 401 and 403 that it requires credentials; no answer means that it hangs, so look at its own log.",
+  },
+  "hooks-skipped": {
+    level: "info",
+    text: "hooks not run: exit code {code} and --on {on}; no sidecar was told to quit",
+    meaning:
+      "The operator asked for hooks only on success, or only on failure. The sidecars keep running, and so does the pod.",
+  },
+  "hooks-signal": {
+    level: "warn",
+    text: "{signal} while hooks run: another one ends them at once",
+    meaning: "The wrapper goes on stopping the sidecars, each until its deadline.",
+  },
+  "hooks-interrupted": {
+    level: "warn",
+    text: "{signal} again: hooks given up; a sidecar that was not told yet keeps running",
+    meaning:
+      "Someone wants the wrapper to end now. If the whole pod is being deleted, Kubernetes stops the sidecars; otherwise the pod does not end by itself.",
+  },
+  "strict-failure": {
+    level: "error",
+    text: "command succeeded but a hook failed: exit code 125 (--strict)",
+    meaning:
+      "With --strict, a sidecar that could not be stopped fails the job. The hook's own line comes before this one.",
+  },
+  "termination-log-failed": {
+    level: "warn",
+    text: "cannot write the termination log {path}: {reason}",
+    meaning: "Only the summary is lost. Check the path and the container's mounts.",
+  },
+  "install-failed": {
+    level: "error",
+    text: "cannot install to {path}: {reason} (exit code 125)",
+    meaning:
+      "Nothing was left behind under this name. Check the mount in the init container: it must exist and be writable by its user, with room for 110 MB.",
+  },
+  "internal-error": {
+    level: "error",
+    text: "error in the wrapper itself: {reason}",
+    meaning:
+      "This should not happen. If COMMAND is running, it runs to its end; the hooks run, and the exit code is 125. Please report it.",
+  },
+} as const satisfies Record<string, Message>;
+
+/** The name of a message. */
+export type EventName = keyof typeof MESSAGES;
+
+type FieldNames<Text extends string> = Text extends `${string}{${infer Name}}${infer Rest}`
+  ? Name | FieldNames<Rest>
+  : never;
+
+/** The fields of a message: one for each `{field}` in its text. Alerts rely on their types. */
+export type Fields<Event extends EventName> = {
+  readonly [Name in FieldNames<typeof MESSAGES[Event]["text"]>]: Name extends
+    `${string}Ms` | "code" | "pid" ? number : string;
+};
+
+/** Returns the line for a person: the message's text with its fields filled in. */
+export function messageText<Event extends EventName>(event: Event, fields: Fields<Event>): string {
+  const values = new Map<string, string | number>(Object.entries(fields));
+  const show = (name: string) => {
+    const value = values.get(name) ?? "";
+    return typeof value === "number" && name.endsWith("Ms") ? formatDuration(value) : String(value);
+  };
+  return MESSAGES[event].text.replaceAll(/\{(\w+)\}/g, (_, name: string) => show(name)).trimEnd();
+}

@@ -1,0 +1,58 @@
+import { fieldNames } from "../../scripts/docs.ts";
+import { createLogger, createReport, type LogEntry } from "./log.ts";
+import { type Message, MESSAGES } from "./messages.ts";
+import { assert, assertEquals } from "../../tests/support/assert.ts";
+import { read, sources } from "../../scripts/sources.ts";
+
+const messages: readonly (readonly [event: string, message: Message])[] = Object.entries(MESSAGES);
+
+Deno.test("no field of a message is named like a key that every JSON line has", () => {
+  for (const [event, { text }] of messages) {
+    for (const name of fieldNames(text)) {
+      assert(!["time", "level", "event", "msg"].includes(name), `${event}: ${name}`);
+    }
+  }
+});
+
+Deno.test("every message has its meaning in whole sentences", () => {
+  for (const [event, { text, meaning }] of messages) {
+    assert(/^[A-Z1].*\.$/s.test(meaning), `${event}: ${meaning}`);
+    assert(!text.includes("\n") && !/[.]$/.test(text), `${event}: ${text}`);
+  }
+});
+
+Deno.test("a field in milliseconds is a duration in the line and a whole number in JSON", () => {
+  const entries: LogEntry[] = [];
+  const log = createReport((entry) => entries.push(entry));
+  log("command-ended", { code: 3, durationMs: 1499.7 });
+  assertEquals(entries, [{
+    level: "info",
+    event: "command-ended",
+    msg: "command ended with exit code 3 after 1.5s",
+    fields: { code: 3, durationMs: 1500 },
+  }]);
+});
+
+Deno.test("a line is always one line of limited length, without control characters", () => {
+  const lines: string[] = [];
+  const log = createReport(
+    createLogger({ level: "debug", format: "text", write: (line) => lines.push(line) }),
+  );
+  const text = `a\r\nb\u001b[31mc\u009bd\u2028e\u202ef ${"x".repeat(10_000)}`;
+  log("hook-note", { hook: "mine", text });
+  createReport(createLogger({ level: "debug", format: "json", write: (line) => lines.push(line) }))(
+    "hook-note",
+    { hook: "mine", text },
+  );
+  assertEquals(lines.length, 2);
+  assert((lines[1] ?? "").length < 4500, lines[1]);
+  const [line = ""] = lines;
+  assert(line.startsWith("wrapper: mine: a b [31mc d e f xxx"), line.slice(0, 60));
+  assert(line.endsWith(" …\n") && line.length < 2100);
+});
+
+Deno.test("every message in the table is logged somewhere in the code", () => {
+  const code = [...sources("src"), ...sources("hooks")]
+    .filter((path) => !path.endsWith("/messages.ts")).map(read).join("\n");
+  for (const [event] of messages) assert(code.includes(`"${event}"`), event);
+});

@@ -1,0 +1,71 @@
+/**
+ * Removes secrets from what is printed.
+ *
+ * @module
+ */
+
+/**
+ * Removes the credentials and the query from every URL in a text that the runtime has written; its
+ * URLs have no blanks.
+ *
+ * @example
+ * ```ts
+ * import { redact } from "./redact.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(redact("no answer from http://me:pw@host:1/quit?token=x yet"), "no answer from http://host:1/quit yet");
+ * ```
+ */
+export function redact(text: string): string {
+  return text
+    .replaceAll(/(:\/{1,2})[^\s/?#]*@/g, "$1")
+    .replaceAll(/(:\/[^\s?#]*)[?#]\S*/g, "$1");
+}
+
+/**
+ * Removes the credentials and the query from one value that a person has typed: a TARGET or a URL,
+ * or what was meant to be one. A mistyped one need not parse, and is redacted all the same.
+ *
+ * @example
+ * ```ts
+ * import { redactValue } from "./redact.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(redactValue("GET http://me:pw@host:1/quit?token=x y"), "GET http://host:1/quit");
+ * assertEquals(redactValue("htp//me:pw@host:1/quit?token=x"), "host:1/quit");
+ * ```
+ */
+export function redactValue(value: string): string {
+  const [, before = "", text = ""] = /^((?:[A-Z]+\s+)?(?:[\w-]+=(?=\w+[\w+]*:))?)(.*)$/s.exec(
+    // The query goes first, with any blank or further mark in it.
+    value.replace(/[?#].*$/s, ""),
+  ) ?? [];
+  if (!text.includes("@")) return before + text;
+  if (URL.canParse(text)) {
+    const url = new URL(text);
+    const path = url.pathname === "/" && !text.endsWith("/") ? "" : url.pathname;
+    // Two URLs in a row can parse as one, with the credentials of the second in the path.
+    const several = /@/.test(url.pathname) && (/[,=\s]/.test(text) || /:|\/\//.test(url.pathname));
+    const oneUrl = url.host !== "" && !several;
+    if (oneUrl) return `${before}${url.protocol}//${url.host}${path}`;
+  }
+  const scheme = /^[a-z][\w+.-]*:\/{1,3}/i.exec(text)?.[0] ?? "";
+  return before + scheme + text.slice(text.lastIndexOf("@") + 1);
+}
+
+/**
+ * COMMAND's name, or a file's, as it may be printed. A TARGET in its place, because someone forgot
+ * the `--hook`, is redacted like any other.
+ *
+ * @example
+ * ```ts
+ * import { redactPath } from "./redact.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(redactPath("http://me:pw@host/quit?token=x"), "http://host/quit");
+ * assertEquals(redactPath("/opt/app@1.2/job"), "/opt/app@1.2/job");
+ * ```
+ */
+export function redactPath(name: string): string {
+  return /^[^./].*(:|\/\/)/s.test(name) ? redactValue(name) : name;
+}

@@ -1,0 +1,313 @@
+/**
+ * The platform on Deno: the only file that calls Deno.
+ *
+ * @module
+ */
+
+import { exitCodeOfSignal, WRAPPER_FAILED } from "../exit_code.ts";
+import { errorCode, isNobodyListening } from "./errors.ts";
+import { CATCHABLE, type CatchableSignal, type SignalName } from "./signals.ts";
+import type { Child, ChildWaiter, Connection, Exit, SocketAddress } from "./types.ts";
+
+export function environmentVariable(name: string): string | undefined {
+  try {
+    return Deno.env.get(name);
+  } catch (error) {
+    // Deno refuses to return a value that is not UTF-8. COMMAND inherits it all the same.
+    if (error instanceof TypeError || error instanceof Deno.errors.InvalidData) return undefined;
+    // A job that uses the library may run without the permission.
+    if (error instanceof Deno.errors.NotCapable) return undefined;
+    throw error;
+  }
+}
+
+export function variableIsReadable(name: string): boolean {
+  // A compiled program has all permissions.
+  return Deno.build.standalone ||
+    Deno.permissions.querySync({ name: "env", variable: name }).state === "granted";
+}
+
+export function processId(): number {
+  return Deno.pid;
+}
+
+export function isTerminal(stream: "stdout" | "stderr"): boolean {
+  return Deno[stream].isTerminal();
+}
+
+// deno-lint-ignore require-await -- Node learns only later whether the command has started.
+export async function spawn(
+  words: readonly string[],
+  options: { newSession: boolean },
+): Promise<Child> {
+  const child = startHere(words, options.newSession);
+  return { pid: child.pid, exit: child.status.then(toExit, unnamedSignal) };
+}
+
+/**
+ * Deno makes a child enter the working directory again, by its path. In a container it may be inside
+ * a folder that is closed to this user, as `/root` is; the kernel's own link works all the same.
+ */
+function startHere(words: readonly string[], newSession: boolean): Deno.ChildProcess {
+  try {
+    return startIn(undefined, words, newSession);
+  } catch (error) {
+    if (!isClosed(() => Deno.cwd())) throw error;
+    if (isClosed(() => ".")) {
+      throw new Error("the working directory is closed to this user", { cause: error });
+    }
+    return startIn("/proc/self/cwd", words, newSession);
+  }
+}
+
+/** Whether this process's user may not enter a folder. */
+function isClosed(findFolder: () => string): boolean {
+  if (Deno.permissions.querySync({ name: "read" }).state !== "granted") return false;
+  try {
+    Deno.statSync(`${findFolder()}/.`);
+    return false;
+  } catch (error) {
+    return errorCode(error) === "EACCES";
+  }
+}
+
+function startIn(
+  cwd: string | undefined,
+  words: readonly string[],
+  newSession: boolean,
+): Deno.ChildProcess {
+  const [file, ...args] = words;
+  if (file === undefined) throw new TypeError("no command to start");
+  return new Deno.Command(file, {
+    args,
+    stdin: "inherit",
+    stdout: "inherit",
+    stderr: "inherit",
+    detached: newSession,
+    ...(cwd === undefined ? {} : { cwd }),
+  }).spawn();
+}
+
+function toExit({ code, signal }: Deno.CommandStatus): Exit {
+  return signal === null ? { code } : { code, signal };
+}
+
+/** Deno has no names for real-time signals: the status is then an error with the signal's number. */
+function unnamedSignal(error: unknown): Exit {
+  const signal = /signal: (\d+)/i.exec(String(error))?.[1];
+  return signal === undefined
+    ? { code: WRAPPER_FAILED }
+    : { code: exitCodeOfSignal(Number(signal)), signal };
+}
+
+export const CATCHABLE_SIGNALS: readonly CatchableSignal[] = CATCHABLE.filter((name) =>
+  // Deno on macOS refuses to listen to these two.
+  Deno.build.os === "linux" || (name !== "SIGPWR" && name !== "SIGSTKFLT")
+);
+
+export function addSignalListener(signal: CatchableSignal, listener: () => void): void {
+  Deno.addSignalListener(signal, listener);
+}
+
+export function removeSignalListener(signal: CatchableSignal, listener: () => void): void {
+  Deno.removeSignalListener(signal, listener);
+}
+
+/**
+ * Rust has a SIGBUS handler of its own, which reports stack overflows. It would be called along with
+ * ours, and its first call restores the default action in place of both: the second SIGBUS would end
+ * the process. Called alone, it does only that.
+ */
+export function releaseBusSignal(): void {
+  Deno.kill(Deno.pid, "SIGBUS");
+}
+
+export function kill(pid: number, signal: SignalName): boolean {
+  try {
+    Deno.kill(pid, signal);
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound || errorCode(error) === "ESRCH") return false;
+    throw error;
+  }
+}
+
+/** Deno itself waits only for the children that it started. */
+export function openChildWaiter(): ChildWaiter {
+  const { symbols } = Deno.dlopen("libc.so.6", {
+    prctl: { parameters: ["i32", "usize", "usize", "usize", "usize"], result: "i32" },
+    waitid: { parameters: ["i32", "i32", "buffer", "i32"], result: "i32" },
+  });
+  // The kernel's numbers, the same on every architecture that Deno runs on.
+  const [P_ALL, P_PID, WNOHANG, WEXITED, WNOWAIT] = [0, 1, 1, 4, 0x01000000];
+  const PR_SET_CHILD_SUBREAPER = 36;
+  const SI_PID_OFFSET = 16;
+  const info = new DataView(new ArrayBuffer(128));
+  return {
+    adoptOrphans() {
+      if (symbols.prctl(PR_SET_CHILD_SUBREAPER, 1n, 0n, 0n, 0n) !== 0) {
+        throw new Error("the kernel does not give orphans to this process");
+      }
+    },
+    firstEnded() {
+      info.setInt32(SI_PID_OFFSET, 0, true);
+      if (symbols.waitid(P_ALL, 0, info.buffer, WEXITED | WNOHANG | WNOWAIT) !== 0) {
+        return undefined;
+      }
+      return info.getInt32(SI_PID_OFFSET, true) || undefined;
+    },
+    take(pid) {
+      symbols.waitid(P_PID, pid, info.buffer, WEXITED | WNOHANG);
+    },
+  };
+}
+
+export function addUncaughtErrorListener(listener: (error: unknown) => void): () => void {
+  const onError = (event: ErrorEvent) => {
+    event.preventDefault();
+    listener(event.error);
+  };
+  const onRejection = (event: PromiseRejectionEvent) => {
+    event.preventDefault();
+    listener(event.reason);
+  };
+  addEventListener("error", onError);
+  addEventListener("unhandledrejection", onRejection);
+  return () => {
+    removeEventListener("error", onError);
+    removeEventListener("unhandledrejection", onRejection);
+  };
+}
+
+export async function connect(
+  address: SocketAddress,
+  isSecure: boolean,
+  signal: AbortSignal,
+): Promise<Connection> {
+  const connection = "path" in address
+    ? await Deno.connect({ transport: "unix", path: address.path })
+    : isSecure
+    ? await connectTls(address, signal)
+    : await connectTcp(address, signal);
+  let isOpen = true;
+  return {
+    async read() {
+      const buffer = new Uint8Array(LONGEST_READ_BYTES);
+      const length = await connection.read(buffer);
+      return length === null ? undefined : buffer.subarray(0, length);
+    },
+    async write(bytes) {
+      for (let done = 0; done < bytes.length;) {
+        done += await connection.write(bytes.subarray(done));
+      }
+    },
+    setIdle(isIdle) {
+      if (isIdle) connection.unref();
+      else connection.ref();
+    },
+    close() {
+      if (isOpen) connection.close();
+      isOpen = false;
+    },
+  };
+}
+
+async function connectTls(address: TcpAddress, signal: AbortSignal): Promise<Deno.TlsConn> {
+  const connection = await connectTcp(address, signal);
+  // Otherwise the request waits until the server acknowledges the handshake's end: 40 ms on Linux.
+  connection.setNoDelay();
+  return await Deno.startTls(connection, { hostname: address.hostname });
+}
+
+/** Tries every address of a name: Deno 2.7 itself tries only the first. */
+async function connectTcp(address: TcpAddress, signal: AbortSignal): Promise<Deno.TcpConn> {
+  try {
+    return await Deno.connect({ ...address, signal });
+  } catch (error) {
+    // An error without a code means that the name does not resolve.
+    if (isIpAddress(address.hostname) || errorCode(error) === "") throw error;
+    const { lookup } = await import("node:dns/promises");
+    const all = await lookup(address.hostname, { all: true }).catch(() => []);
+    for (const { address: hostname } of all) {
+      const connection = await Deno.connect({ ...address, hostname, signal }).catch(() =>
+        undefined
+      );
+      if (connection !== undefined) return connection;
+    }
+    throw error;
+  }
+}
+
+type TcpAddress = Exclude<SocketAddress, { path: string }>;
+
+function isIpAddress(hostname: string): boolean {
+  return /^[\d.]+$|:/.test(hostname);
+}
+
+const LONGEST_READ_BYTES = 16 * 1024;
+
+export async function acceptsConnections(
+  address: SocketAddress,
+  signal: AbortSignal,
+): Promise<boolean> {
+  try {
+    const connection = "path" in address
+      ? await Deno.connect({ transport: "unix", path: address.path })
+      : await connectTcp(address, signal);
+    connection.close();
+    return true;
+  } catch (error) {
+    if (isNobodyListening(error)) return false;
+    // A server that hangs up at once is still listening, and so is one whose queue is full.
+    if (["ECONNRESET", "EAGAIN"].includes(errorCode(error))) return true;
+    throw error;
+  }
+}
+
+export function writeText(stream: "stdout" | "stderr", text: string): void {
+  const bytes = new TextEncoder().encode(text);
+  for (let done = 0; done < bytes.length;) {
+    done += Deno[stream].writeSync(bytes.subarray(done));
+  }
+}
+
+export function readTextFile(path: string): string {
+  return Deno.readTextFileSync(path);
+}
+
+export function writeTextFile(path: string, text: string): void {
+  Deno.writeTextFileSync(path, text);
+}
+
+export function renameFile(from: string, to: string): void {
+  Deno.renameSync(from, to);
+}
+
+export function removeFile(path: string): void {
+  Deno.removeSync(path);
+}
+
+export function isPipe(path: string): boolean {
+  try {
+    return Deno.statSync(path).isFifo ?? false;
+  } catch (error) {
+    if (["ENOENT", "ENOTDIR"].includes(errorCode(error))) return false;
+    throw error;
+  }
+}
+
+export function readLink(path: string): string {
+  return Deno.readLinkSync(path);
+}
+
+export function listFolder(path: string): string[] {
+  return [...Deno.readDirSync(path)].map((entry) => entry.name);
+}
+
+export function executablePath(): string | undefined {
+  return Deno.build.standalone ? Deno.execPath() : undefined;
+}
+
+export function runtimeName(): string {
+  return `deno ${Deno.version.deno}, ${Deno.build.target}`;
+}

@@ -1,0 +1,212 @@
+/**
+ * The platform on Node.
+ *
+ * @module
+ */
+
+import { spawn as startProcess } from "node:child_process";
+import fs from "node:fs";
+import net from "node:net";
+import os from "node:os";
+import process from "node:process";
+import tls from "node:tls";
+import tty from "node:tty";
+import { exitCodeOfSignal, WRAPPER_FAILED } from "../exit_code.ts";
+import { errorCode, isNobodyListening } from "./errors.ts";
+import { CATCHABLE, type CatchableSignal, type SignalName } from "./signals.ts";
+import type { Child, ChildWaiter, Connection, Exit, SocketAddress } from "./types.ts";
+
+export function environmentVariable(name: string): string | undefined {
+  return process.env[name];
+}
+
+export function variableIsReadable(_name: string): boolean {
+  return true;
+}
+
+export function processId(): number {
+  return process.pid;
+}
+
+export function isTerminal(stream: "stdout" | "stderr"): boolean {
+  return tty.isatty(DESCRIPTORS[stream]);
+}
+
+const DESCRIPTORS = { stdout: 1, stderr: 2 } as const;
+
+export async function spawn(
+  words: readonly string[],
+  options: { newSession: boolean },
+): Promise<Child> {
+  const [file, ...args] = words;
+  if (file === undefined) throw new TypeError("no command to start");
+  const child = startProcess(file, args, { stdio: "inherit", detached: options.newSession });
+  const exit = new Promise<Exit>((resolve) => {
+    child.once("exit", (code, signal) => resolve(toExit(code, signal)));
+  });
+  // Node throws some errors at once and reports others, such as a missing file, by an event.
+  await new Promise<void>((resolve, reject) => {
+    child.once("spawn", resolve);
+    child.once("error", reject);
+  });
+  // From here on an error could only come from `child.kill`, which is never called.
+  if (child.pid === undefined) throw new Error("no process id");
+  return { pid: child.pid, exit };
+}
+
+/** Node has no names for real-time signals: it reports exit code 0 if one of them ends COMMAND. */
+function toExit(code: number | null, signal: NodeJS.Signals | null): Exit {
+  return signal === null
+    ? { code: code ?? WRAPPER_FAILED }
+    : { code: exitCodeOfSignal(os.constants.signals[signal] ?? 0), signal };
+}
+
+export const CATCHABLE_SIGNALS: readonly CatchableSignal[] = CATCHABLE.filter((name) =>
+  name in os.constants.signals
+);
+
+export function addSignalListener(signal: CatchableSignal, listener: () => void): void {
+  process.on(signal, listener);
+}
+
+export function removeSignalListener(signal: CatchableSignal, listener: () => void): void {
+  process.removeListener(signal, listener);
+}
+
+/** Node can catch SIGBUS any number of times already. */
+export function releaseBusSignal(): void {}
+
+export function kill(pid: number, signal: SignalName): boolean {
+  try {
+    return process.kill(pid, signal);
+  } catch (error) {
+    if (errorCode(error) === "ESRCH") return false;
+    throw error;
+  }
+}
+
+export function openChildWaiter(): ChildWaiter {
+  throw new Error("Node cannot wait for processes that it did not start");
+}
+
+export function addUncaughtErrorListener(listener: (error: unknown) => void): () => void {
+  process.on("uncaughtException", listener);
+  return () => {
+    process.removeListener("uncaughtException", listener);
+  };
+}
+
+export async function connect(
+  address: SocketAddress,
+  isSecure: boolean,
+  signal: AbortSignal,
+): Promise<Connection> {
+  const where = "path" in address ? address : { host: address.hostname, port: address.port };
+  const isName = "hostname" in address && net.isIP(address.hostname) === 0;
+  const socket = isSecure
+    ? tls.connect({ ...where, ...(isName ? { servername: address.hostname } : {}) })
+    : net.connect(where);
+  await opened(socket, isSecure ? "secureConnect" : "connect", signal);
+  // Otherwise the request waits until the server acknowledges the handshake's end: 40 ms on Linux.
+  if (isSecure) socket.setNoDelay();
+  // An error that arrives after the last read must not end the process.
+  socket.on("error", () => {});
+  const chunks: AsyncIterator<Uint8Array<ArrayBuffer>> = socket[Symbol.asyncIterator]();
+  return {
+    async read() {
+      const { done, value } = await chunks.next();
+      return done ? undefined : value;
+    },
+    write: (bytes) =>
+      new Promise((resolve, reject) => {
+        socket.write(bytes, (error) => error ? reject(error) : resolve());
+      }),
+    setIdle(isIdle) {
+      if (isIdle) socket.unref();
+      else socket.ref();
+    },
+    close: () => socket.destroy(),
+  };
+}
+
+function opened(socket: net.Socket, event: string, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const giveUp = () => socket.destroy(signal.reason);
+    if (signal.aborted) giveUp();
+    signal.addEventListener("abort", giveUp, { once: true });
+    socket.once("error", reject);
+    socket.once("close", () => signal.removeEventListener("abort", giveUp));
+    socket.once(event, () => {
+      signal.removeEventListener("abort", giveUp);
+      resolve();
+    });
+  });
+}
+
+export async function acceptsConnections(
+  address: SocketAddress,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const where = "path" in address ? address : { host: address.hostname, port: address.port };
+  const socket = net.connect(where);
+  try {
+    await opened(socket, "connect", signal);
+    return true;
+  } catch (error) {
+    if (isNobodyListening(error)) return false;
+    // A server that hangs up at once is still listening, and so is one whose queue is full.
+    if (["ECONNRESET", "EAGAIN"].includes(errorCode(error))) return true;
+    throw error;
+  } finally {
+    socket.destroy();
+  }
+}
+
+export function writeText(stream: "stdout" | "stderr", text: string): void {
+  const bytes = new TextEncoder().encode(text);
+  for (let done = 0; done < bytes.length;) {
+    done += fs.writeSync(DESCRIPTORS[stream], bytes, done);
+  }
+}
+
+export function readTextFile(path: string): string {
+  return fs.readFileSync(path, "utf8");
+}
+
+export function writeTextFile(path: string, text: string): void {
+  fs.writeFileSync(path, text);
+}
+
+export function renameFile(from: string, to: string): void {
+  fs.renameSync(from, to);
+}
+
+export function removeFile(path: string): void {
+  fs.unlinkSync(path);
+}
+
+export function isPipe(path: string): boolean {
+  try {
+    return fs.statSync(path).isFIFO();
+  } catch (error) {
+    if (["ENOENT", "ENOTDIR"].includes(errorCode(error))) return false;
+    throw error;
+  }
+}
+
+export function readLink(path: string): string {
+  return fs.readlinkSync(path);
+}
+
+export function listFolder(path: string): string[] {
+  return fs.readdirSync(path);
+}
+
+/** On Node the program always runs from its source. */
+export function executablePath(): string | undefined {
+  return undefined;
+}
+
+export function runtimeName(): string {
+  return `node ${process.versions.node}, ${process.arch}-${process.platform}`;
+}

@@ -1,0 +1,141 @@
+/**
+ * The contract that the calls for Deno and those for Node fulfill, and the types in it.
+ *
+ * @module
+ */
+
+import type { CatchableSignal, SignalName } from "./signals.ts";
+
+/**
+ * What a runtime does for the wrapper. `deno.ts` and `node.ts` export exactly these functions, in this
+ * order; a test compares them. Errors are the system's own: `errors.ts` finds out what they mean.
+ */
+export interface Platform {
+  /** An environment variable; undefined if it is not set, or cannot be read. */
+  environmentVariable(name: string): string | undefined;
+  /** Whether a variable of the environment may be read. */
+  variableIsReadable(name: string): boolean;
+  /** The id of this process. */
+  processId(): number;
+  /** Whether a standard stream is a terminal. */
+  isTerminal(stream: "stdout" | "stderr"): boolean;
+
+  /**
+   * Starts a command with the stdin, stdout, stderr, environment and working directory of this
+   * process.
+   *
+   * @throws the system's error if it cannot be started
+   */
+  spawn(words: readonly string[], options: { newSession: boolean }): Promise<Child>;
+  /** The signals that this runtime can catch. */
+  readonly CATCHABLE_SIGNALS: readonly CatchableSignal[];
+  /** Calls `listener` for each such signal, in place of the signal's default action. */
+  addSignalListener(signal: CatchableSignal, listener: () => void): void;
+  /** Undoes `addSignalListener`. */
+  removeSignalListener(signal: CatchableSignal, listener: () => void): void;
+  /** Makes it possible to catch SIGBUS more than once. Call it once, before anyone listens to it. */
+  releaseBusSignal(): void;
+  /**
+   * Sends a signal to a process, or to a process group if `pid` is negative.
+   *
+   * @returns false if there is no such process
+   */
+  kill(pid: number, signal: SignalName): boolean;
+  /**
+   * Opens the system calls that wait for children.
+   *
+   * @throws an error that explains why the runtime does not provide them
+   */
+  openChildWaiter(): ChildWaiter;
+  /**
+   * Calls `listener` for each error that nobody caught, which would otherwise end the process.
+   *
+   * @returns a function that removes the listener
+   */
+  addUncaughtErrorListener(listener: (error: unknown) => void): () => void;
+
+  /**
+   * Opens a connection.
+   *
+   * @param isSecure whether to use TLS, which requires a certificate for the address's host
+   * @param signal ends the attempt: the system would keep trying for minutes
+   */
+  connect(address: SocketAddress, isSecure: boolean, signal: AbortSignal): Promise<Connection>;
+  /**
+   * Opens a connection and closes it again.
+   *
+   * @param signal ends the attempt: the system would keep trying for minutes
+   * @returns false if nobody listens at that address
+   * @throws the system's error, unless it means that nobody listens
+   */
+  acceptsConnections(address: SocketAddress, signal: AbortSignal): Promise<boolean>;
+
+  /**
+   * Writes all of a text to a standard stream.
+   *
+   * @throws the system's error, `EPIPE` if the reader is gone
+   */
+  writeText(stream: "stdout" | "stderr", text: string): void;
+  /** The content of a file. */
+  readTextFile(path: string): string;
+  /** Replaces the content of a file, or creates it. */
+  writeTextFile(path: string, text: string): void;
+  /** Renames a file, in one step that nobody sees half done. */
+  renameFile(from: string, to: string): void;
+  /** Removes a file. */
+  removeFile(path: string): void;
+  /** Whether a path is that of a named pipe. */
+  isPipe(path: string): boolean;
+  /** The target of a symbolic link. */
+  readLink(path: string): string;
+  /** The names in a folder. */
+  listFolder(path: string): string[];
+
+  /** This program's file; undefined if it is not compiled and runs from its source. */
+  executablePath(): string | undefined;
+  /** The runtime and its version, for `--version`. */
+  runtimeName(): string;
+}
+
+/** How a command ended. */
+export interface Exit {
+  /** The exit code as a shell shows it: 128 + N if signal N ended the command. */
+  readonly code: number;
+  /** The signal that ended the command, if one did: `SIGTERM`, or a bare number such as `35`. */
+  readonly signal?: string;
+}
+
+/** A running command. */
+export interface Child {
+  /** Its process id. */
+  readonly pid: number;
+  /** Settles when the command ends; never rejects. */
+  readonly exit: Promise<Exit>;
+}
+
+/** The system calls that wait for children, as far as reaping needs them. */
+export interface ChildWaiter {
+  /** Makes this process the parent of each orphan among its descendants. */
+  adoptOrphans(): void;
+  /** A child that has ended and was not waited for; it stays a zombie. */
+  firstEnded(): number | undefined;
+  /** Takes the status of a child that has ended. */
+  take(pid: number): void;
+}
+
+/** Where a connection goes: a host and port, or the path of a Unix socket. */
+export type SocketAddress =
+  | { readonly hostname: string; readonly port: number }
+  | { readonly path: string };
+
+/** A connection of bytes. */
+export interface Connection {
+  /** The bytes that come next; undefined at the end. */
+  read(): Promise<Uint8Array<ArrayBuffer> | undefined>;
+  /** Sends all these bytes. */
+  write(bytes: Uint8Array<ArrayBuffer>): Promise<void>;
+  /** Whether the process may end although this connection is open. */
+  setIdle(isIdle: boolean): void;
+  /** Closes it at once, in both directions; another call does nothing. */
+  close(): void;
+}

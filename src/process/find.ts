@@ -1,0 +1,59 @@
+/**
+ * Finds processes by name, in `/proc`.
+ *
+ * @module
+ */
+
+import { readLink, readTextFile } from "../platform/mod.ts";
+import { hasEnded, processIds, readOrUndefined, readProcess } from "./proc.ts";
+
+/** A process. */
+export interface Process {
+  /** Its id, which another process may get later. */
+  readonly pid: number;
+  /** When it started, in clock ticks since the machine booted. Id and start time are unique. */
+  readonly startTime: string;
+}
+
+/** The kernel cuts a process's name (`comm`) to this many bytes. */
+const COMM_BYTES = 15;
+
+/**
+ * All processes with a name: that of their executable, their first word, or the kernel's name for
+ * them. Zombies do not count.
+ *
+ * @param name the base name, as `ps` shows it
+ */
+export function findProcesses(name: string): readonly Process[] {
+  return processIds().flatMap((pid) => {
+    const process = readProcess(pid);
+    return process !== undefined && !hasEnded(process) && isCalled(pid, process.comm, name)
+      ? [{ pid, startTime: process.startTime }]
+      : [];
+  });
+}
+
+/** Whether a process still runs. A zombie does not, nor does one whose id another process has now. */
+export function runs({ pid, startTime }: Process): boolean {
+  const process = readProcess(pid);
+  return process !== undefined && !hasEnded(process) && process.startTime === startTime;
+}
+
+function isCalled(pid: number, comm: string, name: string): boolean {
+  const bytes = new TextEncoder().encode(name);
+  const isCut = bytes.length > COMM_BYTES;
+  if (!isCut && comm === name) return true;
+  // The link to another user's executable cannot be read.
+  const executable = readOrUndefined(() => readLink(`/proc/${pid}/exe`))
+    ?.replace(/ \(deleted\)$/, "");
+  if (executable !== undefined && baseName(executable) === name) return true;
+  const words = readOrUndefined(() => readTextFile(`/proc/${pid}/cmdline`))?.split("\0") ?? [];
+  if (baseName(words[0] ?? "") === name) return true;
+  // A cut name alone could belong to another program. A script's own name is its second word.
+  const cut = new TextDecoder().decode(bytes.slice(0, COMM_BYTES));
+  return isCut && comm === cut && baseName(words[1] ?? "") === name;
+}
+
+function baseName(path: string): string {
+  return path.split("/").at(-1) ?? path;
+}

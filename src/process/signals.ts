@@ -1,0 +1,178 @@
+/**
+ * The signals that the wrapper gets.
+ *
+ * @module
+ */
+
+import { exitCodeOfSignal } from "../exit_code.ts";
+import { takeOwnBrokenPipe } from "../log/stderr.ts";
+import {
+  addSignalListener,
+  CATCHABLE_SIGNALS,
+  releaseBusSignal,
+  removeSignalListener,
+} from "../platform/mod.ts";
+import { type CatchableSignal, type SignalName, signalNumber } from "../platform/signals.ts";
+import { readDispositions, readProcess } from "./proc.ts";
+
+/**
+ * The signals that ask a program to end. Before COMMAND has started, each of them ends the job. SIGHUP
+ * is one of them: it comes when a terminal is closed.
+ */
+export const ASK_TO_END: ReadonlySet<SignalName> = new Set([
+  "SIGHUP",
+  "SIGINT",
+  "SIGQUIT",
+  "SIGTERM",
+]);
+
+/**
+ * The signals that start the clock of `--kill-after` when COMMAND gets them. Not SIGHUP: it makes a
+ * server reread its configuration, not end.
+ */
+export const START_KILL_CLOCK: ReadonlySet<SignalName> = new Set(["SIGINT", "SIGQUIT", "SIGTERM"]);
+
+/**
+ * The signals that make the wrapper give up its hooks when a second one comes: what a person in a
+ * hurry types or sends again. Not SIGQUIT, which asks for a core dump of COMMAND.
+ */
+export const GIVE_UP_WHEN_REPEATED: ReadonlySet<SignalName> = new Set(["SIGINT", "SIGTERM"]);
+
+/**
+ * The signals that a terminal sends to its whole foreground process group, for a key or a new size.
+ * Not SIGTTIN and SIGTTOU: background processes get them, for what they do themselves.
+ */
+export const SENT_BY_TERMINAL: ReadonlySet<SignalName> = new Set([
+  "SIGINT",
+  "SIGQUIT",
+  "SIGTSTP",
+  "SIGWINCH",
+]);
+
+/** The signals of these that end a program which does nothing about them: Ctrl-C and Ctrl-\. */
+const END_FROM_TERMINAL: ReadonlySet<SignalName> = new Set(["SIGINT", "SIGQUIT"]);
+
+/**
+ * Takes a signal, or returns false to leave it for the next listener. `held` is true for a signal
+ * that came before this listener did.
+ */
+export type SignalListener = (signal: CatchableSignal, held: boolean) => boolean;
+
+/** The signals that this process gets, from the moment that they are caught. */
+export interface Signals {
+  /**
+   * Passes each signal to this listener, in order, starting with those that came while nobody
+   * listened. It replaces the listener before it.
+   */
+  listen(listener: SignalListener): void;
+  /** How many SIGTERM and SIGINT have come so far. */
+  readonly endRequests: number;
+  /** Holds the signals that come until the next call of `listen`. */
+  hold(): void;
+  /** Stops catching: signals have their default actions again. */
+  release(): void;
+}
+
+/** Catches every signal that can be caught and means something to COMMAND. */
+export function catchSignals(): Signals {
+  let held: CatchableSignal[] = [];
+  let listener: SignalListener | undefined;
+  let endRequests = 0;
+
+  surviveBrokenPipes();
+  const removals = signalsToCatch().map((signal) => {
+    const take = () => {
+      if (signal === "SIGCHLD" || (signal === "SIGPIPE" && takeOwnBrokenPipe())) return;
+      if (GIVE_UP_WHEN_REPEATED.has(signal)) endRequests++;
+      if (listener === undefined || listener(signal, false) === false) held.push(signal);
+    };
+    addSignalListener(signal, take);
+    return () => removeSignalListener(signal, take);
+  });
+
+  return {
+    get endRequests() {
+      return endRequests;
+    },
+    listen(next) {
+      listener = next;
+      held = held.filter((signal) => next(signal, true) === false);
+    },
+    hold() {
+      listener = undefined;
+    },
+    release() {
+      for (const remove of removals) remove();
+    },
+  };
+}
+
+let brokenPipesAreSurvived = false;
+
+/**
+ * Adds a listener for SIGPIPE that stays. The runtimes ignore this signal from the start, but the end
+ * of its last listener would restore the kernel's default, and the next broken pipe end the process.
+ */
+function surviveBrokenPipes(): void {
+  if (!brokenPipesAreSurvived) addSignalListener("SIGPIPE", () => {});
+  brokenPipesAreSurvived = true;
+}
+
+/** For a caller that handles its signals itself. */
+export const noSignals: Signals = {
+  endRequests: 0,
+  listen: () => {},
+  hold: () => {},
+  release: () => {},
+};
+
+function signalsToCatch(): readonly CatchableSignal[] {
+  const hasTerminal = readProcess("self")?.hasTerminal ?? false;
+  const { ignored, caught } = readDispositions("self") ?? { ignored: 0, caught: 0 };
+  return CATCHABLE_SIGNALS.filter((signal) => {
+    switch (signal) {
+      // It is about the wrapper's own children. But a process that ignores it, as the wrapper may
+      // have inherited from its parent, gets no exit codes of its children; a listener ends that.
+      case "SIGCHLD":
+        return (ignored & bit("SIGCHLD")) !== 0;
+      case "SIGBUS":
+        return canCatchBus(caught);
+      // A terminal can be told to stop a process that writes to it from the background (`stty
+      // tostop`). If the wrapper caught that, it would log it, which causes the next one, forever.
+      case "SIGTTOU":
+        return !hasTerminal;
+      default:
+        return true;
+    }
+  });
+}
+
+let busIsReleased = false;
+
+/** Whether SIGBUS can be caught more than once. */
+function canCatchBus(caught: number): boolean {
+  if (busIsReleased || (caught & bit("SIGBUS")) === 0) return true;
+  // Something in this process listens to signals already, and perhaps to this one: hands off.
+  if ((caught & bit("SIGTERM")) !== 0) return false;
+  releaseBusSignal();
+  // In a worker the signal comes after the call returns. A listener would take it for a real one.
+  busIsReleased = ((readDispositions("self")?.caught ?? 0) & bit("SIGBUS")) === 0;
+  return busIsReleased;
+}
+
+/** Whether a signal from the terminal ends a process, because it does nothing about it. */
+export function isEndedBy(pid: number, signal: CatchableSignal): boolean {
+  if (!END_FROM_TERMINAL.has(signal)) return false;
+  const does = readDispositions(pid);
+  return does !== undefined &&
+    ((does.blocked | does.ignored | does.caught) & bit(signal)) === 0;
+}
+
+function bit(signal: CatchableSignal): number {
+  return 1 << (signalNumber(signal) - 1);
+}
+
+/** The exit code of a program that a signal ended. */
+export function exitCodeOf(signal: SignalName): number {
+  return exitCodeOfSignal(signalNumber(signal));
+}

@@ -1,6 +1,0 @@
-/** Tells a sidecar that is not there to quit, with no permission but for the network. */
-
-import { envoy, quit } from "@k8s-job/wrapper";
-
-const [outcome] = await quit([envoy({ baseUrl: `http://127.0.0.1:${Deno.args[0]}` })]);
-Deno.stdout.writeSync(new TextEncoder().encode(`${outcome?.outcome}\n`));

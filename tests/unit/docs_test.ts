@@ -1,9 +1,0 @@
-import { PARTS, withPart } from "../../scripts/docs.ts";
-import { assertEquals } from "../support/assert.ts";
-
-for (const { page, marker, text } of PARTS) {
-  Deno.test(`${page}: the part "${marker}" is what the code says (deno task docs writes it)`, () => {
-    const now = Deno.readTextFileSync(new URL(`../../${page}`, import.meta.url));
-    assertEquals(now, withPart(now, marker, text()));
-  });
-}
