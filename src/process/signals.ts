@@ -79,8 +79,9 @@ export function catchSignals(): Signals {
   let listener: SignalListener | undefined;
   let endRequests = 0;
 
+  const signals = signalsToCatch();
   surviveBrokenPipes();
-  const removals = signalsToCatch().map((signal) => {
+  const removals = signals.map((signal) => {
     const take = () => {
       if (signal === "SIGCHLD" || (signal === "SIGPIPE" && takeOwnBrokenPipe())) return;
       if (GIVE_UP_WHEN_REPEATED.has(signal)) endRequests++;
@@ -112,6 +113,8 @@ let brokenPipesAreSurvived = false;
 /**
  * Adds a listener for SIGPIPE that stays. The runtimes ignore this signal from the start, but the end
  * of its last listener would restore the kernel's default, and the next broken pipe end the process.
+ *
+ * SIGBUS must have been released before: with any listener there it comes later than the call.
  */
 function surviveBrokenPipes(): void {
   if (!brokenPipesAreSurvived) addSignalListener("SIGPIPE", () => {});
