@@ -108,6 +108,8 @@ async function runCommandLine(
   const invocation = readInvocation(args, environmentVariable);
   const { action, actionArgument, settings, warnings } = invocation;
 
+  // An action never runs a hook, whatever is wrong.
+  if (action !== undefined) known.hooks = [];
   // What only some invocations need is loaded by them, because reading code delays COMMAND.
   if (action === "help") return print((await import("./help.ts")).helpText(presets));
   if (action === "version") return print(versionText());
@@ -116,8 +118,7 @@ async function runCommandLine(
   const report = createReport(log);
   const { hooks, waitFor, problems } = readHooks(invocation, presets);
   known.log = log;
-  // An action never runs a hook, whatever is wrong.
-  known.hooks = action === undefined ? hooks : [];
+  if (action === undefined) known.hooks = hooks;
 
   for (const problem of action === "install" ? [] : warnings) {
     report("settings-warning", { problem });
@@ -180,7 +181,7 @@ function readHooks(
   );
   return {
     // If none can be read, the default ones run.
-    hooks: unread.length < targets.length ? hooks : readTargets(DEFAULT_TARGETS, PRESETS).hooks,
+    hooks: unread.length < targets.length ? hooks : readTargets(DEFAULT_TARGETS, presets).hooks,
     problems: [...problems, ...more],
   };
 }

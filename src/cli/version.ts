@@ -1,5 +1,5 @@
 /**
- * Which wrapper this is.
+ * Version and build information.
  *
  * @module
  */

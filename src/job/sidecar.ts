@@ -9,7 +9,7 @@ import type { HookContext, JobSummary, Probe, SidecarHook, Stop } from "../hook.
 import type { Report } from "../log/log.ts";
 import type { JobSettings } from "../options.ts";
 import { errorText, isRefused } from "../platform/errors.ts";
-import { abortable, backoffMs, formatDuration, sleep } from "../time.ts";
+import { abortable, backoffMs, formatDuration, LONGEST_MS, sleep } from "../time.ts";
 import type { HookOutcome } from "./result.ts";
 
 /** The limits within which a sidecar is looked for and stopped. */
@@ -189,7 +189,7 @@ async function withDeadline<Result>(
   const patience = new AbortController();
   const timers = [
     setTimeout(() => deadline.abort(), limitMs),
-    setTimeout(() => patience.abort(), limitMs + LAST_WORDS_MS),
+    setTimeout(() => patience.abort(), Math.min(limitMs + LAST_WORDS_MS, LONGEST_MS)),
   ];
   try {
     const result = start(AbortSignal.any([signal, deadline.signal]));
