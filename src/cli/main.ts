@@ -8,9 +8,10 @@ import type { NamedHook } from "../../hooks/preset.ts";
 import { parseHook, PRESETS } from "../../hooks/registry.ts";
 import { WRAPPER_FAILED } from "../exit_code.ts";
 import type { Hook } from "../hook.ts";
+import { describeDefect } from "../job/errors.ts";
 import { refuse, run, stopSidecars } from "../job/run.ts";
 import { createLogger, createReport, type Logger, type Report } from "../log/log.ts";
-import { redact, redactPath } from "../log/redact.ts";
+import { redactPath } from "../log/redact.ts";
 import { DEFAULT_TARGETS, OPTIONS } from "../options.ts";
 import { errorCode, errorText, fileErrorReason } from "../platform/errors.ts";
 import {
@@ -68,7 +69,7 @@ export async function main(args: readonly string[], options: MainOptions = {}): 
   /** The one net for defects of the wrapper: COMMAND runs on to its end, the hooks run, 125. */
   function catchDefect(error: unknown): void {
     hasDefect = true;
-    createReport(known.log ?? createLogger())("internal-error", { reason: describe(error) });
+    createReport(known.log ?? createLogger())("internal-error", { reason: describeDefect(error) });
   }
   const stopListening = addUncaughtErrorListener(catchDefect);
   try {
@@ -148,13 +149,6 @@ async function runCommandLine(
     case "install":
       return await installOrExplain(actionArgument ?? "", report);
   }
-}
-
-/** An error with the place where it was thrown, on one line. */
-function describe(error: unknown): string {
-  if (!(error instanceof Error)) return redact(String(error));
-  const place = /\n\s+(at .*)/.exec(error.stack ?? "")?.[1];
-  return redact(`${error.name}: ${error.message}${place === undefined ? "" : ` ${place}`}`);
 }
 
 /** The hooks of an invocation, what to wait for if that is something else, and all problems. */

@@ -19,8 +19,8 @@ import {
   type Signals,
 } from "../process/signals.ts";
 import { stopIfAsked } from "../process/terminal.ts";
-import { startCommand } from "./command.ts";
-import { describeLate, StartError } from "./errors.ts";
+import { type RunningCommand, startCommand } from "./command.ts";
+import { describeDefect, describeLate, StartError } from "./errors.ts";
 import {
   resolveOptions,
   type RunHooksOn,
@@ -38,8 +38,7 @@ import { waitForAll } from "./wait.ts";
  * Runs a command, then stops its sidecars.
  *
  * It never ends the process, and whatever happens to COMMAND or a sidecar is in the result. The
- * promise is rejected only for a wrong argument, before anything is started, and for a defect of the
- * wrapper itself, after the hooks have run.
+ * promise is rejected only for a wrong argument, before anything is started.
  *
  * @param command COMMAND's words; the first is looked up on PATH
  * @param options what to stop, and the limits
@@ -78,15 +77,15 @@ export async function run(
   validateCommand(command);
   validateOptions(options);
   const job = prepareJob(command, options);
-  let ended = notStarted(job, WRAPPER_FAILED);
-  let result: RunResult;
+  let ended: CommandResult;
   try {
     ended = await waitForSidecars(job) ?? await runCommand(job);
-  } finally {
-    // After a defect of the wrapper too: a sidecar that nothing stops leaves the pod hanging.
-    result = await conclude(job, ended);
+  } catch (error) {
+    // A defect of the wrapper: a sidecar that nothing stops leaves the pod hanging.
+    job.report("internal-error", { reason: describeDefect(error) });
+    ended = notStarted(job, WRAPPER_FAILED);
   }
-  return result;
+  return await conclude(job, ended);
 }
 
 /**
@@ -271,12 +270,14 @@ async function runCommand(job: Job): Promise<CommandResult> {
   const watching = new AbortController();
   const ended = new AbortController();
   let isWatching = sidecars.length > 0;
+  let commandEnd: RunningCommand["end"] | undefined;
   try {
     const running = await startCommand(
       command,
       { ...settings, jobControl: job.forwardsSignals },
       report,
     );
+    commandEnd = running.end;
     signals.listen((signal, held) => {
       // COMMAND cannot have got from anyone else what came before it was there.
       if (held) running.send(signal);
@@ -309,6 +310,8 @@ async function runCommand(job: Job): Promise<CommandResult> {
     report("command-not-started", { command, reason: error.message, code });
     return result;
   } finally {
+    // After a defect too: COMMAND still needs its sidecars.
+    await commandEnd;
     // Every request so far depends on this signal, so that aborting it would delay the stop request.
     if (isWatching) watching.abort();
     ended.abort();
