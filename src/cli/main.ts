@@ -8,10 +8,9 @@ import type { NamedHook } from "../../hooks/preset.ts";
 import { parseHook, PRESETS } from "../../hooks/registry.ts";
 import { WRAPPER_FAILED } from "../exit_code.ts";
 import type { Hook } from "../hook.ts";
-import { describeDefect } from "../job/errors.ts";
 import { refuse, run, stopSidecars } from "../job/run.ts";
 import { createLogger, createReport, type Logger, type Report } from "../log/log.ts";
-import { redactPath } from "../log/redact.ts";
+import { describeDefect, redactPath } from "../log/redact.ts";
 import { DEFAULT_TARGETS, OPTIONS } from "../options.ts";
 import { errorCode, errorText, fileErrorReason } from "../platform/errors.ts";
 import {

@@ -11,15 +11,9 @@ import { errorText } from "../platform/errors.ts";
 import { kill, spawn } from "../platform/mod.ts";
 import type { CatchableSignal, SignalName } from "../platform/signals.ts";
 import type { Child, Exit } from "../platform/types.ts";
-import { countGroup, readProcess } from "../process/proc.ts";
+import { countGroup, hasTerminal, readProcess } from "../process/proc.ts";
 import { isEndedBy, START_KILL_CLOCK } from "../process/signals.ts";
-import {
-  hasTerminal,
-  isFromTerminal,
-  isShellJob,
-  stopSelf,
-  trackStops,
-} from "../process/terminal.ts";
+import { isFromTerminal, isShellJob, stopSelf, trackStops } from "../process/terminal.ts";
 import { backoffMs } from "../time.ts";
 import { StartError } from "./errors.ts";
 

@@ -4,7 +4,6 @@
  * @module
  */
 
-import { redact } from "../log/redact.ts";
 import { errorCode, startErrorReason } from "../platform/errors.ts";
 import { formatDuration } from "../time.ts";
 
@@ -85,11 +84,4 @@ export class NotReadyError extends Error {
 /** The sidecars that were not ready, for a line of text. */
 export function describeLate(late: readonly LateSidecar[]): string {
   return late.map(({ hook, answer }) => `${hook} (${answer})`).join(", ");
-}
-
-/** Describes a defect of the wrapper: an error with the place where it was thrown, on one line. */
-export function describeDefect(error: unknown): string {
-  if (!(error instanceof Error)) return redact(String(error));
-  const place = /\n\s+(at .*)/.exec(error.stack ?? "")?.[1];
-  return redact(`${error.name}: ${error.message}${place === undefined ? "" : ` ${place}`}`);
 }

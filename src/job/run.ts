@@ -7,7 +7,7 @@
 import { TIMED_OUT, WRAPPER_FAILED } from "../exit_code.ts";
 import type { Hook, JobSummary } from "../hook.ts";
 import { createReport, type Report, silentLogger } from "../log/log.ts";
-import { redactPath } from "../log/redact.ts";
+import { describeDefect, redactPath } from "../log/redact.ts";
 import type { JobSettings } from "../options.ts";
 import { reapOrphans } from "../process/reap.ts";
 import {
@@ -20,7 +20,7 @@ import {
 } from "../process/signals.ts";
 import { stopIfAsked } from "../process/terminal.ts";
 import { type RunningCommand, startCommand } from "./command.ts";
-import { describeDefect, describeLate, StartError } from "./errors.ts";
+import { describeLate, StartError } from "./errors.ts";
 import {
   resolveOptions,
   type RunHooksOn,

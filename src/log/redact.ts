@@ -69,3 +69,10 @@ export function redactValue(value: string): string {
 export function redactPath(name: string): string {
   return /^[^./].*(:|\/\/)/s.test(name) ? redactValue(name) : name;
 }
+
+/** Describes a defect of the wrapper: an error with the place where it was thrown, on one line. */
+export function describeDefect(error: unknown): string {
+  if (!(error instanceof Error)) return redact(String(error));
+  const place = /\n\s+(at .*)/.exec(error.stack ?? "")?.[1];
+  return redact(`${error.name}: ${error.message}${place === undefined ? "" : ` ${place}`}`);
+}

@@ -44,6 +44,11 @@ export function readProcess(pid: number | "self"): ProcessState | undefined {
   return { comm, state, parent, group, session, hasTerminal, foregroundGroup, startTime };
 }
 
+/** Whether the wrapper has a controlling terminal. */
+export function hasTerminal(): boolean {
+  return readProcess("self")?.hasTerminal ?? false;
+}
+
 /** Whether a process has ended, even if its parent has not taken its status yet. */
 export function hasEnded({ state }: ProcessState): boolean {
   return state === "Z" || state === "X";

@@ -13,7 +13,7 @@ import {
   removeSignalListener,
 } from "../platform/mod.ts";
 import { type CatchableSignal, type SignalName, signalNumber } from "../platform/signals.ts";
-import { readDispositions, readProcess } from "./proc.ts";
+import { hasTerminal, readDispositions } from "./proc.ts";
 
 /**
  * The signals that ask a program to end. Before COMMAND has started, each of them ends the job. SIGHUP
@@ -130,7 +130,7 @@ export const noSignals: Signals = {
 };
 
 function signalsToCatch(): readonly CatchableSignal[] {
-  const hasTerminal = readProcess("self")?.hasTerminal ?? false;
+  const onTerminal = hasTerminal();
   const { ignored, caught } = readDispositions("self") ?? { ignored: 0, caught: 0 };
   return CATCHABLE_SIGNALS.filter((signal) => {
     switch (signal) {
@@ -143,7 +143,7 @@ function signalsToCatch(): readonly CatchableSignal[] {
       // A terminal can be told to stop a process that writes to it from the background (`stty
       // tostop`). If the wrapper caught that, it would log it, which causes the next one, forever.
       case "SIGTTOU":
-        return !hasTerminal;
+        return !onTerminal;
       default:
         return true;
     }

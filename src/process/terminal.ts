@@ -9,13 +9,8 @@
 
 import { addSignalListener, kill, processId, removeSignalListener } from "../platform/mod.ts";
 import type { CatchableSignal } from "../platform/signals.ts";
-import { type ProcessState, readProcess } from "./proc.ts";
+import { hasTerminal, type ProcessState, readProcess } from "./proc.ts";
 import { SENT_BY_TERMINAL } from "./signals.ts";
-
-/** Whether the wrapper has a controlling terminal. */
-export function hasTerminal(): boolean {
-  return readProcess("self")?.hasTerminal ?? false;
-}
 
 /**
  * Whether the terminal sent a signal that the wrapper just got, and so sent it to the wrapper's whole
