@@ -5,8 +5,10 @@ import {
   type Hook,
   httpHook,
   istio,
+  type LogEntry,
   NotReadyError,
   run,
+  type SidecarHook,
   StartError,
   stopSidecars,
 } from "@k8s-job/wrapper";
@@ -218,4 +220,34 @@ Deno.test("one hook can be used for many calls", async () => {
   await run(["true"], { hooks: [hook] });
   await run(["true"], { hooks: [hook] });
   assertEquals(sidecar.posts().length, 2);
+});
+
+Deno.test("after a defect of the wrapper COMMAND runs to its end, then the hooks run once", async () => {
+  const folder = Deno.makeTempDirSync();
+  const stops: boolean[] = [];
+  const hook: SidecarHook = {
+    name: "mine",
+    address: "nowhere",
+    probe: () => Promise.resolve({ state: "ready", answer: "ok" }),
+    stop: () => {
+      stops.push([...Deno.readDirSync(folder)].length > 0);
+      return Promise.resolve({ state: "stopped", answer: "ok" });
+    },
+  };
+  // The wrapper listens to this signal right after COMMAND has started.
+  const signal = Object.assign(new AbortController().signal, {
+    addEventListener: () => {
+      throw new Error("oh no");
+    },
+  });
+  const entries: LogEntry[] = [];
+  const { exitCode } = await run(["sh", "-c", `sleep 0.1; touch ${folder}/ended; exit 5`], {
+    hooks: [hook],
+    signal,
+    log: (entry) => entries.push(entry),
+  });
+  Deno.removeSync(folder, { recursive: true });
+  assertEquals([exitCode, stops], [125, [true]]);
+  const events = entries.map(({ event }) => event);
+  assert(events.indexOf("internal-error") < events.indexOf("hook-stopped"), events.join());
 });
