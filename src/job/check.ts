@@ -6,8 +6,8 @@
  */
 
 import type { Hook, Probe } from "../hook.ts";
-import { createReport, type Logger, silentLogger } from "../log/log.ts";
-import { resolveOptions } from "./options.ts";
+import { createReport, silentLogger } from "../log/log.ts";
+import { type HookOptions, resolveOptions } from "./options.ts";
 import { trackAll } from "./sidecars.ts";
 import { validateHooks, validateOptions } from "./validate.ts";
 
@@ -26,21 +26,9 @@ export interface Check {
 }
 
 /** How sidecars are probed. Every field has a default. */
-export interface CheckOptions {
-  /**
-   * The probe of one sidecar, in milliseconds; at least 1.
-   *
-   * @default 5000
-   */
-  readonly requestTimeoutMs?: number;
+export interface CheckOptions extends Pick<HookOptions, "requestTimeoutMs" | "log"> {
   /** When it is aborted, the promise is rejected with its reason. */
   readonly signal?: AbortSignal;
-  /**
-   * Receives the log entries.
-   *
-   * @default silentLogger
-   */
-  readonly log?: Logger;
 }
 
 /**

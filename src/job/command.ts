@@ -38,7 +38,7 @@ export interface RunningCommand {
   endGroup(): Promise<void>;
 }
 
-/** By far enough time for a signal that has come to arrive in the event loop. */
+/** More than enough time for a pending signal to reach the event loop. */
 const EVENT_LAG_MS = 20;
 
 /**
@@ -107,8 +107,8 @@ function superviseCommand(child: Child, options: CommandOptions, report: Report)
   function pass(signal: CatchableSignal) {
     if (sharesTerminal && isFromTerminal(signal)) {
       report("signal-from-terminal", { signal });
-      // Unless it came a moment before COMMAND was there. One that is ended by it can be sent it
-      // again: it does not live to see it twice.
+      // Unless it came a moment before COMMAND was there. If COMMAND does not handle the signal,
+      // sending it again is safe: the first one ends it.
       if (isNew && isEndedBy(child.pid, signal)) trySend(signal);
       startKillClock(signal);
     } else if (signal === "SIGCONT" && stops?.takeOwnStop()) {
@@ -125,8 +125,8 @@ function superviseCommand(child: Child, options: CommandOptions, report: Report)
   /** The shell's `fg` and `bg` let the whole group go on; a `kill -CONT` only the wrapper. */
   function continueIfLeftBehind() {
     if (readProcess(child.pid)?.state !== "T") return;
-    // Or COMMAND went on too, and has stopped again since: the kernel has told so by SIGCHLD then,
-    // if not yet as far as here.
+    // Or COMMAND continued too, and has stopped again since: the kernel reports that by SIGCHLD,
+    // which may not have reached the event loop yet.
     after(EVENT_LAG_MS, () => {
       if (!stops?.commandHasContinued() && readProcess(child.pid)?.state === "T") send("SIGCONT");
     });

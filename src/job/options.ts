@@ -1,5 +1,5 @@
 /**
- * How a job is run, as a program says it. The defaults are those of the table of options.
+ * The options of the library's functions. The defaults are those of the table of options.
  *
  * @module
  */

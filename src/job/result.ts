@@ -1,5 +1,5 @@
 /**
- * What comes of a job.
+ * The result of a job.
  *
  * @module
  */

@@ -89,137 +89,6 @@ export async function run(
 }
 
 /**
- * The life of a job that cannot be run, because its settings are wrong: COMMAND is not started, the
- * sidecars are stopped so that the pod ends, and the exit code is 125.
- *
- * @param command COMMAND's words, if there are any
- * @param problems what is wrong, each a sentence for the operator
- * @param options what to stop, and the limits
- * @throws {TypeError} or {RangeError} for a wrong argument
- *
- * @example
- * ```ts
- * import { refuse } from "@k8s-job/wrapper";
- * import { assertEquals } from "@std/assert";
- *
- * const { exitCode } = await refuse(["sync"], ["SYNC_TARGET is not set"]);
- * assertEquals(exitCode, 125);
- * ```
- */
-export async function refuse(
-  command: readonly string[],
-  problems: readonly string[],
-  options: RunOptions = {},
-): Promise<RunResult> {
-  validateOptions(options);
-  const job = prepareJob(command, options);
-  const ended = notStarted(job, WRAPPER_FAILED);
-  try {
-    for (const problem of problems) job.report("settings-error", { problem });
-    if (ended.command !== "") {
-      const reason = "the settings are wrong";
-      job.report("command-not-started", { command: ended.command, reason, code: WRAPPER_FAILED });
-    }
-    const result = { ...ended, hooks: await stopAll(job.sidecars, ended, job) };
-    writeTerminationLog(job.settings.terminationLog, result, job.report, problems);
-    return result;
-  } finally {
-    job.release();
-  }
-}
-
-/**
- * Stops sidecars, without a command: for a job that knows itself when it is done.
- *
- * A sidecar that cannot be stopped is an outcome, not an error.
- *
- * @param hooks what to stop
- * @param options the limits
- * @param summary what the hooks may tell about the job
- * @returns each hook's outcome, in the order of the hooks
- * @throws {TypeError} or {RangeError} for a wrong argument
- *
- * @example
- * ```ts
- * import { httpHook, stopSidecars } from "@k8s-job/wrapper";
- * import { assertEquals } from "@std/assert";
- *
- * await using sidecar = Deno.serve({ port: 0, onListen: () => {} }, () => new Response("bye"));
- * const stop = { url: `http://localhost:${sidecar.addr.port}/quit` };
- * const [outcome] = await stopSidecars([httpHook({ name: "mine", stop })]);
- * assertEquals([outcome?.hook, outcome?.outcome], ["mine", "stopped"]);
- * ```
- */
-export async function stopSidecars(
-  hooks: readonly Hook[],
-  options: StopSidecarsOptions = {},
-  summary: JobSummary = { command: "", exitCode: 0, durationMs: 0 },
-): Promise<readonly HookOutcome[]> {
-  validateHooks(hooks);
-  validateOptions(options);
-  const report = createReport(options.log ?? silentLogger);
-  const signals = options.catchSignals ? catchSignals() : noSignals;
-  try {
-    const sidecars = trackAll(hooks, resolveOptions(options), report);
-    return await stopAll(sidecars, summary, { signals, report }, options.signal);
-  } finally {
-    signals.release();
-  }
-}
-
-/** A job, with all that its parts need. */
-interface Job {
-  readonly command: readonly string[];
-  readonly settings: JobSettings;
-  /** The hooks' sidecars. */
-  readonly sidecars: readonly Sidecar[];
-  /** What has to be ready before COMMAND starts. */
-  readonly awaited: readonly Sidecar[];
-  /** The signals that are for COMMAND; none if they are not forwarded. */
-  readonly signals: Signals;
-  /** Whether this process exists for COMMAND only. */
-  readonly forwardsSignals: boolean;
-  /** Aborted when the caller wants the job to end. */
-  readonly abort: AbortSignal;
-  /** Aborted when the job has ended. */
-  readonly ended: AbortSignal;
-  /** Ends what the job has of this process: its signals, its orphans. */
-  readonly release: () => void;
-  readonly report: Report;
-}
-
-function prepareJob(command: readonly string[], options: RunOptions): Job {
-  const { hooks = [], waitFor, forwardSignals = false } = options;
-  const report = createReport(options.log ?? silentLogger);
-  const settings = resolveOptions(options);
-  const signals = forwardSignals ? catchSignals() : noSignals;
-  const ending = new AbortController();
-  const sidecars = trackAll(hooks, settings, report);
-  const awaited = waitFor?.flatMap((hook) =>
-    sidecars[hooks.indexOf(hook)] ?? trackAll([hook], settings, report)
-  );
-  return {
-    command,
-    settings,
-    sidecars,
-    awaited: awaited ?? sidecars,
-    signals,
-    forwardsSignals: forwardSignals,
-    abort: options.signal ?? new AbortController().signal,
-    ended: ending.signal,
-    release() {
-      ending.abort();
-      signals.release();
-    },
-    report,
-  };
-}
-
-function notStarted({ command }: Job, exitCode: number): CommandResult {
-  return { command: redactPath(command[0] ?? ""), exitCode, durationMs: 0, timedOut: false };
-}
-
-/**
  * First: waits until every sidecar is ready.
  *
  * @returns undefined if COMMAND is to be started, else how the job has ended already
@@ -279,7 +148,7 @@ async function runCommand(job: Job): Promise<CommandResult> {
     );
     commandEnd = running.end;
     signals.listen((signal, held) => {
-      // COMMAND cannot have got from anyone else what came before it was there.
+      // A signal that came before COMMAND started cannot also have reached it from the terminal.
       if (held) running.send(signal);
       else running.pass(signal);
       return true;
@@ -370,4 +239,135 @@ function strictExitCode(
   if (!strict || exitCode !== 0 || !failed) return exitCode;
   report("strict-failure", {});
   return WRAPPER_FAILED;
+}
+
+/** Everything that the phases of a job share. */
+interface Job {
+  readonly command: readonly string[];
+  readonly settings: JobSettings;
+  /** The hooks' sidecars. */
+  readonly sidecars: readonly Sidecar[];
+  /** What has to be ready before COMMAND starts. */
+  readonly awaited: readonly Sidecar[];
+  /** The signals that are for COMMAND; none if they are not forwarded. */
+  readonly signals: Signals;
+  /** Whether this process exists for COMMAND only. */
+  readonly forwardsSignals: boolean;
+  /** Aborted when the caller wants the job to end. */
+  readonly abort: AbortSignal;
+  /** Aborted when the job has ended. */
+  readonly ended: AbortSignal;
+  /** Stops catching signals and reaping orphans. */
+  readonly release: () => void;
+  readonly report: Report;
+}
+
+function prepareJob(command: readonly string[], options: RunOptions): Job {
+  const { hooks = [], waitFor, forwardSignals = false } = options;
+  const report = createReport(options.log ?? silentLogger);
+  const settings = resolveOptions(options);
+  const signals = forwardSignals ? catchSignals() : noSignals;
+  const ending = new AbortController();
+  const sidecars = trackAll(hooks, settings, report);
+  const awaited = waitFor?.flatMap((hook) =>
+    sidecars[hooks.indexOf(hook)] ?? trackAll([hook], settings, report)
+  );
+  return {
+    command,
+    settings,
+    sidecars,
+    awaited: awaited ?? sidecars,
+    signals,
+    forwardsSignals: forwardSignals,
+    abort: options.signal ?? new AbortController().signal,
+    ended: ending.signal,
+    release() {
+      ending.abort();
+      signals.release();
+    },
+    report,
+  };
+}
+
+function notStarted({ command }: Job, exitCode: number): CommandResult {
+  return { command: redactPath(command[0] ?? ""), exitCode, durationMs: 0, timedOut: false };
+}
+
+/**
+ * The life of a job that cannot be run, because its settings are wrong: COMMAND is not started, the
+ * sidecars are stopped so that the pod ends, and the exit code is 125.
+ *
+ * @param command COMMAND's words, if there are any
+ * @param problems what is wrong, each a sentence for the operator
+ * @param options what to stop, and the limits
+ * @throws {TypeError} or {RangeError} for a wrong argument
+ *
+ * @example
+ * ```ts
+ * import { refuse } from "@k8s-job/wrapper";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const { exitCode } = await refuse(["sync"], ["SYNC_TARGET is not set"]);
+ * assertEquals(exitCode, 125);
+ * ```
+ */
+export async function refuse(
+  command: readonly string[],
+  problems: readonly string[],
+  options: RunOptions = {},
+): Promise<RunResult> {
+  validateOptions(options);
+  const job = prepareJob(command, options);
+  const ended = notStarted(job, WRAPPER_FAILED);
+  try {
+    for (const problem of problems) job.report("settings-error", { problem });
+    if (ended.command !== "") {
+      const reason = "the settings are wrong";
+      job.report("command-not-started", { command: ended.command, reason, code: WRAPPER_FAILED });
+    }
+    const result = { ...ended, hooks: await stopAll(job.sidecars, ended, job) };
+    writeTerminationLog(job.settings.terminationLog, result, job.report, problems);
+    return result;
+  } finally {
+    job.release();
+  }
+}
+
+/**
+ * Stops sidecars, without a command: for a job that decides for itself when it is done.
+ *
+ * A sidecar that cannot be stopped is an outcome, not an error.
+ *
+ * @param hooks what to stop
+ * @param options the limits
+ * @param summary what the hooks may tell about the job
+ * @returns each hook's outcome, in the order of the hooks
+ * @throws {TypeError} or {RangeError} for a wrong argument
+ *
+ * @example
+ * ```ts
+ * import { httpHook, stopSidecars } from "@k8s-job/wrapper";
+ * import { assertEquals } from "@std/assert";
+ *
+ * await using sidecar = Deno.serve({ port: 0, onListen: () => {} }, () => new Response("bye"));
+ * const stop = { url: `http://localhost:${sidecar.addr.port}/quit` };
+ * const [outcome] = await stopSidecars([httpHook({ name: "mine", stop })]);
+ * assertEquals([outcome?.hook, outcome?.outcome], ["mine", "stopped"]);
+ * ```
+ */
+export async function stopSidecars(
+  hooks: readonly Hook[],
+  options: StopSidecarsOptions = {},
+  summary: JobSummary = { command: "", exitCode: 0, durationMs: 0 },
+): Promise<readonly HookOutcome[]> {
+  validateHooks(hooks);
+  validateOptions(options);
+  const report = createReport(options.log ?? silentLogger);
+  const signals = options.catchSignals ? catchSignals() : noSignals;
+  try {
+    const sidecars = trackAll(hooks, resolveOptions(options), report);
+    return await stopAll(sidecars, summary, { signals, report }, options.signal);
+  } finally {
+    signals.release();
+  }
 }

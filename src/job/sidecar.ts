@@ -37,7 +37,7 @@ export interface Sidecar {
 /** The pause after an attempt to find a sidecar. */
 const pauseMs = (attempt: number) => backoffMs(attempt, 50, 1000);
 
-/** How long a hook that obeys its deadline has to say how far it came. */
+/** How long past its deadline a hook may still report how far it got. */
 const LAST_WORDS_MS = 500;
 
 /**
@@ -175,7 +175,7 @@ export function trackSidecar(hook: SidecarHook, limits: SidecarLimits, report: R
 }
 
 /**
- * Starts something that is told when its time is up, and ends then whether it obeys that or not.
+ * Runs a task with a deadline. A task that ignores the deadline is abandoned shortly after it.
  *
  * @param otherwise makes a result of what happened instead
  */

@@ -33,7 +33,7 @@ export function trackAll(
 function trackGroup(group: HookGroup, limits: SidecarLimits, report: Report): Sidecar {
   const { name, address } = group;
   const candidates = group.candidates.map((candidate) => {
-    // Most candidates are not there, and that is no news.
+    // Most candidates are not there, which is not worth a log line.
     const reportOnceSeen: Report = (...entry) => wasSeen(candidate) && report(...entry);
     return trackSidecar(candidate, limits, reportOnceSeen);
   });

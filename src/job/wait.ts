@@ -5,36 +5,24 @@
  */
 
 import type { Hook } from "../hook.ts";
-import { createReport, type Logger, type Report, silentLogger } from "../log/log.ts";
+import { createReport, type Report, silentLogger } from "../log/log.ts";
 import { backoffMs, LONGEST_MS, sleep } from "../time.ts";
 import { type LateSidecar, NotReadyError } from "./errors.ts";
-import { resolveOptions } from "./options.ts";
+import { type HookOptions, resolveOptions } from "./options.ts";
 import type { Sidecar } from "./sidecar.ts";
 import { trackAll } from "./sidecars.ts";
 import { validateHooks, validateOptions } from "./validate.ts";
 
 /** How sidecars are waited for. Every field has a default. */
-export interface WaitOptions {
+export interface WaitOptions extends Pick<HookOptions, "requestTimeoutMs" | "log"> {
   /**
    * How long to wait at most, in milliseconds.
    *
    * @default as long as it takes
    */
   readonly timeoutMs?: number;
-  /**
-   * One probe of one sidecar, in milliseconds; at least 1.
-   *
-   * @default 5000
-   */
-  readonly requestTimeoutMs?: number;
   /** When it is aborted, the wait ends and the promise is rejected with its reason. */
   readonly signal?: AbortSignal;
-  /**
-   * Receives the log entries.
-   *
-   * @default silentLogger
-   */
-  readonly log?: Logger;
 }
 
 /**
