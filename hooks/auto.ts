@@ -1,5 +1,5 @@
 /**
- * Whichever sidecars are there: each is recognized by its answers before it is told to quit.
+ * Stops whichever sidecars are there. Each is recognized by its answers before it is told to quit.
  *
  * @module
  */
@@ -38,7 +38,7 @@ export function auto(presets: readonly NamedHook[]): HookGroup {
   };
 }
 
-/** A preset's hook that leaves alone whatever it has not recognized. */
+/** A preset's hook that sends no stop request to a program it has not recognized. */
 function recognizedHook(hook: SidecarHook, recognize: Recognize): SidecarHook {
   /** Whether the sidecar was recognized, and the address that tells it to quit has answered. */
   let isStoppable = false;

@@ -11,8 +11,8 @@ import type { Get } from "../src/http/page.ts";
 import { httpHook } from "./http.ts";
 
 /**
- * Decides from harmless pages whether a sidecar is there, and not another program on its port. A hook
- * that looks for whatever is there only then tells it to quit. Throwing means no.
+ * Decides from harmless pages whether a sidecar is there, and not another program on its port. `auto`
+ * stops only what was recognized. Throwing means no.
  *
  * @example
  * ```ts
@@ -41,7 +41,7 @@ export interface NamedHook<Options extends PresetOptions = PresetOptions> {
   readonly hookName: string;
   /** One line for `--help`. */
   readonly summary: string;
-  /** How its sidecar is told from others at its usual address, for `--hook auto`. */
+  /** How to recognize its sidecar at its usual address, for `--hook auto`. */
   readonly recognize?: Recognize;
 }
 

@@ -94,7 +94,7 @@ export function parseHook(
   return preset(baseUrl === undefined ? {} : { baseUrl });
 }
 
-/** What a sidecar without a name is called in the log; nothing of its credentials. */
+/** The host of a URL, which names a sidecar in the log; never its credentials. */
 export function hostOf(url: string): string {
   if (!URL.canParse(url)) return "";
   const { protocol, host } = new URL(url);

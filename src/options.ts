@@ -170,7 +170,7 @@ const JOB_ENTRIES = {
     kind: duration(0),
     defaultValue: () => 0,
     defaultText: "0 (off)",
-    help: "before COMMAND, wait until every sidecar is ready, this long at most",
+    help: "before COMMAND, wait until every sidecar is ready, at most this long",
   }),
   onWaitTimeout: option({
     name: "on-wait-timeout",
@@ -200,7 +200,7 @@ const JOB_ENTRIES = {
     variable: "WRAPPER_SHUTDOWN_TIMEOUT",
     kind: duration(1),
     defaultValue: () => 15_000,
-    help: "the whole of a hook once its sidecar is there, retries included",
+    help: "time limit for a hook once its sidecar is there, retries included",
   }),
   retries: option({
     name: "retries",
@@ -222,7 +222,7 @@ const JOB_ENTRIES = {
     kind: duration(0),
     defaultValue: () => 0,
     defaultText: "0 (off)",
-    help: "longest run of COMMAND: then SIGTERM, and exit 124",
+    help: "time limit for COMMAND: then SIGTERM, and exit 124",
   }),
   killAfterMs: option({
     name: "kill-after",

@@ -6,7 +6,7 @@
 
 import fs from "node:fs";
 import process from "node:process";
-import { errorCode } from "../platform/errors.ts";
+import { isMissing } from "../platform/errors.ts";
 import { executablePath } from "../platform/mod.ts";
 
 /** The folder next to the portable program that holds its libraries. */
@@ -54,7 +54,7 @@ function isFolder(path: string): boolean {
   try {
     return fs.statSync(path).isDirectory();
   } catch (error) {
-    if (["ENOENT", "ENOTDIR"].includes(errorCode(error))) return false;
+    if (isMissing(error)) return false;
     throw error;
   }
 }

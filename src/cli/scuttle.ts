@@ -44,7 +44,7 @@ const LONGEST_WAIT = "15m";
  */
 const NAME_OF_MANY = "QUIT_REQUEST_TIMEOUT";
 
-/** All that are read. */
+/** All the variables that are read. */
 export const SCUTTLE_VARIABLES = [
   "SCUTTLE_LOGGING",
   "ENVOY_ADMIN_API",
@@ -217,8 +217,8 @@ function parseFlag(text: string): boolean | undefined {
 }
 
 /**
- * A duration of Go: a bare number other than 0 is not one. Rounding never makes 0 of more than
- * nothing, and a duration that is too long for a timer becomes the longest possible one.
+ * Reads a duration as Go does: a bare number other than 0 is invalid. A duration above 0 is never
+ * rounded down to 0, and one that is too long for a timer becomes the longest possible one.
  */
 export function parseGoDuration(text: string): number | undefined {
   const [, sign = "", amounts = ""] = /^([-+]?)(.*)$/s.exec(text) ?? [];

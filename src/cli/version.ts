@@ -18,7 +18,7 @@
 export const VERSION = "0.1.0";
 
 /**
- * How this copy was made. `scripts/compile.ts` writes its own words over these, so that a binary
- * that is good for tests only says so.
+ * How this copy was made. `scripts/compile.ts` replaces this text, so that a binary built only for
+ * tests says so.
  */
 export const BUILD = "from source";

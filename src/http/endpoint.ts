@@ -5,7 +5,7 @@
  */
 
 import { redact } from "../log/redact.ts";
-import { errorCode, errorText, isNobodyListening } from "../platform/errors.ts";
+import { errorText, isNobodyListening, isNoSuchAddressFamily } from "../platform/errors.ts";
 import { acceptsConnections, connect, type SocketAddress } from "../platform/mod.ts";
 import { abortable } from "../time.ts";
 import { type HttpClient, openHttpClient } from "./client.ts";
@@ -86,8 +86,7 @@ async function listens(address: SocketAddress, signal: AbortSignal): Promise<boo
     return await abortable(acceptsConnections(address, signal), signal);
   } catch (error) {
     if (signal.aborted) throw signal.reason;
-    // Without IPv6 in this pod, nobody listens there either.
-    if (["EADDRNOTAVAIL", "EAFNOSUPPORT"].includes(errorCode(error))) return false;
+    if (isNoSuchAddressFamily(error)) return false;
     throw new UnreachableError(redact(errorText(error)), { cause: error });
   }
 }

@@ -230,7 +230,7 @@ async function probe(
     }
     const isLate = isNamed(error, "AbortError") || isNamed(error, "TimeoutError");
     const answer = isLate ? noAnswer(context) : describeError(error);
-    // This probe's time has run out, but on the loopback a connection takes next to none.
+    // This probe's time has run out, but a connection on the loopback takes almost no time.
     const soon = AbortSignal.timeout(LAST_PROBE_MS);
     const isThere = await request.endpoint.accepts(soon).catch(() => false);
     return { state: isThere ? "present" : "absent", answer };

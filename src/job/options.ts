@@ -42,7 +42,7 @@ export interface HookOptions {
    */
   readonly requestTimeoutMs?: number;
   /**
-   * The whole of a hook once its sidecar is there, retries included, in milliseconds; at
+   * The time limit for a hook once its sidecar is there, retries included, in milliseconds; at
    * least 1.
    *
    * @default 15000
@@ -110,7 +110,7 @@ export interface RunOptions extends HookOptions {
    */
   readonly onWaitTimeout?: OnWaitTimeout;
   /**
-   * The longest run of COMMAND, in milliseconds: then SIGTERM, and exit code 124.
+   * The time limit for COMMAND, in milliseconds: then SIGTERM, and exit code 124.
    *
    * @default 0, which is without a limit
    */

@@ -13,14 +13,14 @@ import { reapOrphans } from "../process/reap.ts";
 import {
   ASK_TO_END,
   catchSignals,
-  exitCodeOf,
+  exitCodeAfter,
   GIVE_UP_WHEN_REPEATED,
   noSignals,
   type Signals,
 } from "../process/signals.ts";
 import { stopIfAsked } from "../process/terminal.ts";
 import { type RunningCommand, startCommand } from "./command.ts";
-import { describeLate, StartError } from "./errors.ts";
+import { describeLate, type NotReadyError, StartError } from "./errors.ts";
 import {
   resolveOptions,
   type RunHooksOn,
@@ -77,15 +77,15 @@ export async function run(
   validateCommand(command);
   validateOptions(options);
   const job = prepareJob(command, options);
-  let ended: CommandResult;
+  let result: CommandResult;
   try {
-    ended = await waitForSidecars(job) ?? await runCommand(job);
+    result = await waitForSidecars(job) ?? await runCommand(job);
   } catch (error) {
     // A defect of the wrapper: a sidecar that nothing stops leaves the pod hanging.
     job.report("internal-error", { reason: describeDefect(error) });
-    ended = notStarted(job, WRAPPER_FAILED);
+    result = withoutRun(job, WRAPPER_FAILED);
   }
-  return await conclude(job, ended);
+  return await conclude(job, result);
 }
 
 /**
@@ -96,9 +96,9 @@ export async function run(
 async function waitForSidecars(job: Job): Promise<CommandResult | undefined> {
   const { settings: { waitMs, onWaitTimeout }, awaited, signals, abort, report } = job;
   if (abort.aborted) {
-    const code = exitCodeOf("SIGTERM");
+    const code = exitCodeAfter("SIGTERM");
     report("command-aborted", { code });
-    return notStarted(job, code);
+    return withoutRun(job, code);
   }
   if (waitMs === 0 || awaited.length === 0) return undefined;
 
@@ -113,23 +113,27 @@ async function waitForSidecars(job: Job): Promise<CommandResult | undefined> {
     if (stopIfAsked(signal)) return true;
     // What does not ask to end is for COMMAND, once it runs.
     if (!ASK_TO_END.has(signal)) return false;
-    interrupt(exitCodeOf(signal), signal);
+    interrupt(exitCodeAfter(signal), signal);
     return true;
   });
-  const onAbort = () => interrupt(exitCodeOf("SIGTERM"), "abort");
+  const onAbort = () => interrupt(exitCodeAfter("SIGTERM"), "abort");
   abort.addEventListener("abort", onAbort);
-  const error = await waitForAll(awaited, waitMs, interruption.signal, report);
-  abort.removeEventListener("abort", onAbort);
-  signals.hold();
+  let error: NotReadyError | undefined;
+  try {
+    error = await waitForAll(awaited, waitMs, interruption.signal, report);
+  } finally {
+    abort.removeEventListener("abort", onAbort);
+    signals.hold();
+  }
 
-  if (interruptedBy !== undefined) return notStarted(job, interruptedBy);
+  if (interruptedBy !== undefined) return withoutRun(job, interruptedBy);
   if (error === undefined) return undefined;
   const fails = onWaitTimeout === "fail";
   const consequence = fails
     ? `command not started (exit code ${WRAPPER_FAILED})`
     : "command started anyway";
   report("wait-timeout", { limitMs: waitMs, hooks: describeLate(error.late), consequence });
-  return fails ? { ...notStarted(job, WRAPPER_FAILED), error } : undefined;
+  return fails ? { ...withoutRun(job, WRAPPER_FAILED), error } : undefined;
 }
 
 /** Then: runs COMMAND to its end, and looks for the sidecars meanwhile. */
@@ -137,7 +141,7 @@ async function runCommand(job: Job): Promise<CommandResult> {
   const { command, settings, sidecars, signals, abort, report } = job;
   const startMs = performance.now();
   const watching = new AbortController();
-  const ended = new AbortController();
+  const commandEnded = new AbortController();
   let isWatching = sidecars.length > 0;
   let commandEnd: RunningCommand["end"] | undefined;
   try {
@@ -154,10 +158,12 @@ async function runCommand(job: Job): Promise<CommandResult> {
       return true;
     });
     if (abort.aborted) running.send("SIGTERM");
-    abort.addEventListener("abort", () => running.send("SIGTERM"), { signal: ended.signal });
-    if (settings.reap) reapOrphans(running, job.ended, report);
-    Promise.all(sidecars.map((sidecar) => sidecar.watch(watching.signal, running.pid)))
-      .then(() => isWatching = false);
+    abort.addEventListener("abort", () => running.send("SIGTERM"), { signal: commandEnded.signal });
+    if (settings.reap) reapOrphans(running, job.over, report);
+    Promise.all(sidecars.map((sidecar) => sidecar.watch(watching.signal, running.pid))).then(
+      () => isWatching = false,
+      (error) => report("internal-error", { reason: describeDefect(error) }),
+    );
 
     const { code, signal, timedOut } = await running.end;
     const exitCode = timedOut ? TIMED_OUT : code;
@@ -166,7 +172,7 @@ async function runCommand(job: Job): Promise<CommandResult> {
     await running.endGroup();
     const { pid } = running;
     return {
-      ...notStarted(job, exitCode),
+      ...withoutRun(job, exitCode),
       durationMs,
       timedOut,
       pid,
@@ -174,7 +180,7 @@ async function runCommand(job: Job): Promise<CommandResult> {
     };
   } catch (error) {
     if (!(error instanceof StartError)) throw error;
-    const result = { ...notStarted(job, error.exitCode), error };
+    const result = { ...withoutRun(job, error.exitCode), error };
     const { command, exitCode: code } = result;
     report("command-not-started", { command, reason: error.message, code });
     return result;
@@ -183,15 +189,15 @@ async function runCommand(job: Job): Promise<CommandResult> {
     await commandEnd;
     // Every request so far depends on this signal, so that aborting it would delay the stop request.
     if (isWatching) watching.abort();
-    ended.abort();
+    commandEnded.abort();
   }
 }
 
 /** Last: runs the hooks if they are wanted, and sums up. */
-async function conclude(job: Job, ended: CommandResult): Promise<RunResult> {
+async function conclude(job: Job, command: CommandResult): Promise<RunResult> {
   try {
-    const hooks = hooksAreWanted(job, ended) ? await stopAll(job.sidecars, ended, job) : [];
-    const result = { ...ended, exitCode: strictExitCode(job, ended, hooks), hooks };
+    const hooks = hooksAreWanted(job, command) ? await stopAll(job.sidecars, command, job) : [];
+    const result = { ...command, exitCode: strictExitCode(job, command, hooks), hooks };
     writeTerminationLog(job.settings.terminationLog, result, job.report);
     return result;
   } finally {
@@ -256,7 +262,7 @@ interface Job {
   /** Aborted when the caller wants the job to end. */
   readonly abort: AbortSignal;
   /** Aborted when the job has ended. */
-  readonly ended: AbortSignal;
+  readonly over: AbortSignal;
   /** Stops catching signals and reaping orphans. */
   readonly release: () => void;
   readonly report: Report;
@@ -266,12 +272,13 @@ function prepareJob(command: readonly string[], options: RunOptions): Job {
   const { hooks = [], waitFor, forwardSignals = false } = options;
   const report = createReport(options.log ?? silentLogger);
   const settings = resolveOptions(options);
-  const signals = forwardSignals ? catchSignals() : noSignals;
   const ending = new AbortController();
   const sidecars = trackAll(hooks, settings, report);
   const awaited = waitFor?.flatMap((hook) =>
     sidecars[hooks.indexOf(hook)] ?? trackAll([hook], settings, report)
   );
+  // Last: if anything before this threw, the listeners would stay.
+  const signals = forwardSignals ? catchSignals() : noSignals;
   return {
     command,
     settings,
@@ -280,7 +287,7 @@ function prepareJob(command: readonly string[], options: RunOptions): Job {
     signals,
     forwardsSignals: forwardSignals,
     abort: options.signal ?? new AbortController().signal,
-    ended: ending.signal,
+    over: ending.signal,
     release() {
       ending.abort();
       signals.release();
@@ -289,7 +296,8 @@ function prepareJob(command: readonly string[], options: RunOptions): Job {
   };
 }
 
-function notStarted({ command }: Job, exitCode: number): CommandResult {
+/** The result of a COMMAND that never ran, and what every other result starts from. */
+function withoutRun({ command }: Job, exitCode: number): CommandResult {
   return { command: redactPath(command[0] ?? ""), exitCode, durationMs: 0, timedOut: false };
 }
 
@@ -316,18 +324,20 @@ export async function refuse(
   problems: readonly string[],
   options: RunOptions = {},
 ): Promise<RunResult> {
+  // There may be no COMMAND at all.
+  if (!Array.isArray(command) || command.length > 0) validateCommand(command);
   validateOptions(options);
   const job = prepareJob(command, options);
-  const ended = notStarted(job, WRAPPER_FAILED);
+  const result = withoutRun(job, WRAPPER_FAILED);
   try {
     for (const problem of problems) job.report("settings-error", { problem });
-    if (ended.command !== "") {
+    if (result.command !== "") {
       const reason = "the settings are wrong";
-      job.report("command-not-started", { command: ended.command, reason, code: WRAPPER_FAILED });
+      job.report("command-not-started", { command: result.command, reason, code: WRAPPER_FAILED });
     }
-    const result = { ...ended, hooks: await stopAll(job.sidecars, ended, job) };
-    writeTerminationLog(job.settings.terminationLog, result, job.report, problems);
-    return result;
+    const withHooks = { ...result, hooks: await stopAll(job.sidecars, result, job) };
+    writeTerminationLog(job.settings.terminationLog, withHooks, job.report, problems);
+    return withHooks;
   } finally {
     job.release();
   }
@@ -363,9 +373,9 @@ export async function stopSidecars(
   validateHooks(hooks);
   validateOptions(options);
   const report = createReport(options.log ?? silentLogger);
+  const sidecars = trackAll(hooks, resolveOptions(options), report);
   const signals = options.catchSignals ? catchSignals() : noSignals;
   try {
-    const sidecars = trackAll(hooks, resolveOptions(options), report);
     return await stopAll(sidecars, summary, { signals, report }, options.signal);
   } finally {
     signals.release();

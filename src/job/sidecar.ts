@@ -34,8 +34,10 @@ export interface Sidecar {
   stop(job: JobSummary, signal: AbortSignal): Promise<HookOutcome>;
 }
 
-/** The pause after an attempt to find a sidecar. */
-const pauseMs = (attempt: number) => backoffMs(attempt, 50, 1000);
+/** The pause after an attempt to find a sidecar, or to find it ready, in milliseconds. */
+export function probePauseMs(attempt: number): number {
+  return backoffMs(attempt, 50, 1000);
+}
 
 /** How long past its deadline a hook may still report how far it got. */
 const LAST_WORDS_MS = 500;
@@ -108,7 +110,7 @@ export function trackSidecar(hook: SidecarHook, limits: SidecarLimits, report: R
         return hook.warmUp?.(withPid) ?? hook.probe(withPid);
       }, signal);
       if (seen.has(hook) || signal.aborted || performance.now() >= endMs) return;
-      await sleep(pauseMs(attempt), signal);
+      await sleep(probePauseMs(attempt), signal);
     }
   }
 
@@ -150,7 +152,7 @@ export function trackSidecar(hook: SidecarHook, limits: SidecarLimits, report: R
       if (remainingMs <= 0) return { outcome: "no-sidecar", answer, ...withHint };
       if (signal.aborted) return { outcome: "failed", answer: "given up before it came" };
       if (attempt === 1) report("sidecar-expected", { hook: name, address, remainingMs });
-      await sleep(Math.min(pauseMs(attempt), remainingMs), signal);
+      await sleep(Math.min(probePauseMs(attempt), remainingMs), signal);
     }
   }
 

@@ -25,7 +25,7 @@ export function trackAll(
   report: Report,
 ): readonly Sidecar[] {
   return hooks.map((hook) =>
-    "candidates" in hook ? trackGroup(hook, limits, report) : trackSidecar(hook, limits, report)
+    "stop" in hook ? trackSidecar(hook, limits, report) : trackGroup(hook, limits, report)
   );
 }
 

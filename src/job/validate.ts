@@ -1,6 +1,6 @@
 /**
- * Arguments of callers without a type checker: what is wrong with one is said in a sentence, before
- * anything is started.
+ * Checks what callers without a type checker pass. An error says in one sentence what is wrong with
+ * an argument, before anything is started.
  *
  * @module
  */
@@ -76,7 +76,7 @@ export function validateHooks(hooks: unknown, name = "hooks"): asserts hooks is 
 
 function isHook(value: unknown): boolean {
   if (typeof value !== "object" || value === null || !("name" in value)) return false;
-  if ("candidates" in value) {
+  if ("candidates" in value && value.candidates !== undefined) {
     return Array.isArray(value.candidates) && value.candidates.every(isHook);
   }
   return "probe" in value && typeof value.probe === "function" &&

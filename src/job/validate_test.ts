@@ -1,7 +1,15 @@
 /** What the library's functions do with wrong arguments. */
 
-import { envoy, istio, run, stopSidecars, waitUntilReady } from "@k8s-job/wrapper";
-import { assert, assertRejects } from "../../tests/support/assert.ts";
+import {
+  envoy,
+  fileHook,
+  istio,
+  refuse,
+  run,
+  stopSidecars,
+  waitUntilReady,
+} from "@k8s-job/wrapper";
+import { assert, assertEquals, assertRejects } from "../../tests/support/assert.ts";
 
 /** Options that a caller without a type checker may pass. */
 const WRONG: readonly (readonly [
@@ -61,4 +69,20 @@ Deno.test("stopSidecars() and waitUntilReady() check their arguments too", async
     TypeError,
     "hooks[0]",
   );
+});
+
+Deno.test("refuse() takes a command without words, and refuses what is no command", async () => {
+  const { exitCode, command } = await refuse([], ["SYNC_TARGET is not set"]);
+  assertEquals([exitCode, command], [125, ""]);
+  await assertRejects(
+    () => Reflect.apply(refuse, undefined, [undefined, []]),
+    TypeError,
+    "command: expected an array with at least one word, got undefined",
+  );
+});
+
+Deno.test("a hook whose candidates are undefined is the hook of one sidecar", async () => {
+  const hook = { ...fileHook({ path: Deno.makeTempFileSync() }), candidates: undefined };
+  const outcomes = await Reflect.apply(stopSidecars, undefined, [[hook]]);
+  assertEquals(outcomes.map(({ outcome }: { outcome: string }) => outcome), ["stopped"]);
 });

@@ -6,10 +6,10 @@
 
 import type { Hook } from "../hook.ts";
 import { createReport, type Report, silentLogger } from "../log/log.ts";
-import { backoffMs, LONGEST_MS, sleep } from "../time.ts";
+import { LONGEST_MS, sleep } from "../time.ts";
 import { type LateSidecar, NotReadyError } from "./errors.ts";
 import { type HookOptions, resolveOptions } from "./options.ts";
-import type { Sidecar } from "./sidecar.ts";
+import { probePauseMs, type Sidecar } from "./sidecar.ts";
 import { trackAll } from "./sidecars.ts";
 import { validateHooks, validateOptions } from "./validate.ts";
 
@@ -94,7 +94,7 @@ async function untilReady(sidecar: Sidecar, ended: AbortSignal): Promise<LateSid
     if (found.state === "ready") return undefined;
     // A probe that was cut short by the end of the wait has seen nothing.
     if (!ended.aborted) answer = found.answer;
-    await sleep(backoffMs(attempt, 50, 1000), ended);
+    await sleep(probePauseMs(attempt), ended);
   }
   return { hook: sidecar.name, answer };
 }

@@ -7,8 +7,6 @@
 import { type EventName, type Fields, type LogLevel, MESSAGES, messageText } from "./messages.ts";
 import { writeToStderr } from "./stderr.ts";
 
-export type { LogLevel } from "./messages.ts";
-
 /** The levels from the most to the least important. */
 export const LOG_LEVELS: readonly LogLevel[] = ["error", "warn", "info", "debug"];
 

@@ -5,7 +5,7 @@
  */
 
 import { exitCodeOfSignal, WRAPPER_FAILED } from "../exit_code.ts";
-import { errorCode, isNobodyListening } from "./errors.ts";
+import { errorCode, isMissing, isNobodyListening, isSomebodyListening } from "./errors.ts";
 import { CATCHABLE, type CatchableSignal, type SignalName } from "./signals.ts";
 import type { Child, ChildWaiter, Connection, Exit, SocketAddress } from "./types.ts";
 
@@ -258,8 +258,7 @@ export async function acceptsConnections(
     return true;
   } catch (error) {
     if (isNobodyListening(error)) return false;
-    // A server that hangs up at once is still listening, and so is one whose queue is full.
-    if (["ECONNRESET", "EAGAIN"].includes(errorCode(error))) return true;
+    if (isSomebodyListening(error)) return true;
     throw error;
   }
 }
@@ -291,7 +290,7 @@ export function isPipe(path: string): boolean {
   try {
     return Deno.statSync(path).isFifo ?? false;
   } catch (error) {
-    if (["ENOENT", "ENOTDIR"].includes(errorCode(error))) return false;
+    if (isMissing(error)) return false;
     throw error;
   }
 }

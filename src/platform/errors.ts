@@ -84,6 +84,24 @@ export function isNobodyListening(error: unknown): boolean {
 }
 
 /**
+ * Whether a failed connection shows that somebody listens all the same: a server that hangs up at
+ * once, or one whose queue is full.
+ */
+export function isSomebodyListening(error: unknown): boolean {
+  return ["ECONNRESET", "EAGAIN"].includes(errorCode(error));
+}
+
+/** Whether this system has no address of that family: a pod without IPv6, for one. */
+export function isNoSuchAddressFamily(error: unknown): boolean {
+  return ["EADDRNOTAVAIL", "EAFNOSUPPORT"].includes(errorCode(error));
+}
+
+/** Whether there is no such file or folder. */
+export function isMissing(error: unknown): boolean {
+  return ["ENOENT", "ENOTDIR"].includes(errorCode(error));
+}
+
+/**
  * Whether a connection was refused. The error of `fetch` may say only "fetch failed", with the reason
  * as its cause.
  */

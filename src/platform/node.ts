@@ -12,7 +12,7 @@ import process from "node:process";
 import tls from "node:tls";
 import tty from "node:tty";
 import { exitCodeOfSignal, WRAPPER_FAILED } from "../exit_code.ts";
-import { errorCode, isNobodyListening } from "./errors.ts";
+import { errorCode, isMissing, isNobodyListening, isSomebodyListening } from "./errors.ts";
 import { CATCHABLE, type CatchableSignal, type SignalName } from "./signals.ts";
 import type { Child, ChildWaiter, Connection, Exit, SocketAddress } from "./types.ts";
 
@@ -154,8 +154,7 @@ export async function acceptsConnections(
     return true;
   } catch (error) {
     if (isNobodyListening(error)) return false;
-    // A server that hangs up at once is still listening, and so is one whose queue is full.
-    if (["ECONNRESET", "EAGAIN"].includes(errorCode(error))) return true;
+    if (isSomebodyListening(error)) return true;
     throw error;
   } finally {
     socket.destroy();
@@ -189,7 +188,7 @@ export function isPipe(path: string): boolean {
   try {
     return fs.statSync(path).isFIFO();
   } catch (error) {
-    if (["ENOENT", "ENOTDIR"].includes(errorCode(error))) return false;
+    if (isMissing(error)) return false;
     throw error;
   }
 }

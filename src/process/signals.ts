@@ -176,6 +176,6 @@ function bit(signal: CatchableSignal): number {
 }
 
 /** The exit code of a program that a signal ended. */
-export function exitCodeOf(signal: SignalName): number {
+export function exitCodeAfter(signal: SignalName): number {
   return exitCodeOfSignal(signalNumber(signal));
 }

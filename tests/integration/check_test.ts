@@ -18,7 +18,7 @@ Deno.test("--check prints a table, stops nothing, and exits with 0 only if all a
   assertMatch(heading ?? "", /^HOOK +READY ADDRESS +STATE +ANSWER +TIME$/);
   assertMatch(rows[0] ?? "", /^envoy +http:\S+\/ready +ready +200 OK +\d+m?s$/);
   assertMatch(rows[1] ?? "", /^127\S+ +http:\S+\/quit +ready +accepts connections +\d+m?s$/);
-  assertMatch(rows[2] ?? "", /^done +\/nowhere\/done +ready +needs nobody +\d+m?s$/);
+  assertMatch(rows[2] ?? "", /^done +\/nowhere\/done +ready +nothing to wait for +\d+m?s$/);
   assertEquals(rows.length, 3);
 
   const bad = await run("--check", ...hooks, `--hook=linkerd=${absent}`);
