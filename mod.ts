@@ -37,14 +37,15 @@ export { signalHook, type SignalHookOptions } from "./hooks/signal.ts";
 export { vaultAgent } from "./hooks/vault_agent.ts";
 export { type Check, checkAll, type CheckOptions } from "./src/job/check.ts";
 export { formatDuration, LONGEST_MS, parseDuration } from "./src/time.ts";
-export type {
-  Hook,
-  HookContext,
-  HookGroup,
-  JobSummary,
-  Probe,
-  SidecarHook,
-  Stop,
+export {
+  type Hook,
+  type HookContext,
+  type HookGroup,
+  hookProblems,
+  type JobSummary,
+  type Probe,
+  type SidecarHook,
+  type Stop,
 } from "./src/hook.ts";
 export type { ExchangeOptions, HttpRequest, StopFailure } from "./src/http/exchange.ts";
 export type { Get, Page } from "./src/http/page.ts";

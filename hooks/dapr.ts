@@ -1,3 +1,4 @@
+import { EXPECTED_HEADER_VALUE, isHeaderValue } from "./http.ts";
 import { type Get, jsonOf } from "../src/http/page.ts";
 import { environmentVariable } from "../src/platform/mod.ts";
 import {
@@ -41,7 +42,10 @@ export interface DaprOptions extends PresetOptions {
 export const dapr: NamedHook<DaprOptions> = nameHook(
   "dapr",
   "Dapr's sidecar; DAPR_HTTP_PORT and DAPR_API_TOKEN are respected",
-  (options) => presetHook(preset(options), options),
+  (options) => {
+    const problems = [readPort(), readToken()].flatMap(({ problem }) => problem ?? []);
+    return { ...presetHook(preset(options), options), ...(problems.length > 0 && { problems }) };
+  },
   recognize,
 );
 
@@ -59,12 +63,11 @@ async function recognize(get: Get): Promise<boolean> {
 }
 
 function preset({ apiToken }: DaprOptions = {}): HttpPreset {
-  // A secret that was made from a file often ends with a line feed.
-  const token = (apiToken ?? environmentVariable("DAPR_API_TOKEN"))?.trim();
+  const token = apiToken?.trim() ?? readToken().value;
   return {
     name: "dapr",
     summary: "",
-    baseUrl: `http://localhost:${httpPort()}`,
+    baseUrl: `http://localhost:${readPort().value}`,
     stop: { path: "/v1.0/shutdown" },
     ready: { path: "/v1.0/healthz/outbound" },
     isReady: (status) => status >= 200 && status < 300,
@@ -82,11 +85,23 @@ function preset({ apiToken }: DaprOptions = {}): HttpPreset {
   };
 }
 
-function httpPort(): number {
-  const text = environmentVariable("DAPR_HTTP_PORT") || "3500";
-  const port = /^\d{1,5}$/.test(text) ? Number(text) : 0;
-  if (port < 1 || port > 65_535) {
-    throw new TypeError(`expected a port in DAPR_HTTP_PORT, which is ${JSON.stringify(text)}`);
-  }
-  return port;
+/** What a variable says, and what is wrong with it. */
+interface Reading<Value> {
+  readonly value: Value;
+  readonly problem?: string;
+}
+
+function readToken(): Reading<string | undefined> {
+  // A secret that was made from a file often ends with a line feed.
+  const value = environmentVariable("DAPR_API_TOKEN")?.trim();
+  if (value === undefined || isHeaderValue(value)) return { value };
+  const problem = `DAPR_API_TOKEN cannot be sent as a header: ${EXPECTED_HEADER_VALUE}`;
+  return { value: undefined, problem };
+}
+
+function readPort(): Reading<number> {
+  const text = environmentVariable("DAPR_HTTP_PORT")?.trim() || "3500";
+  const value = /^\d{1,5}$/.test(text) ? Number(text) : 0;
+  if (value >= 1 && value <= 65_535) return { value };
+  return { value: 3500, problem: "DAPR_HTTP_PORT: expected a port from 1 to 65535" };
 }

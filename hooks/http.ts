@@ -40,7 +40,7 @@ export interface HttpHookOptions extends ExchangeOptions {
  * that double from 100 ms to 2 s, with jitter; `Retry-After` is respected within the deadline.
  * Anything else fails at once. Redirects are not followed and no proxy is used.
  *
- * @throws {TypeError} if a URL is invalid
+ * @throws {TypeError} if a URL is invalid, or a header cannot be sent
  *
  * @example
  * ```ts
@@ -59,6 +59,7 @@ export function httpHook(options: HttpHookOptions): SidecarHook {
   const ready = options.ready === undefined ? [] : [options.ready].flat();
   const requests = [options.stop, ...ready, ...(options.warmUp ? [options.warmUp] : [])];
   for (const { url } of requests) resolveUrl(url);
+  for (const [name, value] of Object.entries(options.headers ?? {})) checkHeader(name, value);
   let opening: Promise<Exchange> | undefined;
   // The HTTP code is not needed before COMMAND runs, so it is not even loaded before.
   const exchange = () =>
@@ -75,6 +76,27 @@ export function httpHook(options: HttpHookOptions): SidecarHook {
 }
 
 /**
+ * Whether HTTP can carry a text as a header's value. The blanks and line breaks at its ends do not
+ * count, since they are not sent.
+ */
+export function isHeaderValue(value: string): boolean {
+  return /^[\t\x20-\x7e\x80-\xff]*$/.test(value.replaceAll(/^[\t\r\n ]+|[\t\r\n ]+$/g, ""));
+}
+
+/** @throws {TypeError} that names the header, and never its value, which may be a secret */
+function checkHeader(name: string, value: unknown): void {
+  if (!/^[\w!#$%&'*+.^`|~-]+$/.test(name)) {
+    throw new TypeError(`headers: ${JSON.stringify(name)} cannot be a header's name`);
+  }
+  if (typeof value !== "string" || !isHeaderValue(value)) {
+    throw new TypeError(`headers: the value of ${name} cannot be sent: ${EXPECTED_HEADER_VALUE}`);
+  }
+}
+
+/** What a header's value must be, in words. */
+export const EXPECTED_HEADER_VALUE = "expected one line of visible characters, none beyond U+00FF";
+
+/**
  * Gets a page, once, directly from its address: what a custom hook may need apart from
  * {@linkcode httpHook}.
  *
@@ -82,6 +104,7 @@ export function httpHook(options: HttpHookOptions): SidecarHook {
  * @param context what the hook was given
  * @param headers headers of the request
  * @returns undefined if nobody listens there
+ * @throws {TypeError} if the URL is invalid, or a header cannot be sent
  * @throws what went wrong, if somebody listens and does not answer as a web server in time
  *
  * @example
@@ -101,6 +124,7 @@ export async function getPage(
   context: HookContext,
   headers?: Readonly<Record<string, string>>,
 ): Promise<Page | undefined> {
+  for (const [name, value] of Object.entries(headers ?? {})) checkHeader(name, value);
   const { getPageOnce } = await import("../src/http/exchange.ts");
   return await getPageOnce(url, context, headers);
 }

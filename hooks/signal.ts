@@ -5,7 +5,7 @@
  */
 
 import type { HookContext, SidecarHook, Stop } from "../src/hook.ts";
-import { errorText } from "../src/platform/errors.ts";
+import { errorReason } from "../src/platform/errors.ts";
 import { kill, processId } from "../src/platform/mod.ts";
 import { SIGNAL_NAMES, type SignalName } from "../src/platform/signals.ts";
 import { findProcesses, type Process, runs } from "../src/process/find.ts";
@@ -108,7 +108,7 @@ async function stop(
     try {
       kill(process.pid, signal);
     } catch (error) {
-      context.debug(`${describe([process])}: ${errorText(error)}`);
+      context.debug(`${describe([process])}: ${errorReason(error)}`);
       denied.push(process);
     }
   }

@@ -113,6 +113,12 @@ export interface SidecarHook {
   readonly address: string;
   /** Where {@linkcode SidecarHook.probe} looks, if that is another place than `address`. */
   readonly readyAddress?: string;
+  /**
+   * What is wrong with the settings that the hook has read from the environment, each a sentence for
+   * the operator without the value. COMMAND is not started then; the hook is run all the same, so that
+   * the pod ends.
+   */
+  readonly problems?: readonly string[];
   /** Looks once, without side effects, whether the sidecar is there and ready. */
   probe(context: HookContext): Promise<Probe>;
   /**
@@ -136,6 +142,22 @@ export interface HookGroup {
   readonly address: string;
   /** A hook for each sidecar that may be there. */
   readonly candidates: readonly SidecarHook[];
+}
+
+/**
+ * What is wrong with the settings of these hooks, each problem once.
+ *
+ * @example
+ * ```ts
+ * import { envoy, hookProblems } from "@k8s-job/wrapper";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(hookProblems([envoy()]), []);
+ * ```
+ */
+export function hookProblems(hooks: readonly Hook[]): readonly string[] {
+  const all = hooks.flatMap((hook) => "candidates" in hook ? hook.candidates : [hook]);
+  return [...new Set(all.flatMap(({ problems = [] }) => problems))];
 }
 
 /** What a job stops: one sidecar, or whichever sidecars of a group are there. */

@@ -7,7 +7,7 @@
 import type { NamedHook } from "../../hooks/preset.ts";
 import { parseHook, PRESETS } from "../../hooks/registry.ts";
 import { WRAPPER_FAILED } from "../exit_code.ts";
-import type { Hook } from "../hook.ts";
+import { type Hook, hookProblems } from "../hook.ts";
 import { refuse, run, stopSidecars } from "../job/run.ts";
 import { createLogger, createReport, type Logger, type Report } from "../log/log.ts";
 import { describeDefect, redactPath } from "../log/redact.ts";
@@ -160,7 +160,8 @@ function readHooks(
   readonly problems: readonly string[];
 } {
   if (scuttle !== undefined) {
-    return { hooks: scuttle.hooks, waitFor: scuttle.waitFor, problems };
+    const { hooks, waitFor } = scuttle;
+    return { hooks, waitFor, problems: [...problems, ...hookProblems([...hooks, ...waitFor])] };
   }
   const targets = settings.hook;
   const { hooks, unread } = readTargets(targets, presets);
@@ -175,7 +176,7 @@ function readHooks(
   return {
     // If none can be read, the default ones run.
     hooks: unread.length < targets.length ? hooks : readTargets(DEFAULT_TARGETS, presets).hooks,
-    problems: [...problems, ...more],
+    problems: [...problems, ...more, ...hookProblems(hooks)],
   };
 }
 

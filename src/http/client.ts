@@ -12,6 +12,7 @@
 
 import type { Connection, SocketAddress } from "../platform/types.ts";
 import { abortable } from "../time.ts";
+import { whenThereIsRoom } from "./descriptors.ts";
 
 /** No server needs a longer status line with headers, or a longer line before a chunk. */
 const LONGEST_HEAD_BYTES = 64 * 1024;
@@ -21,10 +22,17 @@ const LONGEST_ANSWER_BYTES = 512 * 1024;
 
 const LINE_FEED = 10;
 
+/** The answer is not one that HTTP allows; the message says why, in words of this program alone. */
+export class AnswerError extends Error {
+  override readonly name = "AnswerError";
+}
+
 /** An HTTP client that is bound to one address, whatever the URL says. */
 export interface HttpClient {
   /** Sends one request to that address, never through a proxy. */
   fetch(request: Request): Promise<Response>;
+  /** Closes the connection that is kept for the next request. */
+  close(): void;
 }
 
 /** Opens a connection, over TLS if `isSecure`; gives up when the signal is aborted. */
@@ -62,13 +70,15 @@ export function openHttpClient(address: SocketAddress, connect: Connect): HttpCl
   let kept: HttpReader | undefined;
 
   async function openReader(isSecure: boolean, signal: AbortSignal): Promise<HttpReader> {
-    const opening = connect(address, isSecure, signal);
-    try {
-      return readerOf(await abortable(opening, signal));
-    } catch (error) {
-      opening.then((connection) => connection.close(), () => {});
-      throw error;
-    }
+    return await whenThereIsRoom(signal, async () => {
+      const opening = connect(address, isSecure, signal);
+      try {
+        return readerOf(await abortable(opening, signal));
+      } catch (error) {
+        opening.then((connection) => connection.close(), () => {});
+        throw error;
+      }
+    });
   }
 
   function keep(reader: HttpReader): void {
@@ -103,6 +113,10 @@ export function openHttpClient(address: SocketAddress, connect: Connect): HttpCl
         finish(false);
         throw signal.aborted ? signal.reason : error;
       }
+    },
+    close() {
+      kept?.close();
+      kept = undefined;
     },
   };
 }
@@ -175,7 +189,7 @@ function readerOf(connection: Connection): HttpReader {
     if (bytes === undefined) return false;
     answerBytes += bytes.length;
     // An answer that never ends or pauses would keep deadlines and COMMAND's end from being noticed.
-    if (answerBytes > LONGEST_ANSWER_BYTES) throw new Error("the answer has no end");
+    if (answerBytes > LONGEST_ANSWER_BYTES) throw new AnswerError("the answer has no end");
     rest = concatenate(rest, bytes);
     return true;
   }
@@ -193,10 +207,12 @@ function readerOf(connection: Connection): HttpReader {
         rest = rest.subarray(end + 1);
         return text.replace(/\r$/, "");
       }
-      if (rest.length > LONGEST_HEAD_BYTES) throw new Error("the answer's head has no end");
+      if (rest.length > LONGEST_HEAD_BYTES) throw new AnswerError("the answer's head has no end");
       searched = rest.length;
       if (!await fill()) {
-        throw new Error(answerBytes > 0 ? "closed within the answer" : "closed without an answer");
+        throw new AnswerError(
+          answerBytes > 0 ? "closed within the answer" : "closed without an answer",
+        );
       }
     }
   }
@@ -275,17 +291,17 @@ async function readHead(reader: HttpReader) {
   // A server that speaks another protocol may never send the end of a head.
   const start = await reader.peek("HTTP/".length);
   // A TLS alert: the server expected a TLS handshake.
-  if (start.startsWith("\x15\x03")) throw new Error("the answer is TLS, not HTTP");
-  if (!"HTTP/".startsWith(start)) throw new Error("the answer is not HTTP");
+  if (start.startsWith("\x15\x03")) throw new AnswerError("the answer is TLS, not HTTP");
+  if (!"HTTP/".startsWith(start)) throw new AnswerError("the answer is not HTTP");
   const statusLine = await reader.readLine();
   const [, version, code, statusText = ""] = /^HTTP\/(1\.\d) (\d{3})(?: (.*))?$/.exec(statusLine) ??
     [];
-  if (code === undefined) throw new Error("the answer is not HTTP");
+  if (code === undefined) throw new AnswerError("the answer is not HTTP");
   const headers = new Headers();
   let length = statusLine.length;
   for (let text; (text = await reader.readLine()) !== "";) {
     length += text.length;
-    if (length > LONGEST_HEAD_BYTES) throw new Error("the answer's head has no end");
+    if (length > LONGEST_HEAD_BYTES) throw new AnswerError("the answer's head has no end");
     const [, name = "", value = ""] = /^([\w!#$%&'*+.^`|~-]+):\s*(.*?)\s*$/.exec(text) ?? [];
     if (name !== "") headers.append(name, printable(value));
   }
@@ -315,7 +331,7 @@ async function* bodyOf(
   } else {
     for (;;) {
       const [, size] = /^\s*([\da-f]{1,12})\s*(?:;.*)?$/i.exec(await reader.readLine()) ?? [];
-      if (size === undefined) throw new Error("the answer's body is not HTTP");
+      if (size === undefined) throw new AnswerError("the answer's body is not HTTP");
       if (Number.parseInt(size, 16) === 0) break;
       yield* exactly(reader, Number.parseInt(size, 16));
       await reader.readLine();
@@ -331,7 +347,7 @@ async function* exactly(
 ): AsyncGenerator<Uint8Array<ArrayBuffer>> {
   for (let missing = length; missing > 0;) {
     const bytes = await reader.readSome(missing);
-    if (bytes === undefined) throw new Error("closed within the answer");
+    if (bytes === undefined) throw new AnswerError("closed within the answer");
     missing -= bytes.length;
     yield bytes;
   }

@@ -4,11 +4,16 @@
  * @module
  */
 
-import { redact } from "../log/redact.ts";
-import { errorText, isNobodyListening, isNoSuchAddressFamily } from "../platform/errors.ts";
+import {
+  errorReason,
+  isNobodyListening,
+  isNoSuchAddressFamily,
+  isOutOfDescriptors,
+} from "../platform/errors.ts";
 import { acceptsConnections, connect, type SocketAddress } from "../platform/mod.ts";
 import { abortable } from "../time.ts";
-import { type HttpClient, openHttpClient } from "./client.ts";
+import { whenThereIsRoom } from "./descriptors.ts";
+import { AnswerError, type HttpClient, openHttpClient } from "./client.ts";
 
 /** Nobody listens at the endpoint. */
 export class NobodyListensError extends Error {
@@ -43,6 +48,8 @@ export interface Endpoint {
    * @throws the signal's reason
    */
   accepts(signal: AbortSignal): Promise<boolean>;
+  /** Closes the connections that are kept for further requests. */
+  close(): void;
 }
 
 /** Makes an endpoint of these sockets; nothing is connected yet. */
@@ -63,7 +70,8 @@ export function openEndpoint(addresses: readonly SocketAddress[]): Endpoint {
         if (request.signal.aborted) throw error;
         // Whether somebody listens does not depend on how a runtime words its errors.
         if (await listens(address, request.signal)) {
-          throw new BrokenConnectionError(redact(errorText(error)), { cause: error });
+          const reason = error instanceof AnswerError ? error.message : errorReason(error);
+          throw new BrokenConnectionError(reason, { cause: error });
         }
         broke ||= !isNobodyListening(error);
       }
@@ -78,15 +86,22 @@ export function openEndpoint(addresses: readonly SocketAddress[]): Endpoint {
     return false;
   }
 
-  return { send, accepts };
+  function close(): void {
+    for (const client of clients.values()) client.close();
+  }
+
+  return { send, accepts, close };
 }
 
 async function listens(address: SocketAddress, signal: AbortSignal): Promise<boolean> {
   try {
-    return await abortable(acceptsConnections(address, signal), signal);
+    return await whenThereIsRoom(
+      signal,
+      () => abortable(acceptsConnections(address, signal), signal),
+    );
   } catch (error) {
-    if (signal.aborted) throw signal.reason;
+    if (signal.aborted && !isOutOfDescriptors(error)) throw signal.reason;
     if (isNoSuchAddressFamily(error)) return false;
-    throw new UnreachableError(redact(errorText(error)), { cause: error });
+    throw new UnreachableError(errorReason(error), { cause: error });
   }
 }

@@ -6,8 +6,7 @@
 
 import ky, { type Options } from "ky";
 import type { HookContext, Probe, Stop } from "../hook.ts";
-import { redact } from "../log/redact.ts";
-import { errorText } from "../platform/errors.ts";
+import { errorReason } from "../platform/errors.ts";
 import { backoffMs, formatDuration, sleep } from "../time.ts";
 import {
   BrokenConnectionError,
@@ -16,6 +15,7 @@ import {
   openEndpoint,
   UnreachableError,
 } from "./endpoint.ts";
+import { AnswerError } from "./client.ts";
 import type { Page } from "./page.ts";
 import { resolveUrl } from "./url.ts";
 
@@ -152,7 +152,14 @@ export function openExchange(options: ExchangeOptions): Exchange {
   return {
     probe: (context) => probeFirst(readyRequests, context),
     warmUp,
-    stop: stopIfThere,
+    async stop(context) {
+      try {
+        return await stopIfThere(context);
+      } finally {
+        // Other hooks may need the descriptors.
+        for (const endpoint of openEndpoints.values()) endpoint.close();
+      }
+    },
   };
 }
 
@@ -160,6 +167,7 @@ export function openExchange(options: ExchangeOptions): Exchange {
 const NOWHERE: Endpoint = {
   send: () => Promise.resolve(new Response()),
   accepts: () => Promise.resolve(true),
+  close: () => {},
 };
 
 interface PreparedRequest {
@@ -250,13 +258,15 @@ export async function getPageOnce(
 ): Promise<Page | undefined> {
   // ky's time-out ends with the headers; this one includes the body, however slow it is.
   const signal = AbortSignal.any([context.signal, AbortSignal.timeout(context.requestTimeoutMs)]);
+  const request = prepare({ url }, "GET", headers, new Map());
   try {
-    const request = prepare({ url }, "GET", headers, new Map());
     const response = await sendOnce(request, { ...context, signal });
     return { status: response.status, headers: response.headers, text: await readText(response) };
   } catch (error) {
     if (error instanceof NobodyListensError) return undefined;
     throw error;
+  } finally {
+    request.endpoint.close();
   }
 }
 
@@ -300,7 +310,7 @@ async function stop(
       ({ status, headers } = response);
       answer = `answered ${describeStatus(response)}`;
       // `Response` refuses other numbers, but servers send them.
-      if (status < 200 || status > 599) throw new Error(answer);
+      if (status < 200 || status > 599) throw new AnswerError(answer);
       // ky only gets the status: it would read the body of an error, however long that takes, and
       // respect `Retry-After` even beyond the deadline.
       return new Response(null, { status });
@@ -420,7 +430,8 @@ function describeError(error: unknown): string {
   if (isNamed(error, "AbortError")) return "given up";
   if (error instanceof BrokenConnectionError) return `connection broke: ${error.message}`;
   if (error instanceof UnreachableError) return `cannot be reached: ${error.message}`;
-  return redact(errorText(error));
+  if (error instanceof NobodyListensError || error instanceof AnswerError) return error.message;
+  return errorReason(error);
 }
 
 function isNamed(error: unknown, name: string): boolean {

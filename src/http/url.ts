@@ -8,7 +8,10 @@ import type { SocketAddress } from "../platform/mod.ts";
 
 /** A URL for a `Request`, and the sockets that it stands for. */
 export interface ResolvedUrl {
-  /** The URL for the request line and the `Host` header; `http://localhost/…` for a Unix socket. */
+  /**
+   * The URL for the request line and the `Host` header, which names the host as it was typed: some
+   * servers answer only to `localhost`. For a Unix socket it is `http://localhost/…`.
+   */
   readonly url: URL;
   /** An `Authorization` header from the URL's credentials, if it has any. */
   readonly authorization?: string;
@@ -36,7 +39,6 @@ export function resolveUrl(text: string): ResolvedUrl {
   // sidecar may listen on either. A certificate, though, is for the name.
   const isLoopback = hostname === "localhost" && url.protocol === "http:";
   const hostnames = isLoopback ? ["127.0.0.1", "::1"] : [hostname];
-  if (isLoopback) url.hostname = "127.0.0.1";
   return withoutCredentials(url, hostnames.map((hostname) => ({ hostname, port })));
 }
 

@@ -17,7 +17,7 @@ const ROWS: Readonly<Record<string, readonly string[]>> = {
   "http://agent.local": ["http://agent.local/", "agent.local 80"],
   "https://agent.local/quit": ["https://agent.local/quit", "agent.local 443"],
   "http://[::1]:7777/": ["http://[::1]:7777/", "::1 7777"],
-  "http://localhost:7777/quit": ["http://127.0.0.1:7777/quit", "127.0.0.1 7777", "::1 7777"],
+  "http://localhost:7777/quit": ["http://localhost:7777/quit", "127.0.0.1 7777", "::1 7777"],
   // A certificate is for the name.
   "https://localhost:7777/quit": ["https://localhost:7777/quit", "localhost 7777"],
   "http+unix://%2Frun%2Fagent.sock/quit?a=b": ["http://localhost/quit?a=b", "/run/agent.sock"],

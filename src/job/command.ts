@@ -7,7 +7,7 @@
 import type { Report } from "../log/log.ts";
 import { redactPath } from "../log/redact.ts";
 import type { JobSettings } from "../options.ts";
-import { errorText } from "../platform/errors.ts";
+import { errorReason } from "../platform/errors.ts";
 import { kill, spawn } from "../platform/mod.ts";
 import type { CatchableSignal, SignalName } from "../platform/signals.ts";
 import type { Child, Exit } from "../platform/types.ts";
@@ -94,7 +94,7 @@ function superviseCommand(child: Child, options: CommandOptions, report: Report)
       kill(target, signal);
     } catch (error) {
       // COMMAND may have become another user, or root.
-      report("signal-refused", { signal, reason: errorText(error) });
+      report("signal-refused", { signal, reason: errorReason(error) });
     }
   }
 

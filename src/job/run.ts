@@ -5,7 +5,7 @@
  */
 
 import { TIMED_OUT, WRAPPER_FAILED } from "../exit_code.ts";
-import type { Hook, JobSummary } from "../hook.ts";
+import { type Hook, hookProblems, type JobSummary } from "../hook.ts";
 import { createReport, type Report, silentLogger } from "../log/log.ts";
 import { describeDefect, redactPath } from "../log/redact.ts";
 import type { JobSettings } from "../options.ts";
@@ -76,6 +76,8 @@ export async function run(
 ): Promise<RunResult> {
   validateCommand(command);
   validateOptions(options);
+  const [problem] = hookProblems([...options.hooks ?? [], ...options.waitFor ?? []]);
+  if (problem !== undefined) throw new TypeError(problem);
   const job = prepareJob(command, options);
   let result: CommandResult;
   try {

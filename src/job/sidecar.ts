@@ -7,8 +7,9 @@
 
 import type { HookContext, JobSummary, Probe, SidecarHook, Stop } from "../hook.ts";
 import type { Report } from "../log/log.ts";
+import { redact } from "../log/redact.ts";
 import type { JobSettings } from "../options.ts";
-import { errorText, isRefused } from "../platform/errors.ts";
+import { isRefused, thrownReason } from "../platform/errors.ts";
 import { abortable, backoffMs, formatDuration, LONGEST_MS, sleep } from "../time.ts";
 import type { HookOutcome } from "./result.ts";
 
@@ -202,7 +203,7 @@ async function withDeadline<Result>(
       return otherwise(`not done within ${formatDuration(limitMs)}`, false);
     }
     if (isRefused(error)) return otherwise("connection refused", true);
-    return otherwise(errorText(error), false);
+    return otherwise(redact(thrownReason(error)), false);
   } finally {
     for (const timer of timers) clearTimeout(timer);
   }

@@ -4,6 +4,8 @@
  * @module
  */
 
+import { errorLabel } from "../platform/errors.ts";
+
 /**
  * Removes the credentials and the query from every URL in a text that the runtime has written; its
  * URLs have no blanks.
@@ -70,9 +72,23 @@ export function redactPath(name: string): string {
   return /^[^./].*(:|\/\/)/s.test(name) ? redactValue(name) : name;
 }
 
-/** Describes a defect of the wrapper: an error with the place where it was thrown, on one line. */
+/**
+ * Describes a defect of the wrapper: an error's class and code, and the place where it was thrown.
+ * Its message is left out, because it may quote anything.
+ *
+ * @example
+ * ```ts
+ * import { describeDefect } from "./redact.ts";
+ * import { assertMatch } from "@std/assert";
+ *
+ * assertMatch(describeDefect(new TypeError("bad token: sesame")), /^TypeError at .*:\d+:\d+\)?$/);
+ * ```
+ */
 export function describeDefect(error: unknown): string {
-  if (!(error instanceof Error)) return redact(String(error));
-  const place = /\n\s+(at .*)/.exec(error.stack ?? "")?.[1];
-  return redact(`${error.name}: ${error.message}${place === undefined ? "" : ` ${place}`}`);
+  if (!(error instanceof Error)) return `a thrown ${typeof error}`;
+  // The stack starts with the message, which may have lines that look like places.
+  const { message, stack = "" } = error;
+  const places = stack.slice(stack.indexOf(message) + message.length);
+  const place = /\n\s+(at .*)/.exec(places)?.[1];
+  return place === undefined ? errorLabel(error) : `${errorLabel(error)} ${place}`;
 }

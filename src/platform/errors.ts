@@ -91,6 +91,11 @@ export function isSomebodyListening(error: unknown): boolean {
   return ["ECONNRESET", "EAGAIN"].includes(errorCode(error));
 }
 
+/** Whether too many files are open, in this process or in the system. */
+export function isOutOfDescriptors(error: unknown): boolean {
+  return ["EMFILE", "ENFILE"].includes(errorCode(error));
+}
+
 /** Whether this system has no address of that family: a pod without IPv6, for one. */
 export function isNoSuchAddressFamily(error: unknown): boolean {
   return ["EADDRNOTAVAIL", "EAFNOSUPPORT"].includes(errorCode(error));
@@ -110,12 +115,93 @@ export function isRefused(error: unknown): boolean {
   return reasons.some((reason) => errorCode(reason) === "ECONNREFUSED");
 }
 
+/** Why a connection failed; what is the same for a file is in the table above. */
+const NETWORK_REASONS: Readonly<Record<string, string>> = {
+  EADDRNOTAVAIL: "the address is not available here",
+  EAI_AGAIN: "its name does not resolve",
+  ECONNABORTED: "connection aborted",
+  ECONNREFUSED: "connection refused",
+  ECONNRESET: "connection reset",
+  EHOSTUNREACH: "no route to the host",
+  ENETUNREACH: "the network is unreachable",
+  ENOTFOUND: "its name does not resolve",
+  EPIPE: "connection closed",
+  ETIMEDOUT: "the connection timed out",
+};
+
+/**
+ * What the runtimes say about TLS and names, without any part that depends on the input. They have no
+ * code for most of it.
+ */
+const KNOWN_PHRASES: readonly (readonly [phrase: RegExp, reason?: string])[] = [
+  [/failed to lookup address information/, "its name does not resolve"],
+  [/certificate not valid for name/, "invalid peer certificate: NotValidForName"],
+  [/certificate expired/, "invalid peer certificate: Expired"],
+  [/certificate not valid yet/, "invalid peer certificate: NotValidYet"],
+  [/invalid peer certificate(: (BadEncoding|BadSignature|Expired|InvalidPurpose|NotValidForName|NotValidYet|Revoked|UnhandledCriticalExtension|UnknownIssuer|UnknownRevocationStatus)\b)?/],
+  [/received fatal alert: [A-Za-z]{1,40}\b/],
+  [/received corrupt message of type [A-Za-z]{1,40}\b/],
+  [/tls handshake eof/],
+  [/self-signed certificate( in certificate chain)?/],
+  [/unable to (get local issuer|verify the first) certificate/],
+  [/certificate has expired/],
+  [/(?:tlsv1|sslv3|tlsv13) alert [a-z ]{1,40}/],
+  [/wrong version number|packet length too long/],
+  [/socket hang up/],
+];
+
+/**
+ * Why something failed, in words that depend on the kind of error alone. What the runtime says may
+ * quote an argument, a header, or a URL with a secret, so it is never printed as it is.
+ *
+ * @example
+ * ```ts
+ * import { errorReason } from "./errors.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(errorReason(new TypeError('Invalid header value: "sesame"')), "TypeError");
+ * ```
+ */
+export function errorReason(error: unknown): string {
+  if (!(error instanceof Error)) return `a thrown ${typeof error}`;
+  const code = errorCode(error);
+  const known = NETWORK_REASONS[code] ?? FILE_REASONS[code];
+  if (known !== undefined) return known;
+  if (error.name === "NotCapable") {
+    const [, permission = "…"] = /^Requires ([a-z]+) access/.exec(error.message) ?? [];
+    return `the permission --allow-${permission} is missing`;
+  }
+  for (const [phrase, reason] of KNOWN_PHRASES) {
+    const found = phrase.exec(error.message);
+    if (found !== null) return reason ?? found[0];
+  }
+  return errorLabel(error);
+}
+
+/** An error's class, and its code if it has one: what can be printed of any error. */
+export function errorLabel(error: Error): string {
+  const name = error.name.replaceAll(/\W/g, "");
+  const code = errorCode(error).replaceAll(/\W/g, "");
+  return code === "" || name === code ? name : `${name} (${code})`;
+}
+
+/**
+ * Why code that is not ours failed. The words of a plain `Error` are its author's; every other class
+ * is the runtime's.
+ */
+export function thrownReason(error: unknown): string {
+  const isAuthors = error instanceof Error && error.name === "Error" && errorCode(error) === "" &&
+    !error.message.includes("(os error");
+  if (typeof error === "string") return error;
+  return isAuthors ? error.message : errorReason(error);
+}
+
 /** Why a file or a folder could not be used, in words for an operator. */
 export function fileErrorReason(error: unknown): string {
-  return FILE_REASONS[errorCode(error)] ?? errorText(error);
+  return FILE_REASONS[errorCode(error)] ?? thrownReason(error);
 }
 
 /** Why a command could not be started, in words for an operator, and the exit code for it. */
 export function startErrorReason(error: unknown): readonly [reason: string, exitCode: number] {
-  return START_REASONS[errorCode(error)] ?? [errorText(error), CANNOT_EXECUTE];
+  return START_REASONS[errorCode(error)] ?? [thrownReason(error), CANNOT_EXECUTE];
 }

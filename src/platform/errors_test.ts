@@ -5,12 +5,15 @@ import fs from "node:fs";
 import net from "node:net";
 import {
   errorCode,
+  errorReason,
   errorText,
   fileErrorReason,
   isNobodyListening,
   isRefused,
   startErrorReason,
+  thrownReason,
 } from "./errors.ts";
+import { describeDefect } from "../log/redact.ts";
 import { assert, assertEquals } from "../../tests/support/assert.ts";
 import { freePort } from "../../tests/support/sidecar.ts";
 
@@ -120,12 +123,50 @@ Deno.test("a refused connection is found behind the error of fetch() too", async
   assert(isRefused(new TypeError("fetch failed", { cause })));
 });
 
-Deno.test("another error has no code, and its own words", () => {
-  for (const thrown of [new Error("a defect"), "a defect"]) {
-    assertEquals([errorCode(thrown), errorText(thrown)], ["", "a defect"]);
-    assertEquals([isNobodyListening(thrown), isRefused(thrown)], [false, false]);
-    assertEquals(fileErrorReason(thrown), "a defect");
-    assertEquals(startErrorReason(thrown), ["a defect", 126]);
-  }
+Deno.test("an error without a code is described by its author, if that is not the runtime", () => {
+  const defect = new Error("a defect");
+  assertEquals([errorCode(defect), errorText(defect)], ["", "a defect"]);
+  assertEquals([isNobodyListening(defect), isRefused(defect)], [false, false]);
+  assertEquals(thrownReason(defect), "a defect");
+  assertEquals(thrownReason("a defect"), "a defect");
   assertEquals(errorText(undefined), "undefined");
+});
+
+Deno.test("nothing that a runtime says is repeated, but for what has no variable part", () => {
+  const secret = "sesame";
+  const quoting = [
+    new TypeError(`Invalid header value: "${secret}"`),
+    new Error(`oh no (os error 999): ${secret}`),
+    Object.assign(new Error(`${secret}: unknown`), { code: "EWHATEVER" }),
+    new DOMException(secret, "DataCloneError"),
+    new Deno.errors.NotCapable(`Requires read access to "/${secret}", run again with --allow-read`),
+    new Deno.errors.InvalidData(
+      `invalid peer certificate: certificate not valid for name "${secret}"`,
+    ),
+    new Deno.errors.PermissionDenied(`Failed to spawn '${secret}': not allowed (os error 13)`),
+  ];
+  for (const error of quoting) {
+    const reasons = [
+      errorReason(error),
+      thrownReason(error),
+      fileErrorReason(error),
+      startErrorReason(error)[0],
+      describeDefect(error),
+    ];
+    assertEquals(reasons.filter((text) => text.includes(secret) || text === ""), [], error.name);
+  }
+  assertEquals(quoting.map(errorReason), [
+    "TypeError",
+    "Error",
+    "Error (EWHATEVER)",
+    "DataCloneError",
+    "the permission --allow-read is missing",
+    "invalid peer certificate: NotValidForName",
+    "permission denied",
+  ]);
+});
+
+Deno.test("a defect is described by its class and its place, whatever its message looks like", () => {
+  const described = describeDefect(new RangeError("first\n    at sesame (file:///x.ts:1:1)"));
+  assert(/^RangeError at .*errors_test\.ts:\d+:\d+\)?$/.test(described), described);
 });

@@ -6,7 +6,7 @@
  */
 
 import type { Report } from "../log/log.ts";
-import { errorText } from "../platform/errors.ts";
+import { thrownReason } from "../platform/errors.ts";
 import {
   addSignalListener,
   openChildWaiter,
@@ -32,7 +32,7 @@ export function reapOrphans(
     // PID 1 gets the orphans of its namespace anyway.
     if (processId() !== 1) waiter.adoptOrphans();
   } catch (error) {
-    report("reap-unavailable", { reason: errorText(error) });
+    report("reap-unavailable", { reason: thrownReason(error) });
     return;
   }
 

@@ -206,7 +206,7 @@ for (
     words.push(`--config=${ROOT}deno.json`, file, "--hook=faulty", `--hook=${sidecar.origin}/quit`);
     words.push("sh", "-c", "read line; echo over; exit 5");
     await using running = startProgram(words, { stdin: "piped" });
-    await running.waitFor("error in the wrapper itself: Error: oh no");
+    await running.waitFor("error in the wrapper itself: Error at ");
     await running.type("go on\n");
     const { code, stdout, stderr } = await running.ended;
     assertEquals([code, stdout], [125, "over\n"], stderr);

@@ -73,6 +73,21 @@ Deno.test("32 file descriptors are enough", async () => {
   assertEquals(code, 5);
 });
 
+Deno.test("100 hooks need no more than 64 file descriptors", async () => {
+  const sidecars = Array.from({ length: 100 }, () => startSidecar());
+  try {
+    const { code, stderr } = await runScript(
+      'ulimit -n 64; exec "$0" "$HOOK" $HOOKS sh -c "exit 5"',
+      { HOOKS: sidecars.map(hookOf).join(" ") },
+    );
+    assertEquals(code, 5, stderr);
+    assertEquals(sidecars.map((sidecar) => sidecar.posts().length), sidecars.map(() => 1), stderr);
+    assertEquals(stderr.match(/told to quit \(200 OK\)/g)?.length, 101, stderr);
+  } finally {
+    await Promise.all(sidecars.map((sidecar) => sidecar.close()));
+  }
+});
+
 Deno.test("a working directory that COMMAND deletes does not prevent the hooks from running", async () => {
   const { code } = await runScript(
     'cd "$(mktemp -d)"; exec "$0" "$HOOK" sh -c "rmdir "\$PWD"; exit 5"',

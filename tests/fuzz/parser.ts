@@ -2,12 +2,14 @@
 
 import * as fc from "fast-check";
 import { resolveUrl } from "../../src/http/url.ts";
+import { httpHook } from "../../hooks/http.ts";
 import { parseHook } from "../../hooks/registry.ts";
 import { formatDuration, LONGEST_MS, parseDuration } from "../../src/time.ts";
 import { configText } from "../../src/cli/help.ts";
 import { createLogger, createReport } from "../../src/log/log.ts";
 import { OPTIONS, type Settings } from "../../src/options.ts";
-import { redact, redactValue } from "../../src/log/redact.ts";
+import { describeDefect, redact, redactValue } from "../../src/log/redact.ts";
+import { errorReason, startErrorReason } from "../../src/platform/errors.ts";
 import { parseGoDuration, readScuttle } from "../../src/cli/scuttle.ts";
 import { readInvocation } from "../../src/cli/settings.ts";
 import { assert, assertEquals } from "../support/assert.ts";
@@ -82,6 +84,17 @@ const strangeText = fc.array(
   ),
   { maxLength: 4 },
 ).map((parts) => parts.join(""));
+
+/** Errors as runtimes throw them, with a message that may quote anything. */
+const ERRORS: readonly ((message: string) => Error)[] = [
+  (message) => new TypeError(message),
+  (message) => new RangeError(`${message}\n    at place (file:///x.ts:1:2)`),
+  (message) => new DOMException(message, "SyntaxError"),
+  (message) => new Deno.errors.NotCapable(message),
+  (message) => new Deno.errors.InvalidData(`invalid peer certificate: ${message}`),
+  (message) => new Error(`${message} (os error 2)`),
+  (message) => Object.assign(new Error(message), { code: "EXDEV" }),
+];
 
 /** What holds for every input. */
 export const PROPERTIES: readonly Property[] = [
@@ -194,6 +207,33 @@ export const PROPERTIES: readonly Property[] = [
       const ready = "candidates" in hook ? "" : hook.readyAddress ?? "";
       assertNoSecret(`${hook.name} ${hook.address} ${ready}`);
       assert(hook.name !== "");
+    }),
+  },
+  {
+    title: "a header can be sent, or is refused with a message that leaks no secret",
+    property: fc.property(strangeText, word, (before, after) => {
+      const value = `${before}opensaysme${after}`;
+      const stop = { url: "http://localhost:1/quit" };
+      try {
+        httpHook({ name: "mine", stop, headers: { "x-token": value } });
+      } catch (error) {
+        assert(error instanceof TypeError && error.message.includes("x-token"), `${error}`);
+        assertNoSecret(error.message);
+        return;
+      }
+      new Request(stop.url, { headers: { "x-token": value } });
+    }),
+  },
+  {
+    title: "no error's message is printed",
+    property: fc.property(strangeText, fc.constantFrom(...ERRORS), (text, make) => {
+      const error = make(`${text}opensaysme${text}`);
+      for (
+        const reason of [errorReason(error), startErrorReason(error)[0], describeDefect(error)]
+      ) {
+        assertNoSecret(reason);
+        assert(reason !== "");
+      }
     }),
   },
   {

@@ -177,6 +177,38 @@ async function checkJob(
   }
 }
 
+/** A secret in a variable, as people put it there, with what a file or a copy adds to it. */
+const token: fc.Arbitrary<string> = fc.tuple(
+  fc.oneof(word, fc.constantFrom("\n", "\r\n", " ", "\t", "x\n", "ü", "€", "\x7f")),
+  fc.constant("opensaysme"),
+  fc.oneof(word, fc.constantFrom("\n", "\r\n", " ", "\ny", "\x01", "\u{1f511}")),
+).map((parts) => parts.join(""));
+
+/** Whatever a variable with a secret contains: it is sent, or refused; it is never printed. */
+async function checkToken(secret: string, { ending, wait, json }: Job): Promise<void> {
+  const sidecar = startSidecar({ probes: [], stops: [] });
+  try {
+    const { code, stdout, stderr } = await runBinary([
+      `--hook=dapr=http://127.0.0.1:${sidecar.port}`,
+      "--log-level=debug",
+      "--termination-log=/dev/stdout",
+      ...(wait ? ["--wait=300ms", "--on-wait-timeout=start"] : []),
+      ...(json ? ["--log-format=json"] : []),
+      "/bin/sh",
+      "-c",
+      ending.script,
+    ], { DAPR_API_TOKEN: secret });
+    checkLog(stderr);
+    assertEquals(leaks(stdout), [], stdout);
+    const canBeSent = /^[\t\x20-\x7e\x80-\xff]+$/.test(secret.trim());
+    assertEquals(code, canBeSent ? ending.code : 125, stderr);
+    assertEquals(quitPosts(sidecar, "/v1.0/shutdown"), 1, stderr);
+    assertEquals(stderr.includes("DAPR_API_TOKEN cannot be sent"), !canBeSent, stderr);
+  } finally {
+    closeAll(sidecar);
+  }
+}
+
 /** A command line that is probably wrong, with a sidecar that behaves correctly. */
 interface Typo {
   readonly before: readonly string[];
@@ -275,6 +307,7 @@ export async function fuzzProcesses(
   const lane = (index: number) => {
     const parameters = { seed: seed + index, numRuns, endOnFailure: true };
     if (index === 0) return fc.assert(fc.asyncProperty(job, checkCheck), parameters);
+    if (index === 1) return fc.assert(fc.asyncProperty(token, job, checkToken), parameters);
     return index % 3 === 2
       ? fc.assert(fc.asyncProperty(typo, checkTypo), parameters)
       : fc.assert(fc.asyncProperty(job, checkJob), parameters);

@@ -18,7 +18,12 @@ interface Row {
 }
 
 const ROWS: readonly Row[] = [
-  { lacking: "run", code: 126, posts: 1, log: 'cannot start sh: Requires run access to "sh"' },
+  {
+    lacking: "run",
+    code: 126,
+    posts: 1,
+    log: "cannot start sh: the permission --allow-run is missing",
+  },
   {
     lacking: "env",
     code: 125,
@@ -29,7 +34,8 @@ const ROWS: readonly Row[] = [
     lacking: "net",
     code: 5,
     posts: 0,
-    log: "NOT stopped, the pod may not end: cannot be reached: Requires net access",
+    log:
+      "NOT stopped, the pod may not end: cannot be reached: the permission --allow-net is missing",
   },
   { lacking: "read", code: 5, posts: 1, log: "told to quit (200 OK)" },
   {
@@ -37,7 +43,8 @@ const ROWS: readonly Row[] = [
     options: ["--hook=http+unix://%2Fnowhere.sock/quit"],
     code: 5,
     posts: 1,
-    log: "NOT stopped, the pod may not end: cannot be reached: Requires read access",
+    log:
+      "NOT stopped, the pod may not end: cannot be reached: the permission --allow-read is missing",
   },
   {
     lacking: "read",
@@ -67,7 +74,7 @@ const ROWS: readonly Row[] = [
     options: ["--reap"],
     code: 5,
     posts: 1,
-    log: "cannot reap orphans: Requires ffi access",
+    log: "cannot reap orphans: the permission --allow-ffi is missing",
   },
 ];
 

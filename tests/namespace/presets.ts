@@ -1,7 +1,7 @@
 /** Every preset against a real server on its default port. */
 
 import { PRESETS } from "../../hooks/registry.ts";
-import { assertEquals, assertStringIncludes } from "../support/assert.ts";
+import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
 import { type Sidecar, startSidecar } from "../support/sidecar.ts";
 import { runWrapper } from "../support/wrapper.ts";
 
@@ -126,6 +126,7 @@ for (const row of ROWS) {
       const { code, stderr } = await run("--wait=60s", "sh", "-c", "exit 3");
       assertEquals(code, 3, stderr);
       assertStringIncludes(stderr, `${name}: told to quit (200 OK)`);
+      assertEquals(atStop.posts()[0]?.headers.get("host"), `localhost:${stop[0]}`);
       assertEquals(atReady.requests[0]?.method, "GET");
       assertEquals(atReady.requests[0]?.path, ready[1]);
       assertEquals(atStop.posts().map(({ method, path }) => [method, path]), [["POST", stop[1]]]);
@@ -177,12 +178,33 @@ for (const row of ROWS) {
   }
 }
 
-Deno.test("an invalid DAPR_HTTP_PORT is a usage error", async () => {
-  const env = { DAPR_HTTP_PORT: "http" };
-  const { code, stderr } = await runWrapper("binary", { args: ["--hook", "dapr", "true"], env });
-  assertEquals(code, 125);
-  assertStringIncludes(stderr, 'expected a port in DAPR_HTTP_PORT, which is "http"');
-});
+for (
+  const [variable, value, expected] of [
+    ["DAPR_HTTP_PORT", "sesame", "DAPR_HTTP_PORT: expected a port from 1 to 65535"],
+    ["DAPR_API_TOKEN", "first\nsesame", "DAPR_API_TOKEN cannot be sent as a header"],
+    ["DAPR_API_TOKEN", "sesame\u{1f511}", "DAPR_API_TOKEN cannot be sent as a header"],
+    ["DAPR_API_TOKEN", "sesame\x7f", "DAPR_API_TOKEN cannot be sent as a header"],
+  ] as const
+) {
+  for (const hook of ["dapr", "auto"]) {
+    Deno.test(`--hook ${hook}, ${variable}=${JSON.stringify(value)}: not started, told to quit, 125, no value in the log`, async () => {
+      await using sidecar = startSidecar([204], { port: 3500, get: 204 });
+      const log = await Deno.makeTempFile();
+      const { code, stdout, stderr } = await runWrapper("binary", {
+        args: ["--hook", hook, "--log-level=debug", "--termination-log", log, "echo", "started"],
+        env: { [variable]: value, WRAPPER_STARTUP_WINDOW: "0" },
+      });
+      assertEquals([code, stdout], [125, ""], stderr);
+      assertStringIncludes(stderr, expected);
+      const all = stderr + await Deno.readTextFile(log);
+      await Deno.remove(log);
+      assert(!all.includes("sesame"), all);
+      if (hook === "dapr") {
+        assertEquals(sidecar.posts().map(({ path }) => path), ["/v1.0/shutdown"]);
+      }
+    });
+  }
+}
 
 Deno.test("Istio's agent for gRPC, which has no Envoy, is probed on its own port", async () => {
   await using agent = startSidecar([200], { port: 15020 });

@@ -1,0 +1,44 @@
+/**
+ * Connections where the process may open no more files.
+ *
+ * @module
+ */
+
+import { isOutOfDescriptors } from "../platform/errors.ts";
+import { backoffMs, sleep } from "../time.ts";
+
+/**
+ * Opens a connection. If too many files are open, it waits for one to be closed: with many hooks, the
+ * first ones that are done make room for the others.
+ *
+ * @param signal ends the waiting
+ * @throws the last error, if there was no room until then
+ *
+ * @example
+ * ```ts
+ * import { whenThereIsRoom } from "./descriptors.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * let isFull = true;
+ * const open = () => {
+ *   const error = Object.assign(new Error("too many open files"), { code: "EMFILE" });
+ *   return isFull ? Promise.reject(error) : Promise.resolve("a connection");
+ * };
+ * setTimeout(() => isFull = false, 20);
+ * assertEquals(await whenThereIsRoom(AbortSignal.timeout(5000), open), "a connection");
+ * ```
+ */
+export async function whenThereIsRoom<Opened>(
+  signal: AbortSignal,
+  open: () => Promise<Opened>,
+): Promise<Opened> {
+  for (let attempt = 1;; attempt++) {
+    try {
+      return await open();
+    } catch (error) {
+      if (!isOutOfDescriptors(error)) throw error;
+      await sleep(backoffMs(attempt, 5, 100), signal);
+      if (signal.aborted) throw error;
+    }
+  }
+}
