@@ -6,7 +6,13 @@
 
 import type { JobSummary, SidecarHook, Stop } from "../src/hook.ts";
 import { fileErrorReason } from "../src/platform/errors.ts";
-import { processId, removeFile, renameFile, writeTextFile } from "../src/platform/mod.ts";
+import {
+  listFolder,
+  processId,
+  removeFile,
+  renameFile,
+  writeTextFile,
+} from "../src/platform/mod.ts";
 
 /** What {@linkcode fileHook} needs. */
 export interface FileHookOptions {
@@ -47,30 +53,65 @@ export function fileHook(options: FileHookOptions): SidecarHook {
   return {
     name: options.name ?? path.split("/").at(-1) ?? path,
     address: path,
+    foresee: () => foresee(path),
     probe: () => Promise.resolve({ state: "ready", answer: "nothing to wait for" }),
     stop: ({ job }) => Promise.resolve(create(path, job)),
   };
 }
 
 function create(path: string, job: JobSummary | undefined): Stop {
-  // In the same folder, as a file cannot be renamed across file systems.
-  const [, folder = "", name = ""] = /^(.*\/)?(.*)$/s.exec(path) ?? [];
-  const temporary = `${folder}.${name.slice(0, 200)}.${processId()}`;
+  const temporary = temporaryName(path);
   try {
     writeTextFile(temporary, tombstone(job));
     renameFile(temporary, path);
     return { state: "stopped", answer: "created" };
   } catch (error) {
-    try {
-      removeFile(temporary);
-    } catch {
-      // It was never created.
-    }
-    return {
-      state: "failed",
-      answer: `cannot be created: ${fileErrorReason(error)}`,
-      hint: "Mount a volume there that both containers share and this user can write to",
-    };
+    removeIfThere(temporary);
+    return { state: "failed", ...explain(fileErrorReason(error)) };
+  }
+}
+
+/** Only writing there shows whether it is possible: a read-only mount has ordinary modes. */
+function foresee(path: string): Pick<Stop, "answer" | "hint"> | undefined {
+  if (isFolder(path)) return explain("is a folder");
+  const temporary = temporaryName(path);
+  try {
+    writeTextFile(temporary, "");
+    removeFile(temporary);
+    return undefined;
+  } catch (error) {
+    removeIfThere(temporary);
+    return explain(fileErrorReason(error));
+  }
+}
+
+function explain(reason: string): Pick<Stop, "answer" | "hint"> {
+  return {
+    answer: `cannot be created: ${reason}`,
+    hint: "Mount a volume there that both containers share and this user can write to",
+  };
+}
+
+/** A name in the same folder, as a file cannot be renamed across file systems. */
+function temporaryName(path: string): string {
+  const [, folder = "", name = ""] = /^(.*\/)?(.*)$/s.exec(path) ?? [];
+  return `${folder}.${name.slice(0, 200)}.${processId()}`;
+}
+
+function isFolder(path: string): boolean {
+  try {
+    listFolder(path);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function removeIfThere(path: string): void {
+  try {
+    removeFile(path);
+  } catch {
+    // It was never created.
   }
 }
 

@@ -127,6 +127,13 @@ export interface SidecarHook {
    * {@linkcode SidecarHook.probe} is used.
    */
   warmUp?(context: HookContext): Promise<Probe>;
+  /**
+   * Looks, before COMMAND is started, for what will make {@linkcode SidecarHook.stop} fail, without
+   * doing what it does.
+   *
+   * @returns undefined if nothing is in the way that can be seen so early
+   */
+  foresee?(): Pick<Stop, "answer" | "hint"> | undefined;
   /** Tells the sidecar to quit; repeats failed attempts itself, as `context` allows. */
   stop(context: HookContext): Promise<Stop>;
 }

@@ -81,6 +81,7 @@ export async function run(
   const job = prepareJob(command, options);
   let result: CommandResult;
   try {
+    for (const sidecar of job.sidecars) sidecar.foresee();
     result = await waitForSidecars(job) ?? await runCommand(job);
   } catch (error) {
     // A defect of the wrapper: a sidecar that nothing stops leaves the pod hanging.

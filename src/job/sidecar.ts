@@ -27,6 +27,8 @@ export interface Sidecar {
   readonly readyAddress: string;
   /** Whether it has ever given a sign of life. */
   isSeen(): boolean;
+  /** Warns about what will make stopping it fail, as far as that can be seen before COMMAND starts. */
+  foresee(): void;
   /** Asks once whether it is ready. */
   probe(signal: AbortSignal): Promise<Probe>;
   /** Looks for it again and again, quietly, until it was seen once or is no longer expected. */
@@ -102,6 +104,13 @@ export function trackSidecar(hook: SidecarHook, limits: SidecarLimits, report: R
     return found;
   }
 
+  function foresee(): void {
+    const { answer, hint } = hook.foresee?.() ?? {};
+    if (answer !== undefined) {
+      report("hook-doubtful", { hook: name, answer, address, hint: hint ?? "" });
+    }
+  }
+
   async function watch(signal: AbortSignal, commandPid?: number): Promise<void> {
     const endMs = performance.now() + Math.max(remainingWindowMs(limits), SHORTEST_WATCH_MS);
     const more = commandPid === undefined ? {} : { commandPid };
@@ -171,6 +180,7 @@ export function trackSidecar(hook: SidecarHook, limits: SidecarLimits, report: R
     name,
     readyAddress,
     isSeen: () => seen.has(hook),
+    foresee,
     probe: (signal) => probeBy((context) => hook.probe(context), signal),
     watch,
     stop,

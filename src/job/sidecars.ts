@@ -43,6 +43,7 @@ function trackGroup(group: HookGroup, limits: SidecarLimits, report: Report): Si
     name,
     readyAddress: address,
     isSeen: () => found().length > 0,
+    foresee: () => {},
     async probe(signal) {
       const probes = candidates.map(async (one) => [one.name, await one.probe(signal)] as const);
       return combineProbes(await Promise.all(probes));

@@ -164,6 +164,12 @@ export const MESSAGES = {
     meaning:
       "No sidecar that the wrapper can recognize has answered, and the startup window has ended. If the pod does have one, it listens somewhere else or does not answer as its preset expects (for example, a Cloud SQL proxy without `--health-check`), and the pod will not end: name the hook.",
   },
+  "hook-doubtful": {
+    level: "warn",
+    text: "{hook}: will NOT be stopped as things are: {answer} at {address}. {hint}",
+    meaning:
+      "COMMAND has not been started yet, and it can already be seen that the hook will fail: a `file:` in a folder that is missing or read-only. COMMAND starts anyway, and may create what is missing. Otherwise the sidecar keeps running at the end, and so does the pod.",
+  },
   "hook-note": {
     level: "debug",
     text: "{hook}: {text}",

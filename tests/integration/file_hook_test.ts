@@ -38,6 +38,20 @@ Deno.test("file: replaces the tombstone of an earlier attempt", async () => {
   Deno.removeSync(folder, { recursive: true });
 });
 
+Deno.test("file: a folder that COMMAND makes is a warning before, and no failure after", async () => {
+  const folder = Deno.makeTempDirSync();
+  const path = `${folder}/later/done`;
+  const { code, stderr } = await run(`--hook=file:${path}`, "mkdir", `${folder}/later`);
+  assertEquals(code, 0);
+  assertStringIncludes(
+    stderr,
+    "will NOT be stopped as things are: cannot be created: no such file",
+  );
+  assertStringIncludes(stderr, "told to quit (created)");
+  assertEquals(names(`${folder}/later`), ["done"]);
+  Deno.removeSync(folder, { recursive: true });
+});
+
 Deno.test("file: reports why it cannot create the file, and leaves nothing behind", async () => {
   const folder = Deno.makeTempDirSync();
   Deno.mkdirSync(`${folder}/is-a-folder/full`, { recursive: true });
@@ -52,6 +66,11 @@ Deno.test("file: reports why it cannot create the file, and leaves nothing behin
     const { code, stderr } = await run("--strict", `--hook=file:${path}`, "true");
     assertEquals(code, 125);
     assertStringIncludes(stderr, `NOT stopped`);
+    // Before COMMAND starts, when the manifest can still be mended without losing the job.
+    assertStringIncludes(
+      stderr.slice(0, stderr.indexOf("command ended")),
+      `will NOT be stopped as things are: cannot be created: ${reason} at ${path}. Mount`,
+    );
     assertStringIncludes(stderr, `cannot be created: ${reason} at ${path}. Mount a volume there`);
   }
   assertEquals(names(folder).toSorted(), ["is-a-file", "is-a-folder"]);
