@@ -22,6 +22,12 @@ import { formatDuration, LONGEST_MS, parseDuration } from "./time.ts";
  */
 export const DEFAULT_TARGETS: readonly string[] = ["istio"];
 
+/**
+ * How long a sidecar is expected that the injector has announced, in milliseconds. The kubelet pulls
+ * one image after the other, so that on a new node a sidecar can be minutes late.
+ */
+export const INJECTED_WINDOW_MS = 600_000;
+
 /** Looks up a variable of the environment. */
 export type Environment = (name: string) => string | undefined;
 
@@ -31,6 +37,8 @@ export interface Kind<Value> {
   readonly placeholder: string;
   /** What is expected, for an error message. */
   readonly expected: string;
+  /** Whether an empty variable means something; everywhere else it counts as not set. */
+  readonly takesEmpty?: boolean;
   /** Reads a value that a person typed; undefined if it is not of this kind. */
   parse(text: string): Value | undefined;
   /** Shows a value as it could have been typed. */
@@ -93,6 +101,16 @@ const boolean: Kind<boolean> = {
   expected: "true, false, 1 or 0",
   parse: (text) => ({ true: true, "1": true, false: false, "0": false })[text],
   format: String,
+  check: (value) => typeof value === "boolean" ? undefined : wrongType("a boolean"),
+};
+
+/** What an injector wrote down about a pod: nothing, if it put no sidecar there. */
+const injection: Kind<boolean | undefined> = {
+  placeholder: "VALUE",
+  expected: "what the injector wrote down, or nothing",
+  takesEmpty: true,
+  parse: (text) => !/^(0|false)?$/i.test(text),
+  format: (value) => value === undefined ? "not set" : String(value),
   check: (value) => typeof value === "boolean" ? undefined : wrongType("a boolean"),
 };
 
@@ -185,8 +203,16 @@ const JOB_ENTRIES = {
     kind: duration(0),
     // Kubernetes sets this variable in every container.
     defaultValue: (environment) => environment("KUBERNETES_SERVICE_HOST") ? 30_000 : 0,
-    defaultText: "30s in a Kubernetes pod, else 0",
+    defaultText: "30s in a Kubernetes pod, else 0; 10m with --injected",
     help: "how long after its own start a sidecar that has never answered is expected",
+  }),
+  injected: option({
+    name: "injected",
+    variable: "WRAPPER_INJECTED",
+    kind: injection,
+    defaultValue: () => undefined,
+    defaultText: "not set",
+    help: "the injector's annotation: empty, false or 0: no sidecar comes; else one does",
   }),
   requestTimeoutMs: option({
     name: "request-timeout",

@@ -124,8 +124,11 @@ async function runCommandLine(
     report("settings-warning", { problem });
   }
   if (action === undefined) {
+    const { startupWindowMs, ...otherSettings } = settings;
     const runOptions = {
-      ...settings,
+      ...otherSettings,
+      // Its default depends on what the job sees.
+      ...(invocation.origins.get("startupWindowMs") !== "default" && { startupWindowMs }),
       hooks,
       ...(waitFor && { waitFor }),
       log,

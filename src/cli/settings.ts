@@ -13,6 +13,7 @@ import {
   type Action,
   ACTIONS,
   type Environment,
+  INJECTED_WINDOW_MS,
   type Option,
   OPTIONS,
   readAll,
@@ -91,7 +92,7 @@ export function readInvocation(args: readonly string[], environment: Environment
       return words.map((word) => ({ text: String(word), origin: `--${name}`, source: "option" }));
     }
     const value = environment(variable)?.trim();
-    if (value) {
+    if (value || (value === "" && OPTIONS[key].kind.takesEmpty)) {
       const texts = key === "hook" ? splitTargets(value) : [value];
       return texts.map((text) => ({ text, origin: variable, source: "variable" }));
     }
@@ -118,7 +119,11 @@ export function readInvocation(args: readonly string[], environment: Environment
     }
     return value ?? option.defaultValue(environment);
   }
-  const settings = readAll<Settings>(OPTIONS, setting);
+  const typed = readAll<Settings>(OPTIONS, setting);
+  const windowIsSet = origins.get("startupWindowMs") !== "default";
+  const settings = typed.injected && !windowIsSet
+    ? { ...typed, startupWindowMs: INJECTED_WINDOW_MS }
+    : typed;
   const hookSource = sources.get("hook") ?? "default";
 
   const asked = ACTIONS.find(({ name }) => isGiven(parsed[name]));

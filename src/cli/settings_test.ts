@@ -102,6 +102,28 @@ Deno.test("the startup window is 30s in a Kubernetes pod, else 0", () => {
   assertEquals(readInvocation(["--startup-window=0", "c"], pod).settings.startupWindowMs, 0);
 });
 
+Deno.test("--injected is what the injector wrote down: empty means something there alone", () => {
+  const read = (value?: string) =>
+    readInvocation(["c"], (name) => name === "WRAPPER_INJECTED" ? value : undefined).settings;
+  assertEquals([undefined, "", " ", "0", "false", "FALSE"].map((value) => read(value).injected), [
+    undefined,
+    false,
+    false,
+    false,
+    false,
+    false,
+  ]);
+  assertEquals(["injected", "true", "no", "2.18"].map((value) => read(value).injected), [
+    true,
+    true,
+    true,
+    true,
+  ]);
+  assertEquals(read("injected").startupWindowMs, 600_000);
+  assertEquals(read("").startupWindowMs, 0);
+  assertEquals(readInvocation(["--injected", "", "c"], none).settings.injected, false);
+});
+
 Deno.test("every error names the option or variable, its value, and what was expected", () => {
   const problemsOf = (args: string[], environment = {}) =>
     readInvocation(args, from(environment)).problems;

@@ -57,7 +57,7 @@ export async function checkAll(
   validateOptions(options);
   const { signal = new AbortController().signal } = options;
   const report = createReport(options.log ?? silentLogger);
-  const sidecars = trackAll(hooks, resolveOptions(options), report);
+  const sidecars = trackAll(hooks, resolveOptions(options), signal, report);
   const checks = await Promise.all(sidecars.map(async (sidecar): Promise<Check> => {
     const startMs = performance.now();
     const { state, answer } = await sidecar.probe(signal);

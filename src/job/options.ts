@@ -6,7 +6,7 @@
 
 import type { Hook } from "../hook.ts";
 import type { Logger } from "../log/log.ts";
-import { JOB_OPTIONS, type JobSettings, readAll } from "../options.ts";
+import { INJECTED_WINDOW_MS, JOB_OPTIONS, type JobSettings, readAll } from "../options.ts";
 import { environmentVariable } from "../platform/mod.ts";
 
 /** When hooks run: always, only if COMMAND's exit code is 0, or only if it is not. */
@@ -35,6 +35,14 @@ export interface HookOptions {
    * @default 30000 in a Kubernetes pod, where `KUBERNETES_SERVICE_HOST` is set, else 0
    */
   readonly startupWindowMs?: number;
+  /**
+   * Whether the pod has a sidecar, where that is known: `false`, none comes, so that none is expected
+   * or waited for; `true`, at least one comes, which is expected for 10 minutes if `startupWindowMs` is
+   * not set. Once one was seen, the others are expected for the ordinary window.
+   *
+   * @default undefined, which is not known
+   */
+  readonly injected?: boolean | undefined;
   /**
    * One attempt at one request, in milliseconds; at least 1.
    *
@@ -156,8 +164,8 @@ export interface RunOptions extends HookOptions {
   readonly forwardSignals?: boolean;
   /**
    * When it is aborted, the job ends as if SIGTERM had come: COMMAND is not started (exit code 143),
-   * or gets SIGTERM if it runs already, and then the hooks run. Once they run, nothing is left to
-   * abort: their own limits hold.
+   * or gets SIGTERM if it runs already, and then the hooks run. From then on no sidecar is expected
+   * that has not been seen; those that were are stopped within their limits.
    */
   readonly signal?: AbortSignal;
 }
@@ -175,10 +183,24 @@ export interface StopSidecarsOptions extends HookOptions {
   readonly signal?: AbortSignal;
 }
 
+/** The options with their defaults filled in. */
+export interface ResolvedOptions extends JobSettings {
+  /** The startup window of the other sidecars, once one was seen. */
+  readonly furtherWindowMs: number;
+}
+
 /** Fills in the defaults. */
-export function resolveOptions(options: Partial<JobSettings>): JobSettings {
-  return readAll<JobSettings>(JOB_OPTIONS, (key) => {
+export function resolveOptions(options: Partial<JobSettings>): ResolvedOptions {
+  const settings = readAll<JobSettings>(JOB_OPTIONS, (key) => {
     const { libraryDefault, defaultValue } = JOB_OPTIONS[key];
     return options[key] ?? libraryDefault ?? defaultValue(environmentVariable);
   });
+  const { injected, startupWindowMs } = settings;
+  if (injected === false) return { ...settings, startupWindowMs: 0, furtherWindowMs: 0 };
+  const isSet = options.startupWindowMs !== undefined;
+  return {
+    ...settings,
+    startupWindowMs: injected && !isSet ? INJECTED_WINDOW_MS : startupWindowMs,
+    furtherWindowMs: startupWindowMs,
+  };
 }

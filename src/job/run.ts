@@ -8,7 +8,6 @@ import { TIMED_OUT, WRAPPER_FAILED } from "../exit_code.ts";
 import { type Hook, hookProblems, type JobSummary } from "../hook.ts";
 import { createReport, type Report, silentLogger } from "../log/log.ts";
 import { describeDefect, redactPath } from "../log/redact.ts";
-import type { JobSettings } from "../options.ts";
 import { reapOrphans } from "../process/reap.ts";
 import {
   ASK_TO_END,
@@ -22,6 +21,7 @@ import { stopIfAsked } from "../process/terminal.ts";
 import { type RunningCommand, startCommand } from "./command.ts";
 import { describeLate, type NotReadyError, StartError } from "./errors.ts";
 import {
+  type ResolvedOptions,
   resolveOptions,
   type RunHooksOn,
   type RunOptions,
@@ -253,7 +253,7 @@ function strictExitCode(
 /** Everything that the phases of a job share. */
 interface Job {
   readonly command: readonly string[];
-  readonly settings: JobSettings;
+  readonly settings: ResolvedOptions;
   /** The hooks' sidecars. */
   readonly sidecars: readonly Sidecar[];
   /** What has to be ready before COMMAND starts. */
@@ -276,20 +276,24 @@ function prepareJob(command: readonly string[], options: RunOptions): Job {
   const report = createReport(options.log ?? silentLogger);
   const settings = resolveOptions(options);
   const ending = new AbortController();
-  const sidecars = trackAll(hooks, settings, report);
+  const abort = options.signal ?? new AbortController().signal;
+  const endRequested = new AbortController();
+  const askedToEnd = AbortSignal.any([abort, endRequested.signal]);
+  const sidecars = trackAll(hooks, settings, askedToEnd, report);
   const awaited = waitFor?.flatMap((hook) =>
-    sidecars[hooks.indexOf(hook)] ?? trackAll([hook], settings, report)
+    sidecars[hooks.indexOf(hook)] ?? trackAll([hook], settings, askedToEnd, report)
   );
   // Last: if anything before this threw, the listeners would stay.
-  const signals = forwardSignals ? catchSignals() : noSignals;
+  const signals = forwardSignals ? catchSignals(() => endRequested.abort()) : noSignals;
   return {
     command,
     settings,
     sidecars,
-    awaited: awaited ?? sidecars,
+    // Where no sidecar was injected, none will ever be ready.
+    awaited: settings.injected === false ? [] : awaited ?? sidecars,
     signals,
     forwardsSignals: forwardSignals,
-    abort: options.signal ?? new AbortController().signal,
+    abort,
     over: ending.signal,
     release() {
       ending.abort();
@@ -376,8 +380,9 @@ export async function stopSidecars(
   validateHooks(hooks);
   validateOptions(options);
   const report = createReport(options.log ?? silentLogger);
-  const sidecars = trackAll(hooks, resolveOptions(options), report);
-  const signals = options.catchSignals ? catchSignals() : noSignals;
+  const endRequested = new AbortController();
+  const sidecars = trackAll(hooks, resolveOptions(options), endRequested.signal, report);
+  const signals = options.catchSignals ? catchSignals(() => endRequested.abort()) : noSignals;
   try {
     return await stopAll(sidecars, summary, { signals, report }, options.signal);
   } finally {

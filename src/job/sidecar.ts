@@ -8,16 +8,16 @@
 import type { HookContext, JobSummary, Probe, SidecarHook, Stop } from "../hook.ts";
 import type { Report } from "../log/log.ts";
 import { redact } from "../log/redact.ts";
-import type { JobSettings } from "../options.ts";
 import { isRefused, thrownReason } from "../platform/errors.ts";
 import { abortable, backoffMs, formatDuration, LONGEST_MS, sleep } from "../time.ts";
+import { type Expectation, type ExpectationLimits, lastLook } from "./expectation.ts";
+import type { ResolvedOptions } from "./options.ts";
 import type { HookOutcome } from "./result.ts";
 
 /** The limits within which a sidecar is looked for and stopped. */
-export type SidecarLimits = Pick<
-  JobSettings,
-  "startupWindowMs" | "requestTimeoutMs" | "shutdownTimeoutMs" | "retries"
->;
+export type SidecarLimits =
+  & ExpectationLimits
+  & Pick<ResolvedOptions, "requestTimeoutMs" | "shutdownTimeoutMs" | "retries">;
 
 /** A sidecar, or a group of them, that is tracked. */
 export interface Sidecar {
@@ -62,14 +62,20 @@ export function wasSeen(hook: SidecarHook): boolean {
   return seen.has(hook);
 }
 
-/** How much longer a sidecar that was never seen is expected. The clock starts with the process. */
-export function remainingWindowMs({ startupWindowMs }: SidecarLimits): number {
-  return startupWindowMs - performance.now();
-}
-
 /** Tracks the sidecar that a hook is for. */
-export function trackSidecar(hook: SidecarHook, limits: SidecarLimits, report: Report): Sidecar {
+export function trackSidecar(
+  hook: SidecarHook,
+  limits: SidecarLimits,
+  expectation: Expectation,
+  report: Report,
+): Sidecar {
   const { name, address, readyAddress = address } = hook;
+
+  function markSeen(): void {
+    if (seen.has(hook)) return;
+    seen.add(hook);
+    expectation.sawOne();
+  }
 
   function makeContext(signal: AbortSignal, deadlineMs: number): HookContext {
     return {
@@ -78,9 +84,7 @@ export function trackSidecar(hook: SidecarHook, limits: SidecarLimits, report: R
       requestTimeoutMs: Math.min(limits.requestTimeoutMs, deadlineMs),
       retries: limits.retries,
       wasSeen: () => seen.has(hook),
-      markSeen: () => {
-        seen.add(hook);
-      },
+      markSeen,
       debug: (text) => report("hook-note", { hook: name, text }),
     };
   }
@@ -98,7 +102,7 @@ export function trackSidecar(hook: SidecarHook, limits: SidecarLimits, report: R
       (answer) => ({ state: "absent", answer }),
     );
     if (found.state !== "absent" && !seen.has(hook)) {
-      seen.add(hook);
+      markSeen();
       report("sidecar-seen", { hook: name, address: readyAddress, answer: found.answer });
     }
     return found;
@@ -112,7 +116,7 @@ export function trackSidecar(hook: SidecarHook, limits: SidecarLimits, report: R
   }
 
   async function watch(signal: AbortSignal, commandPid?: number): Promise<void> {
-    const endMs = performance.now() + Math.max(remainingWindowMs(limits), SHORTEST_WATCH_MS);
+    const endMs = performance.now() + Math.max(expectation.remainingMs(), SHORTEST_WATCH_MS);
     const more = commandPid === undefined ? {} : { commandPid };
     for (let attempt = 1;; attempt++) {
       await probeBy((context) => {
@@ -153,16 +157,24 @@ export function trackSidecar(hook: SidecarHook, limits: SidecarLimits, report: R
     job: JobSummary,
     signal: AbortSignal,
   ): Promise<Pick<HookOutcome, "outcome" | "answer" | "hint">> {
-    for (let attempt = 1;; attempt++) {
-      const { state, answer, hint } = await attemptStop(job, signal);
-      const withHint = hint === undefined ? {} : { hint };
-      if (state !== "absent") return { outcome: state, answer, ...withHint };
-      if (seen.has(hook)) return { outcome: "already-stopped", answer };
-      const remainingMs = remainingWindowMs(limits);
-      if (remainingMs <= 0) return { outcome: "no-sidecar", answer, ...withHint };
-      if (signal.aborted) return { outcome: "failed", answer: "given up before it came" };
-      if (attempt === 1) report("sidecar-expected", { hook: name, address, remainingMs });
-      await sleep(Math.min(probePauseMs(attempt), remainingMs), signal);
+    const { over, release } = lastLook(expectation, () => seen.has(hook));
+    const stopLooking = AbortSignal.any([signal, over]);
+    const stopPausing = AbortSignal.any([signal, expectation.ended]);
+    try {
+      for (let attempt = 1;; attempt++) {
+        const { state, answer, hint } = await attemptStop(job, stopLooking);
+        const withHint = hint === undefined ? {} : { hint };
+        if (over.aborted && !seen.has(hook)) return { outcome: "no-sidecar", answer: "no answer" };
+        if (state !== "absent") return { outcome: state, answer, ...withHint };
+        if (seen.has(hook)) return { outcome: "already-stopped", answer };
+        const remainingMs = expectation.remainingMs();
+        if (remainingMs === 0) return { outcome: "no-sidecar", answer, ...withHint };
+        if (signal.aborted) return { outcome: "failed", answer: "given up before it came" };
+        if (attempt === 1) report("sidecar-expected", { hook: name, address, remainingMs });
+        await sleep(Math.min(probePauseMs(attempt), remainingMs), stopPausing);
+      }
+    } finally {
+      release();
     }
   }
 

@@ -1,4 +1,4 @@
-import { envoy, type Hook, stopSidecars, waitUntilReady } from "@k8s-job/wrapper";
+import { envoy, type Hook, run, stopSidecars, waitUntilReady } from "@k8s-job/wrapper";
 import { assertEquals } from "../../tests/support/assert.ts";
 import { freePort, startSidecar } from "../../tests/support/sidecar.ts";
 
@@ -41,4 +41,35 @@ Deno.test("the startup window is counted from the start of this process", async 
   const hooks = [envoy({ baseUrl: `http://127.0.0.1:${freePort()}` })];
   const outcomes = await stopSidecars(hooks, { startupWindowMs: Math.floor(performance.now()) });
   assertEquals(outcomes.map(({ outcome }) => outcome), ["no-sidecar"]);
+});
+
+Deno.test("an abort ends the search for a sidecar that never answers, and not the work on one that does", async () => {
+  const abort = new AbortController();
+  const looked = Promise.withResolvers<void>();
+  const silent: Hook = {
+    name: "silent",
+    address: "somewhere",
+    probe: () => Promise.resolve({ state: "absent", answer: "not asked" }),
+    stop() {
+      looked.resolve();
+      return new Promise(() => {});
+    },
+  };
+  await using sidecar = startSidecar();
+  const hooks = [silent, envoy({ baseUrl: sidecar.origin })];
+  const hour = 3_600_000;
+  const running = run(["true"], {
+    hooks,
+    startupWindowMs: hour,
+    shutdownTimeoutMs: hour,
+    signal: abort.signal,
+  });
+  await looked.promise;
+  abort.abort();
+  const { exitCode, hooks: outcomes } = await running;
+  assertEquals(exitCode, 0);
+  assertEquals(outcomes.map(({ outcome, answer }) => [outcome, answer]), [
+    ["no-sidecar", "no answer"],
+    ["stopped", "200 OK"],
+  ]);
 });

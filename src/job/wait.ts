@@ -57,7 +57,7 @@ export async function waitUntilReady(
   validateOptions(options);
   const { timeoutMs = LONGEST_MS, signal = new AbortController().signal } = options;
   const report = createReport(options.log ?? silentLogger);
-  const sidecars = trackAll(hooks, resolveOptions(options), report);
+  const sidecars = trackAll(hooks, resolveOptions(options), signal, report);
   const late = await waitForAll(sidecars, timeoutMs, signal, report);
   signal.throwIfAborted();
   if (late !== undefined) throw late;

@@ -65,7 +65,7 @@ export interface Signals {
    * listened. It replaces the listener before it.
    */
   listen(listener: SignalListener): void;
-  /** How many SIGTERM and SIGINT have come so far. */
+  /** How many SIGTERM and SIGINT have come so far, from outside. */
   readonly endRequests: number;
   /** Holds the signals that come until the next call of `listen`. */
   hold(): void;
@@ -73,8 +73,12 @@ export interface Signals {
   release(): void;
 }
 
-/** Catches every signal that can be caught and means something to COMMAND. */
-export function catchSignals(): Signals {
+/**
+ * Catches every signal that can be caught and means something to COMMAND.
+ *
+ * @param onEndRequest called at each SIGTERM and SIGINT
+ */
+export function catchSignals(onEndRequest: () => void): Signals {
   let held: CatchableSignal[] = [];
   let listener: SignalListener | undefined;
   let endRequests = 0;
@@ -84,7 +88,10 @@ export function catchSignals(): Signals {
   const removals = signals.map((signal) => {
     const take = () => {
       if (signal === "SIGCHLD" || (signal === "SIGPIPE" && takeOwnBrokenPipe())) return;
-      if (GIVE_UP_WHEN_REPEATED.has(signal)) endRequests++;
+      if (GIVE_UP_WHEN_REPEATED.has(signal)) {
+        endRequests++;
+        onEndRequest();
+      }
       if (listener === undefined || listener(signal, false) === false) held.push(signal);
     };
     addSignalListener(signal, take);

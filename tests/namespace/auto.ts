@@ -213,13 +213,12 @@ Deno.test("nothing found: one line, immediately outside Kubernetes", async () =>
 Deno.test("a sidecar that is found is stopped at once, and a later one when it starts", async () => {
   await using first = startStandIns(LINKERD);
   const wrapper = startWrapper("binary", {
-    args: ["--hook=auto", "--startup-window=20s", "sh", "-c", "exit 3"],
+    args: ["--hook=auto", "--startup-window=1h", "sh", "-c", "exit 3"],
   });
   await wrapper.waitFor("linkerd: told to quit");
   await using second = startStandIns(VAULT_AGENT);
   await wrapper.waitFor("vault-agent: told to quit");
-  wrapper.kill("SIGTERM");
-  await wrapper.waitFor("another one ends them at once");
+  // Nothing else is expected after that.
   wrapper.kill("SIGTERM");
   const { code, stderr } = await wrapper.ended;
   assertEquals(code, 3);
@@ -228,6 +227,36 @@ Deno.test("a sidecar that is found is stopped at once, and a later one when it s
   assertStringIncludes(stderr, "auto: found so far: ");
   assertStringIncludes(stderr, "expecting others for another ");
   assert(!stderr.includes("NOT stopped"), stderr);
+});
+
+Deno.test("SIGTERM while COMMAND runs: one look, and the end", async () => {
+  const wrapper = startWrapper("binary", {
+    args: ["--hook=auto", "--startup-window=1h", "sh", "-c", "echo running; exec sleep 600"],
+  });
+  await wrapper.waitFor("running");
+  wrapper.kill("SIGTERM");
+  const { code, stderr } = await wrapper.ended;
+  assertEquals(code, 143);
+  assertStringIncludes(stderr, "auto: no sidecar found");
+  assert(!stderr.includes("expecting"), stderr);
+});
+
+Deno.test("--injected: no further sidecar is waited for once one was found", async () => {
+  await using started = startStandIns(LINKERD);
+  const { code, stderr } = await run(["--injected=true", "--startup-window=1h", "true"]);
+  assertEquals(code, 0);
+  assertEquals(stopping(started.requests), [LINKERD.stop]);
+  assert(!stderr.includes("expecting"), stderr);
+});
+
+Deno.test("--injected: the one sidecar may come late", async () => {
+  const wrapper = startWrapper("binary", {
+    args: ["--hook=auto", "--injected=true", "sh", "-c", "exit 3"],
+  });
+  await wrapper.waitFor("auto: found so far: none; expecting others for another 10m");
+  await using started = startStandIns(VAULT_AGENT);
+  assertEquals((await wrapper.ended).code, 3);
+  assertEquals(stopping(started.requests), [VAULT_AGENT.stop]);
 });
 
 Deno.test("--wait ends when the sidecars that were found are ready", async () => {
