@@ -18,6 +18,10 @@ const MODULES: Readonly<Record<string, string>> = {
     "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy",
   "admissionregistration.k8s.io/v1 MutatingAdmissionPolicyBinding":
     "admissionregistration.k8s.io/v1/MutatingAdmissionPolicyBinding",
+  "admissionregistration.k8s.io/v1 ValidatingAdmissionPolicy":
+    "admissionregistration.k8s.io/v1/ValidatingAdmissionPolicy",
+  "admissionregistration.k8s.io/v1 ValidatingAdmissionPolicyBinding":
+    "admissionregistration.k8s.io/v1/ValidatingAdmissionPolicyBinding",
 };
 
 /** A program with all documents as literals, in which the type checker finds unknown fields. */
