@@ -280,7 +280,7 @@ const JOB_ENTRIES = {
     kind: path,
     defaultValue: () => "",
     defaultText: "none",
-    help: "write a one-line JSON summary here; Kubernetes reads /dev/termination-log",
+    help: "write a JSON summary here, after COMMAND's own text; see /dev/termination-log",
   }),
 };
 

@@ -30,7 +30,7 @@ import {
 import type { CommandResult, HookOutcome, RunResult } from "./result.ts";
 import type { Sidecar } from "./sidecar.ts";
 import { trackAll } from "./sidecars.ts";
-import { writeTerminationLog } from "./termination_log.ts";
+import { clearTerminationLog, writeTerminationLog } from "./termination_log.ts";
 import { validateCommand, validateHooks, validateOptions } from "./validate.ts";
 import { waitForAll } from "./wait.ts";
 
@@ -81,6 +81,7 @@ export async function run(
   const job = prepareJob(command, options);
   let result: CommandResult;
   try {
+    clearTerminationLog(job.settings.terminationLog);
     for (const sidecar of job.sidecars) sidecar.foresee();
     result = await waitForSidecars(job) ?? await runCommand(job);
   } catch (error) {
@@ -337,6 +338,7 @@ export async function refuse(
   const job = prepareJob(command, options);
   const result = withoutRun(job, WRAPPER_FAILED);
   try {
+    clearTerminationLog(job.settings.terminationLog);
     for (const problem of problems) job.report("settings-error", { problem });
     if (result.command !== "") {
       const reason = "the settings are wrong";

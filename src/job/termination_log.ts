@@ -6,7 +6,7 @@
 
 import { fileErrorReason } from "../platform/errors.ts";
 import type { Report } from "../log/log.ts";
-import { isPipe, writeTextFile } from "../platform/mod.ts";
+import { appendTextFile, fileSize, isPipe, readTextFile, writeTextFile } from "../platform/mod.ts";
 import { redactPath } from "../log/redact.ts";
 import type { RunResult } from "./result.ts";
 
@@ -24,6 +24,7 @@ const TEXT_LENGTHS = [MOST_BYTES, 400, 100, 30] as const;
  *
  * @param result the result of the job
  * @param problems what was wrong with the settings
+ * @param mostBytes how long the line should be at most
  *
  * @example
  * ```ts
@@ -37,7 +38,12 @@ const TEXT_LENGTHS = [MOST_BYTES, 400, 100, 30] as const;
  * );
  * ```
  */
-export function terminationSummary(result: RunResult, problems: readonly string[] = []): string {
+export function terminationSummary(
+  result: RunResult,
+  problems: readonly string[] = [],
+  mostBytes = MOST_BYTES,
+): string {
+  const fits = (line: string) => new TextEncoder().encode(line).length <= mostBytes;
   const hooks = result.hooks.toSorted((a, b) => rank(a.outcome) - rank(b.outcome));
   for (const textLength of TEXT_LENGTHS) {
     const line = summaryLine(result, problems, { textLength });
@@ -58,10 +64,6 @@ export function terminationSummary(result: RunResult, problems: readonly string[
 
 function rank(outcome: string): number {
   return outcome === "failed" ? 0 : 1;
-}
-
-function fits(line: string): boolean {
-  return new TextEncoder().encode(line).length <= MOST_BYTES;
 }
 
 function summaryLine(
@@ -97,8 +99,24 @@ function summaryLine(
 }
 
 /**
- * Writes the summary. A failure is a warning in the log and nothing else: the job has ended, and its
- * exit code stands.
+ * Makes an empty file of what stands there from before the job, so that whatever is there at the end is
+ * COMMAND's. What prevents it also prevents the summary, which says so.
+ *
+ * @param path where the summary will be written; an empty string is nowhere
+ */
+export function clearTerminationLog(path: string): void {
+  if (path === "") return;
+  try {
+    if (fileSize(path)) writeTextFile(path, "");
+  } catch {
+    // Nothing is lost yet.
+  }
+}
+
+/**
+ * Writes the summary, after what COMMAND itself has written there: the reason of a failure, for one.
+ * If both do not fit, COMMAND's text stays alone. A failure is a warning in the log and nothing else: the
+ * job has ended, and its exit code stands.
  *
  * @param path where it is written; an empty string is nowhere
  */
@@ -112,8 +130,15 @@ export function writeTerminationLog(
   try {
     // Opening a pipe without a reader would never return.
     if (isPipe(path)) throw new Error("is a pipe; expected a file");
+    const before = fileSize(path) ?? 0;
     // In place: Kubernetes mounts this one file, and a mount cannot be renamed over.
-    writeTextFile(path, terminationSummary(result, problems));
+    if (before === 0) return writeTextFile(path, terminationSummary(result, problems));
+    if (before >= MOST_BYTES) return;
+    const separator = readTextFile(path).endsWith("\n") ? "" : "\n";
+    const roomBytes = MOST_BYTES - before - separator.length;
+    const summary = terminationSummary(result, problems, roomBytes);
+    if (new TextEncoder().encode(summary).length > roomBytes) return;
+    appendTextFile(path, separator + summary);
   } catch (error) {
     report("termination-log-failed", { path: redactPath(path), reason: fileErrorReason(error) });
   }

@@ -278,6 +278,20 @@ export function writeTextFile(path: string, text: string): void {
   Deno.writeTextFileSync(path, text);
 }
 
+export function appendTextFile(path: string, text: string): void {
+  Deno.writeTextFileSync(path, text, { append: true });
+}
+
+export function fileSize(path: string): number | undefined {
+  try {
+    const { isFile, size } = Deno.statSync(path);
+    return isFile ? size : undefined;
+  } catch (error) {
+    if (isMissing(error)) return undefined;
+    throw error;
+  }
+}
+
 export function renameFile(from: string, to: string): void {
   Deno.renameSync(from, to);
 }

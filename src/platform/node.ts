@@ -176,6 +176,20 @@ export function writeTextFile(path: string, text: string): void {
   fs.writeFileSync(path, text);
 }
 
+export function appendTextFile(path: string, text: string): void {
+  fs.appendFileSync(path, text);
+}
+
+export function fileSize(path: string): number | undefined {
+  try {
+    const stat = fs.statSync(path);
+    return stat.isFile() ? stat.size : undefined;
+  } catch (error) {
+    if (isMissing(error)) return undefined;
+    throw error;
+  }
+}
+
 export function renameFile(from: string, to: string): void {
   fs.renameSync(from, to);
 }

@@ -80,6 +80,10 @@ export interface Platform {
   readTextFile(path: string): string;
   /** Replaces the content of a file, or creates it. */
   writeTextFile(path: string, text: string): void;
+  /** Adds a text at the end of a file, or creates it. */
+  appendTextFile(path: string, text: string): void;
+  /** The size of an ordinary file, in bytes; undefined if there is none. */
+  fileSize(path: string): number | undefined;
   /** Renames a file, in one step that nobody sees half done. */
   renameFile(from: string, to: string): void;
   /** Removes a file. */

@@ -58,6 +58,36 @@ Deno.test("--termination-log reports a job that did not start, and --strict", ()
     assertStringIncludes(read().problems[0], '--retries "many"');
   }));
 
+Deno.test("what COMMAND wrote to the termination log stays, byte for byte, and the summary follows", () =>
+  withFolder(async (folder) => {
+    const path = `${folder}/log`;
+    const run = async (script: string) => {
+      Deno.writeTextFileSync(path, "from an earlier run\n");
+      const args = ["--hook=none", `--termination-log=${path}`, "sh", "-c", script, path];
+      assertEquals((await runWrapper("binary", { args })).code, 3);
+      return new TextDecoder("latin1").decode(Deno.readFileSync(path));
+    };
+    const rows: readonly (readonly [script: string, before: string])[] = [
+      ['echo "no route to the database" > "$0"; exit 3', "no route to the database\n"],
+      ['printf "no line feed" >> "$0"; exit 3', "no line feed\n"],
+      // Bytes that are not UTF-8.
+      ['printf "\\377\\376x\\n" > "$0"; exit 3', "\xff\xfex\n"],
+      ["exit 3", ""],
+    ];
+    for (const [script, before] of rows) {
+      const text = await run(script);
+      assertEquals(text.slice(0, before.length), before);
+      assertEquals(JSON.parse(text.slice(before.length)).exitCode, 3);
+    }
+    const kept = await run('head -c 3900 /dev/zero | tr "\\0" x > "$0"; exit 3');
+    assert(kept.length <= 4096 && kept.startsWith("x".repeat(3900)), kept);
+    assertEquals(JSON.parse(kept.slice(3901)).exitCode, 3);
+    const full = await run('head -c 4090 /dev/zero | tr "\\0" x > "$0"; exit 3');
+    assertEquals(full, "x".repeat(4090));
+    const longer = await run('head -c 9000 /dev/zero | tr "\\0" x > "$0"; exit 3');
+    assertEquals(longer, "x".repeat(9000));
+  }));
+
 Deno.test("a termination log that cannot be written is a warning, and the exit code is kept", () =>
   withFolder(async (folder) => {
     const pipe = `${folder}/pipe`;
