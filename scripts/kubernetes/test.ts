@@ -1,0 +1,234 @@
+/**
+ * Runs the tests in a Kubernetes cluster of this machine's own, and leaves nothing of it behind:
+ *
+ *     deno task test:kubernetes [FILTER]
+ *
+ * The cluster runs in PID, mount and network namespaces that end with it, however it ends. What is outside
+ * of them, its control groups and the settings that the kubelet changes, is put back.
+ *
+ * @module
+ */
+
+// deno-lint-ignore-file no-console
+
+import { makeClusterImages } from "../../tests/kubernetes/images.ts";
+import { PODMAN } from "../../tests/containers/support.ts";
+import {
+  CLOUD_SQL_PROXY_PROGRAM,
+  ENVOY,
+  findProgram,
+  type Need,
+} from "../../tests/support/needs.ts";
+import { CNI_PROGRAMS, type NodeSettings, NOT_READY } from "./node.ts";
+import { buildPrograms, CACHE, GO, isBuilt } from "./programs.ts";
+
+const ROOT = new URL("../../", import.meta.url).pathname;
+const NODE = new URL("node.ts", import.meta.url).pathname;
+const TESTS = `${ROOT}tests/kubernetes`;
+
+/** What the kubelet sets for the whole machine (`pkg/kubelet/cm/container_manager_linux.go`). */
+const CHANGED_SYSCTLS = [
+  "vm/overcommit_memory",
+  "vm/panic_on_oom",
+  "kernel/panic",
+  "kernel/panic_on_oops",
+  "kernel/keys/root_maxkeys",
+  "kernel/keys/root_maxbytes",
+];
+
+/** Where they are kept while a cluster runs, for the next run if this one is killed. */
+const SAVED_SYSCTLS = `${CACHE}/sysctls.json`;
+
+/** How long the kernel may take to end the processes of a namespace and free their control groups. */
+const END_MS = 30_000;
+
+const program = (name: string, from: string): Need<string> => ({
+  what: `${name} (apt-get install ${from})`,
+  find: () => findProgram(name),
+});
+
+const NEEDS: readonly Need<unknown>[] = [
+  { what: "root", find: () => Deno.uid() === 0 ? true : undefined },
+  { what: GO.what, find: () => isBuilt() ? true : GO.find() },
+  program("etcd", "etcd-server"),
+  program("containerd", "containerd"),
+  program("runc", "runc"),
+  program("ip", "iproute2"),
+  program("unshare", "util-linux"),
+  {
+    what:
+      "the CNI plugins bridge, host-local and loopback (apt-get install containernetworking-plugins)",
+    find: () => ["bridge", "host-local", "loopback"].every(isPlugin) ? true : undefined,
+  },
+  ENVOY,
+  CLOUD_SQL_PROXY_PROGRAM,
+  PODMAN,
+];
+
+function isPlugin(name: string): boolean {
+  return exists(`${CNI_PROGRAMS}/${name}`);
+}
+
+function exists(path: string): boolean {
+  try {
+    Deno.statSync(path);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** The roots of the control groups: one, or one per controller. */
+function cgroupRoots(): readonly string[] {
+  return Deno.readTextFileSync("/proc/self/mounts").split("\n").flatMap((line) => {
+    const [, path = "", type = ""] = line.split(" ");
+    return type.startsWith("cgroup") ? [path] : [];
+  });
+}
+
+function makeCgroup(name: string): void {
+  for (const root of cgroupRoots()) {
+    Deno.mkdirSync(`${root}/${name}`);
+    // Without these a group of the cpuset controller takes no process.
+    for (const file of ["cpuset.cpus", "cpuset.mems"]) {
+      if (exists(`${root}/${file}`) && root.endsWith("/cpuset")) {
+        Deno.writeTextFileSync(`${root}/${name}/${file}`, Deno.readTextFileSync(`${root}/${file}`));
+      }
+    }
+  }
+}
+
+/** Removes a control group and those in it, once the kernel has let go of their processes. */
+async function removeCgroup(name: string): Promise<void> {
+  const endMs = performance.now() + END_MS;
+  for (const root of cgroupRoots()) {
+    while (exists(`${root}/${name}`)) {
+      const { success, stderr } = new Deno.Command("find", {
+        args: [`${root}/${name}`, "-depth", "-type", "d", "-exec", "rmdir", "{}", ";"],
+      }).outputSync();
+      if (success && !exists(`${root}/${name}`)) break;
+      if (performance.now() > endMs) throw new Error(new TextDecoder().decode(stderr));
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  }
+}
+
+function saveSysctls(): void {
+  // A file is there if an earlier run was killed. It has the values from before that one.
+  if (exists(SAVED_SYSCTLS)) return;
+  const read = (name: string) => [name, Deno.readTextFileSync(`/proc/sys/${name}`).trim()];
+  Deno.writeTextFileSync(
+    SAVED_SYSCTLS,
+    JSON.stringify(Object.fromEntries(CHANGED_SYSCTLS.map(read))),
+  );
+}
+
+function restoreSysctls(): void {
+  const saved: Readonly<Record<string, string>> = JSON.parse(
+    Deno.readTextFileSync(SAVED_SYSCTLS),
+  );
+  for (const [name, value] of Object.entries(saved)) {
+    const path = `/proc/sys/${name}`;
+    if (Deno.readTextFileSync(path).trim() !== value) Deno.writeTextFileSync(path, value);
+  }
+  Deno.removeSync(SAVED_SYSCTLS);
+}
+
+/** Throws if mounts or processes of a cluster are still there. */
+function expectNothingLeft(settings: NodeSettings): void {
+  const mounts = Deno.readTextFileSync("/proc/self/mounts").split("\n").filter((line) =>
+    line.includes(settings.state)
+  );
+  const processes = [...Deno.readDirSync("/proc")].filter(({ name }) => /^\d+$/.test(name)).flatMap(
+    ({ name }) => {
+      try {
+        const words = Deno.readTextFileSync(`/proc/${name}/cmdline`).replaceAll("\0", " ");
+        const groups = Deno.readTextFileSync(`/proc/${name}/cgroup`);
+        return words.includes(settings.state) || groups.includes(settings.cgroup)
+          ? [`process ${name}: ${words}`]
+          : [];
+      } catch {
+        return []; // It has just ended.
+      }
+    },
+  );
+  const left = [...mounts.map((line) => `mount ${line}`), ...processes];
+  if (left.length > 0) throw new Error(`left behind:\n${left.join("\n")}`);
+}
+
+/** Runs the tests in a new cluster; returns their exit code, or {@linkcode NOT_READY}. */
+async function runInCluster(
+  programs: string,
+  images: string,
+  logs: string,
+  interrupted: AbortSignal,
+  filter: readonly string[],
+): Promise<number> {
+  Deno.mkdirSync(logs, { recursive: true });
+  const settings: NodeSettings = {
+    programs,
+    images,
+    logs,
+    state: Deno.makeTempDirSync({ prefix: "wrapper-kubernetes-" }),
+    cgroup: `wrapper-kubernetes-${crypto.randomUUID().slice(0, 8)}`,
+  };
+  saveSysctls();
+  try {
+    makeCgroup(settings.cgroup);
+    const deno = [Deno.execPath(), "run", "--allow-all", NODE, JSON.stringify(settings)];
+    const test = [Deno.execPath(), "test", "--quiet", "--allow-all", ...filter, TESTS];
+    const child = new Deno.Command("setpriv", {
+      args: [
+        ...["--pdeathsig", "KILL"],
+        ...["unshare", "--pid", "--net", "--mount", "--mount-proc", "--fork", "--kill-child"],
+        // Bash, because the namespace's first process must reap the others.
+        ...["bash", "-c", '"$@"; exit "$?"', "bash", ...deno, ...test],
+      ],
+      // Ctrl-C is for this process alone, which then ends the whole cluster at once.
+      detached: true,
+      stdin: "null",
+    }).spawn();
+    const kill = () => child.kill("SIGKILL");
+    interrupted.addEventListener("abort", kill);
+    const { code } = await child.status;
+    interrupted.removeEventListener("abort", kill);
+    return code;
+  } finally {
+    await removeCgroup(settings.cgroup);
+    restoreSysctls();
+    Deno.removeSync(settings.state, { recursive: true });
+    expectNothingLeft(settings);
+  }
+}
+
+async function main(): Promise<number> {
+  const missing = NEEDS.filter((need) => need.find() === undefined).map(({ what }) => what);
+  if (missing.length > 0) {
+    console.error(`needs ${missing.join("; ")}`);
+    return 1;
+  }
+  Deno.mkdirSync(CACHE, { recursive: true });
+  const programs = await buildPrograms();
+  const images = await makeClusterImages(CACHE);
+
+  const interrupted = new AbortController();
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+    Deno.addSignalListener(signal, () => interrupted.abort());
+  }
+  const logs = `${CACHE}/logs`;
+  if (exists(logs)) Deno.removeSync(logs, { recursive: true });
+  const filter = Deno.args.flatMap((text) => ["--filter", text]);
+  for (const attempt of [1, 2]) {
+    const folder = `${logs}/${attempt}`;
+    const code = await runInCluster(programs, images, folder, interrupted.signal, filter);
+    if (interrupted.signal.aborted) {
+      console.error("interrupted; the cluster has been taken down");
+      return 130;
+    }
+    if (code !== NOT_READY) return code;
+    console.error(`the cluster did not become ready; its logs are in ${folder}`);
+  }
+  return 1;
+}
+
+if (import.meta.main) Deno.exit(await main());

@@ -1,0 +1,108 @@
+/** The images that pods in the cluster use: those of the container tests, under the manifests' names. */
+
+import { VERSION } from "../../src/cli/version.ts";
+import { SANDBOX_IMAGE } from "../../scripts/kubernetes/node.ts";
+import {
+  ENVOY_IMAGE,
+  imageOn,
+  makeImages,
+  must,
+  PILOT_AGENT_IMAGE,
+  PROGRAM,
+  TARGET_IMAGE,
+} from "../containers/support.ts";
+import { CLOUD_SQL_PROXY_PROGRAM, ENVOY, findProgram } from "../support/needs.ts";
+
+/** Debian with a shell, and the wrapper at `/wrapper`. */
+export const SHELL = "registry.example.com/shell:1";
+
+/** COMMAND of the container tests (`job.c`) at `/job`, with the wrapper, and nothing else. */
+export const BARE = "registry.example.com/bare:1";
+
+/** The stand-in for Istio's pilot-agent. Its arguments: milliseconds until it listens, and from SIGTERM on. */
+export const PILOT_AGENT = "registry.example.com/pilot-agent:1";
+
+/** The wrapper's own image for init containers. */
+export const INSTALLER = `ghcr.io/k8s-job/wrapper:${VERSION}-portable`;
+
+/** Images that only get another name. */
+const RENAMED: readonly (readonly [name: string, image: string])[] = [
+  [SHELL, imageOn("Debian slim")],
+  [BARE, imageOn("distroless cc")],
+  [PILOT_AGENT, PILOT_AGENT_IMAGE],
+  [INSTALLER, TARGET_IMAGE.portable],
+];
+
+/** Images that are made here: a base image, and programs in it. */
+const MADE: readonly {
+  readonly name: string;
+  readonly from: string;
+  /** Each path in the image, and the file on this machine or the lines of a script. */
+  readonly files: Readonly<
+    Record<string, { script: string } | { program: () => string | undefined }>
+  >;
+  readonly more?: string;
+}[] = [
+  {
+    name: "registry.example.com/my-job:1",
+    from: imageOn("Debian slim"),
+    files: { "/my-job": { script: "echo my job" } },
+  },
+  {
+    name: "registry.example.com/my-job-without-wrapper:1",
+    from: ENVOY_IMAGE,
+    files: { "/my-job": { script: "echo my job" } },
+  },
+  {
+    name: SANDBOX_IMAGE,
+    from: "scratch",
+    files: { "/catatonit": { program: () => findProgram("catatonit") } },
+    more: 'ENTRYPOINT ["/catatonit", "-P"]',
+  },
+  {
+    name: "docker.io/envoyproxy/envoy:distroless-v1.36.2",
+    from: ENVOY_IMAGE,
+    files: { "/usr/local/bin/envoy": { program: ENVOY.find } },
+  },
+  {
+    name: "gcr.io/cloud-sql-connectors/cloud-sql-proxy:2.27.0",
+    from: "gcr.io/distroless/static-debian12:nonroot",
+    files: { "/cloud-sql-proxy": { program: CLOUD_SQL_PROXY_PROGRAM.find } },
+    // There are no credentials here, and no service that checks them.
+    more: 'ENV CSQL_PROXY_TOKEN=none\nENTRYPOINT ["/cloud-sql-proxy"]',
+  },
+];
+
+/** Makes the images, and returns the path of an archive with all of them in `folder`. */
+export async function makeClusterImages(folder: string): Promise<string> {
+  await makeImages();
+  for (const [name, image] of RENAMED) await must("podman", ["tag", image, name]);
+  for (const { name, from, files, more = "" } of MADE) {
+    const context = `${folder}/context`;
+    await must("rm", ["-rf", context]);
+    Deno.mkdirSync(context);
+    const copies = Object.entries(files).map(([path, file], index) => {
+      if ("script" in file) {
+        Deno.writeTextFileSync(`${context}/${index}`, `#!/bin/sh\n${file.script}\n`);
+      } else {
+        Deno.copyFileSync(file.program() ?? "", `${context}/${index}`);
+      }
+      Deno.chmodSync(`${context}/${index}`, 0o755);
+      return `COPY ${index} ${path}\n`;
+    });
+    const build = ["build", "--quiet", "--network=none", "--pull=never", "--timestamp=0"];
+    await must(
+      "podman",
+      [...build, "--file=-", "--tag", name, context],
+      `FROM ${from}\n${copies.join("")}${more}\n`,
+    );
+  }
+  const archive = `${folder}/images.tar`;
+  await must("rm", ["-f", archive]);
+  const names = [...RENAMED.map(([name]) => name), ...MADE.map(({ name }) => name)];
+  await must("podman", ["save", "--quiet", "--multi-image-archive", "--output", archive, ...names]);
+  return archive;
+}
+
+/** The wrapper's path in {@linkcode SHELL} and {@linkcode BARE}. */
+export const WRAPPER: string = PROGRAM.wrapper;
