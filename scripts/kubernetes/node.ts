@@ -136,7 +136,7 @@ SystemdCgroup = false
     maxPods: 200,
     podLogsDir: `${state}/pods`,
     resolvConf: "",
-    volumePluginDir: `${state}/kubelet/volume-plugins`,
+    volumePluginDir: `${state}/volume-plugins`,
   });
 }
 
@@ -198,6 +198,7 @@ function commandLines({ programs, state }: NodeSettings) {
       login("controllers"),
       "--leader-elect=false",
       "--use-service-account-credentials",
+      `--flex-volume-plugin-dir=${state}/volume-plugins`,
       `--service-account-private-key-file=${state}/accounts.key`,
     ],
     scheduler: [`${programs}/kube-scheduler`, login("scheduler"), "--leader-elect=false"],
