@@ -14,7 +14,7 @@ const ROOT = new URL("../", import.meta.url).pathname;
 /** The tests take a few minutes. One that hangs must not block forever. */
 const LONGEST_RUN_MINUTES = 15;
 
-/** Where the tests are. Those in tests/containers need podman: `deno task test:containers`. */
+/** Where the tests are. Those in tests/containers and tests/kubernetes have tasks of their own. */
 export const TEST_PATHS: readonly string[] = [
   "mod_test.ts",
   "src",

@@ -1,6 +1,7 @@
 /** Every test file is run, and none is published. */
 
 import { assert, assertEquals } from "../tests/support/assert.ts";
+import { TESTS as KUBERNETES_TESTS } from "./kubernetes/programs.ts";
 import { TEST_PATHS } from "./test.ts";
 
 const ROOT = new URL("../", import.meta.url);
@@ -18,11 +19,11 @@ function testFiles(folder = ""): readonly string[] {
   });
 }
 
-Deno.test("every test file is run once, by `deno task test` or `deno task test:containers`", () => {
+Deno.test("every test file is run once, by one of the tasks whose name starts with test", () => {
   const files = testFiles();
   assert(files.includes("scripts/test_test.ts"));
   const { command } = CONFIG.tasks["test:containers"];
-  const paths = [...TEST_PATHS, command.split(" ").at(-1)];
+  const paths = [...TEST_PATHS, command.split(" ").at(-1), KUBERNETES_TESTS];
   const runs = (file: string) =>
     paths.filter((path) => file === path || file.startsWith(`${path}/`)).length;
   assertEquals(files.filter((file) => runs(file) !== 1), []);

@@ -21,6 +21,9 @@ const SOURCES = new URL("../../tests/kubernetes/programs/", import.meta.url).pat
 /** The version that `go.mod` names: `v1.36.3`. */
 export const KUBERNETES_VERSION: string = versionOf(Deno.readTextFileSync(`${SOURCES}go.mod`));
 
+/** The tests that run in the cluster, as a path from the repository's root. */
+export const TESTS = "tests/kubernetes";
+
 const FOLDER = `${CACHE}/${KUBERNETES_VERSION}`;
 
 /** The names by which the one executable is called. */

@@ -20,11 +20,10 @@ import {
   type Need,
 } from "../../tests/support/needs.ts";
 import { CNI_PROGRAMS, type NodeSettings, NOT_READY } from "./node.ts";
-import { buildPrograms, CACHE, GO, isBuilt } from "./programs.ts";
+import { buildPrograms, CACHE, GO, isBuilt, TESTS } from "./programs.ts";
 
 const ROOT = new URL("../../", import.meta.url).pathname;
 const NODE = new URL("node.ts", import.meta.url).pathname;
-const TESTS = `${ROOT}tests/kubernetes`;
 
 /** What the kubelet sets for the whole machine (`pkg/kubelet/cm/container_manager_linux.go`). */
 const CHANGED_SYSCTLS = [
@@ -176,7 +175,7 @@ async function runInCluster(
   try {
     makeCgroup(settings.cgroup);
     const deno = [Deno.execPath(), "run", "--allow-all", NODE, JSON.stringify(settings)];
-    const test = [Deno.execPath(), "test", "--quiet", "--allow-all", ...filter, TESTS];
+    const test = [Deno.execPath(), "test", "--quiet", "--allow-all", ...filter, ROOT + TESTS];
     const child = new Deno.Command("setpriv", {
       args: [
         ...["--pdeathsig", "KILL"],

@@ -8,7 +8,6 @@ import {
   type Job,
   job,
   pilotAgent,
-  type Pod,
   testInNamespace,
   unwrapped,
   wrapped,

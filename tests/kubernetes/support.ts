@@ -203,39 +203,74 @@ export function secondsBetween(first = "", second = ""): number {
   return (Date.parse(second) - Date.parse(first)) / 1000;
 }
 
-/** The states of an object, or of all objects that match, as they change. */
-async function* watch<Item extends Resource>(
+/** A change, as the API reports it. */
+interface Change<Item> {
+  readonly type: string;
+  readonly object: Item;
+}
+
+/** The objects that match, as they are now and then as they change; `DELETED` if there are none. */
+async function* changes<Item extends Resource>(
   path: string,
-  query: Readonly<Record<string, string>>,
-): AsyncGenerator<{ type: string; object: Item }> {
-  const text = new URLSearchParams({ ...query, watch: "true" }).toString();
-  const response = await fetch(`${API}/${path}?${text}`, { signal: AbortSignal.timeout(LIMIT_MS) });
-  if (!response.ok || response.body === null) {
-    throw new Error(`${path}?${text}: ${response.status} ${await response.text()}`);
-  }
+  selector: Readonly<Record<string, string>>,
+  signal: AbortSignal,
+): AsyncGenerator<Change<Item | undefined>> {
+  const ask = async (query: Readonly<Record<string, string>>) => {
+    const response = await fetch(`${API}/${path}?${new URLSearchParams(query)}`, { signal });
+    if (!response.ok || response.body === null) throw new Error(await response.text());
+    return response;
+  };
+  const list = await ask(selector);
+  const { metadata: { resourceVersion }, items }: {
+    metadata: { resourceVersion: string };
+    items: readonly Item[];
+  } = await list.json();
+  for (const object of items) yield { type: "ADDED", object };
+  if (items.length === 0) yield { type: "DELETED", object: undefined };
+
+  const { body } = await ask({ ...selector, resourceVersion, watch: "true" });
+  if (body === null) return;
   let rest = "";
-  for await (const chunk of response.body.pipeThrough(new TextDecoderStream())) {
+  for await (const chunk of body.pipeThrough(new TextDecoderStream())) {
     const lines = (rest + chunk).split("\n");
     rest = lines.pop() ?? "";
     for (const line of lines) yield JSON.parse(line);
   }
 }
 
-async function firstOf<Item extends Resource>(
+/** Waits for the first change that is as described. */
+async function firstChange<Item extends Resource>(
   path: string,
-  query: Readonly<Record<string, string>>,
-  isSo: (object: Item, type: string) => boolean,
-): Promise<Item> {
+  selector: Readonly<Record<string, string>>,
+  isSo: (change: Change<Item | undefined>) => boolean,
+): Promise<Item | undefined> {
+  const signal = AbortSignal.timeout(LIMIT_MS);
   let last = "";
   try {
-    for await (const { type, object } of watch<Item>(path, query)) {
-      last = `${type} ${JSON.stringify(object)}`;
-      if (isSo(object, type)) return object;
+    while (true) {
+      for await (const change of changes<Item>(path, selector, signal)) {
+        last = JSON.stringify(change);
+        if (change.type === "ERROR") break;
+        if (isSo(change)) return change.object;
+      }
     }
   } catch (error) {
-    throw new Error(`${path} ${JSON.stringify(query)}: ${error}; last: ${last}`);
+    throw new Error(`${path} ${JSON.stringify(selector)}: ${error}; last: ${last}`);
   }
-  throw new Error(`${path} ${JSON.stringify(query)}: the API stopped telling; last: ${last}`);
+}
+
+async function firstState<Item extends Resource>(
+  path: string,
+  selector: Readonly<Record<string, string>>,
+  isSo: (object: Item) => boolean,
+): Promise<Item> {
+  const found = await firstChange<Item>(
+    path,
+    selector,
+    ({ type, object }) => type !== "DELETED" && object !== undefined && isSo(object),
+  );
+  if (found === undefined) throw new Error("not reached: an object that is not there is not so");
+  return found;
 }
 
 function namespace(name: string): Namespace {
@@ -260,17 +295,10 @@ function namespace(name: string): Namespace {
       throw new Error(`${kind} ${object}: ${await response.text()}`);
     },
     until: (kind, object, isSo) =>
-      firstOf(path(kind), { fieldSelector: `metadata.name=${object}` }, isSo),
+      firstState(path(kind), { fieldSelector: `metadata.name=${object}` }, isSo),
     async gone(kind, object) {
-      const response = await fetch(`${API}/${path(kind)}/${object}`);
-      const { metadata }: Resource & { metadata: { resourceVersion: string } } = await response
-        .json();
-      if (response.status === 404) return;
-      const query = {
-        fieldSelector: `metadata.name=${object}`,
-        resourceVersion: metadata.resourceVersion,
-      };
-      await firstOf(path(kind), query, (_, type) => type === "DELETED");
+      const selector = { fieldSelector: `metadata.name=${object}` };
+      await firstChange(path(kind), selector, ({ type }) => type === "DELETED");
     },
     async ended(name) {
       const job = await here.until<Job>("jobs", name, (job) => endOf(job) !== undefined);
@@ -285,7 +313,7 @@ function namespace(name: string): Namespace {
         pods: pods.toSorted((a, b) => created(a) - created(b)),
       };
     },
-    pod: (job, isSo) => firstOf(path("pods"), { labelSelector: `job-name=${job}` }, isSo),
+    pod: (job, isSo) => firstState(path("pods"), { labelSelector: `job-name=${job}` }, isSo),
     log: (pod, container) =>
       mustKubectl(["--namespace", name, "logs", pod.metadata.name, "--container", container]),
     async events(object) {
