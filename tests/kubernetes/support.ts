@@ -144,16 +144,16 @@ export interface Namespace {
     name: string,
     isSo: (object: Item) => boolean,
   ): Promise<Item>;
-  /** Waits for an object's removal. */
-  gone(kind: Kind, name: string): Promise<void>;
+  /** Waits for an object's removal, and returns its last state; undefined if it is not there any more. */
+  gone<Item extends Resource>(kind: Kind, name: string): Promise<Item | undefined>;
   /** Waits for a Job's end. */
   ended(job: string): Promise<EndedJob>;
   /** Waits for a Job's pod that is as described. */
   pod(job: string, isSo: (pod: Pod) => boolean): Promise<Pod>;
   /** What a pod's container wrote. */
   log(pod: Pod, container: string): Promise<string>;
-  /** The events of one object. */
-  events(name: string): Promise<readonly Event[]>;
+  /** Waits for an event about an object. */
+  event(object: string, reason: string): Promise<Event>;
 }
 
 /** How a Job ended. */
@@ -187,6 +187,18 @@ export function endOfContainer(pod: Pod, name: string): Terminated {
   const end = containerOf(pod, name)?.state.terminated;
   if (end === undefined) throw new Error(`${name} has not ended: ${JSON.stringify(pod.status)}`);
   return end;
+}
+
+/** What a container's end says, as the JSON that the wrapper writes. */
+export function summaryOf(pod: Pod, name = "main"): Summary {
+  return JSON.parse(endOfContainer(pod, name).message ?? "null");
+}
+
+/** The wrapper's summary of a job. */
+export interface Summary {
+  readonly command: string;
+  readonly exitCode: number;
+  readonly hooks: readonly { readonly hook: string; readonly outcome: string }[];
 }
 
 /** The exit code of each of a pod's containers that has ended. */
@@ -298,7 +310,7 @@ function namespace(name: string): Namespace {
       firstState(path(kind), { fieldSelector: `metadata.name=${object}` }, isSo),
     async gone(kind, object) {
       const selector = { fieldSelector: `metadata.name=${object}` };
-      await firstChange(path(kind), selector, ({ type }) => type === "DELETED");
+      return await firstChange(path(kind), selector, ({ type }) => type === "DELETED");
     },
     async ended(name) {
       const job = await here.until<Job>("jobs", name, (job) => endOf(job) !== undefined);
@@ -316,10 +328,12 @@ function namespace(name: string): Namespace {
     pod: (job, isSo) => firstState(path("pods"), { labelSelector: `job-name=${job}` }, isSo),
     log: (pod, container) =>
       mustKubectl(["--namespace", name, "logs", pod.metadata.name, "--container", container]),
-    async events(object) {
-      const all = await here.list<Event & Resource>("events");
-      return all.filter(({ involvedObject }) => involvedObject.name === object);
-    },
+    event: (object, reason) =>
+      firstState<Event & Resource>(
+        path("events"),
+        { fieldSelector: `involvedObject.name=${object},reason=${reason}` },
+        () => true,
+      ),
   };
   return here;
 }
@@ -383,7 +397,7 @@ export interface Parts {
 export function wrapped(script: string, { env = {}, ...others }: Parts = {}) {
   return unwrapped(script, {
     command: [WRAPPER, "sh", "-c", script],
-    env: { WRAPPER_HOOKS: "istio", ...env },
+    env: { WRAPPER_HOOKS: "istio", WRAPPER_TERMINATION_LOG: "/dev/termination-log", ...env },
     ...others,
   });
 }
@@ -400,9 +414,28 @@ export function unwrapped(script: string, { env = {}, ...others }: Parts = {}) {
 }
 
 /** pilot-agent's stand-in as a sidecar: when it listens, and how long it drains after SIGTERM. */
-export function pilotAgent({ lateMs = 0, drainMs = 10_000 } = {}) {
-  return { name: "istio-proxy", image: PILOT_AGENT, args: [String(lateMs), String(drainMs)] };
+export function pilotAgent(
+  { lateMs = 0, drainMs = 10_000, ...others }: {
+    readonly lateMs?: number;
+    readonly drainMs?: number;
+    readonly [field: string]: unknown;
+  } = {},
+) {
+  const args = [String(lateMs), String(drainMs)];
+  return { name: "istio-proxy", image: PILOT_AGENT, args, ...others };
 }
+
+/** What a namespace with the restricted Pod Security level requires of every container. */
+export const RESTRICTED = {
+  securityContext: {
+    runAsNonRoot: true,
+    runAsUser: 65532,
+    readOnlyRootFilesystem: true,
+    allowPrivilegeEscalation: false,
+    seccompProfile: { type: "RuntimeDefault" },
+    capabilities: { drop: ["ALL"] },
+  },
+} as const;
 
 /** A Job with these containers. `spec` and `pod` add to its specification and its pod's. */
 export function job(
