@@ -4,6 +4,7 @@
  */
 
 import { parseHook } from "../hooks/registry.ts";
+import { OPTIONS } from "../src/options.ts";
 import { readInvocation } from "../src/cli/settings.ts";
 import { VERSION } from "../src/cli/version.ts";
 import { assert, assertEquals } from "../tests/support/assert.ts";
@@ -106,6 +107,15 @@ for (const { file, document } of EXAMPLES) {
           container?.volumeMounts?.map(({ mountPath }) => mountPath)
         );
         assertEquals(mounts, [[path], [path]]);
+      } else if (name === "second") {
+        // A work container, too: they know of each other.
+        const both = [main, others.find((other) => other.name === name)];
+        const shared = both.map((container) => [
+          container?.volumeMounts?.map(({ mountPath }) => mountPath),
+          container?.env?.find(({ name }) => name === OPTIONS.containers.variable)?.value,
+        ]);
+        assertEquals(shared, both.map(() => [[settings.sharedDir], String(settings.containers)]));
+        assertEquals(settings.containers, both.length);
       } else {
         throw new Error(`this test does not know how ${name} is told to quit`);
       }

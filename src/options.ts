@@ -127,6 +127,13 @@ const count: Kind<number> = {
   },
 };
 
+const countFromOne: Kind<number> = {
+  ...count,
+  expected: "a whole number from 1 to 999999",
+  parse: (text) => count.parse(text) || undefined,
+  check: (value) => value === 0 ? wrongValue("a whole number from 1") : count.check(value),
+};
+
 const targets: Kind<readonly string[]> = {
   placeholder: "TARGET",
   expected: "a TARGET",
@@ -213,6 +220,20 @@ const JOB_ENTRIES = {
     defaultValue: () => undefined,
     defaultText: "not set",
     help: "the injector's annotation: empty, false or 0: no sidecar comes; else one does",
+  }),
+  containers: option({
+    name: "containers",
+    variable: "WRAPPER_CONTAINERS",
+    kind: countFromOne,
+    defaultValue: () => 1,
+    help: "how many containers of the pod, side by side, run under the wrapper: the last stops all",
+  }),
+  sharedDir: option({
+    name: "shared-dir",
+    variable: "WRAPPER_SHARED_DIR",
+    kind: path,
+    defaultValue: () => "/run/wrapper",
+    help: "a folder that these containers share (an emptyDir), if there are several",
   }),
   requestTimeoutMs: option({
     name: "request-timeout",

@@ -40,6 +40,24 @@ export class StartError extends Error {
   }
 }
 
+/**
+ * The folder that the pod's containers share cannot be used; the message names it, and what it needs.
+ *
+ * @example
+ * ```ts
+ * import { PodError, run } from "@k8s-job/wrapper";
+ * import { assert, assertEquals } from "@std/assert";
+ *
+ * const { error, exitCode } = await run(["true"], { containers: 2, sharedDir: "/no/such/folder" });
+ * assert(error instanceof PodError);
+ * assertEquals(exitCode, 125);
+ * ```
+ */
+export class PodError extends Error {
+  /** The name of the class, for where `instanceof` does not reach. */
+  override readonly name = "PodError";
+}
+
 /** A sidecar that was not ready in time. */
 export interface LateSidecar {
   /** The hook's name. */

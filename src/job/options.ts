@@ -100,6 +100,19 @@ export interface RunOptions extends HookOptions {
    */
   readonly on?: RunHooksOn;
   /**
+   * How many containers of this pod run under a wrapper side by side and share its sidecars: only the
+   * last of them to end stops them. Not on Node.
+   *
+   * @default 1
+   */
+  readonly containers?: number;
+  /**
+   * A folder that these containers share, if there are several.
+   *
+   * @default "/run/wrapper"
+   */
+  readonly sharedDir?: string;
+  /**
    * What to wait for before COMMAND, if `waitMs` is not 0.
    *
    * @default hooks
@@ -187,6 +200,8 @@ export interface StopSidecarsOptions extends HookOptions {
 export interface ResolvedOptions extends JobSettings {
   /** The startup window of the other sidecars, once one was seen. */
   readonly furtherWindowMs: number;
+  /** The startup window of the pod's other work containers. */
+  readonly containersWindowMs: number;
 }
 
 /** Fills in the defaults. */
@@ -196,10 +211,14 @@ export function resolveOptions(options: Partial<JobSettings>): ResolvedOptions {
     return options[key] ?? libraryDefault ?? defaultValue(environmentVariable);
   });
   const { injected, startupWindowMs } = settings;
-  if (injected === false) return { ...settings, startupWindowMs: 0, furtherWindowMs: 0 };
   const isSet = options.startupWindowMs !== undefined;
+  const containersWindowMs = isSet ? startupWindowMs : INJECTED_WINDOW_MS;
+  if (injected === false) {
+    return { ...settings, startupWindowMs: 0, furtherWindowMs: 0, containersWindowMs };
+  }
   return {
     ...settings,
+    containersWindowMs,
     startupWindowMs: injected && !isSet ? INJECTED_WINDOW_MS : startupWindowMs,
     furtherWindowMs: startupWindowMs,
   };

@@ -5,14 +5,17 @@
  */
 
 import type { JobSummary } from "../hook.ts";
-import type { NotReadyError, StartError } from "./errors.ts";
+import type { NotReadyError, PodError, StartError } from "./errors.ts";
 
 /** The result of a job. */
 export interface RunResult extends JobSummary {
   /** Whether COMMAND's time limit ended it. */
   readonly timedOut: boolean;
-  /** Why COMMAND did not run: it could not be started, or the sidecars were not ready in time. */
-  readonly error?: StartError | NotReadyError;
+  /**
+   * Why COMMAND did not run: it could not be started, the sidecars were not ready in time, or the
+   * folder that the pod's containers share cannot be used.
+   */
+  readonly error?: StartError | NotReadyError | PodError;
   /** Each hook's outcome, in the order of the hooks; empty if they did not run. */
   readonly hooks: readonly HookOutcome[];
 }
@@ -31,9 +34,10 @@ export interface HookOutcome {
    * - `already-stopped`: it had been there and was gone
    * - `no-sidecar`: it was never there
    * - `unneeded`: it is there and does not have to be told, because something else stops it
+   * - `left`: another container of the pod still needs it, and will stop it
    * - `failed`: it is there and was not stopped
    */
-  readonly outcome: "stopped" | "already-stopped" | "no-sidecar" | "unneeded" | "failed";
+  readonly outcome: "stopped" | "already-stopped" | "no-sidecar" | "unneeded" | "left" | "failed";
   /** What was seen, in a few words. */
   readonly answer: string;
   /** What the operator can do about it. */

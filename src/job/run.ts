@@ -19,7 +19,7 @@ import {
 } from "../process/signals.ts";
 import { stopIfAsked } from "../process/terminal.ts";
 import { type RunningCommand, startCommand } from "./command.ts";
-import { describeLate, type NotReadyError, StartError } from "./errors.ts";
+import { describeLate, type NotReadyError, PodError, StartError } from "./errors.ts";
 import {
   type ResolvedOptions,
   resolveOptions,
@@ -27,6 +27,7 @@ import {
   type RunOptions,
   type StopSidecarsOptions,
 } from "./options.ts";
+import type { Pod } from "./pod.ts";
 import type { CommandResult, HookOutcome, RunResult } from "./result.ts";
 import type { Sidecar } from "./sidecar.ts";
 import { trackAll } from "./sidecars.ts";
@@ -79,17 +80,35 @@ export async function run(
   const [problem] = hookProblems([...options.hooks ?? [], ...options.waitFor ?? []]);
   if (problem !== undefined) throw new TypeError(problem);
   const job = prepareJob(command, options);
+  let pod: Pod | undefined;
   let result: CommandResult;
   try {
     clearTerminationLog(job.settings.terminationLog);
     for (const sidecar of job.sidecars) sidecar.foresee();
+    pod = await joinOtherContainers(job);
     result = await waitForSidecars(job) ?? await runCommand(job);
   } catch (error) {
+    if (error instanceof PodError) {
+      const problems = [error.message];
+      return await conclude(job, { ...notRun(job, problems), error }, pod, problems);
+    }
     // A defect of the wrapper: a sidecar that nothing stops leaves the pod hanging.
     job.report("internal-error", { reason: describeDefect(error) });
     result = withoutRun(job, WRAPPER_FAILED);
   }
-  return await conclude(job, result);
+  return await conclude(job, result, pod);
+}
+
+/**
+ * Before everything else: makes itself known to the other work containers of the pod, if there are any.
+ *
+ * @throws {PodError} if the folder that they share cannot be used
+ */
+async function joinOtherContainers(job: Job): Promise<Pod | undefined> {
+  const { settings, askedToEnd, report } = job;
+  if (settings.containers === 1) return undefined;
+  const { enterPod } = await import("./pod.ts");
+  return await enterPod({ ...settings, askedToEnd, report });
 }
 
 /**
@@ -198,25 +217,57 @@ async function runCommand(job: Job): Promise<CommandResult> {
 }
 
 /** Last: runs the hooks if they are wanted, and sums up. */
-async function conclude(job: Job, command: CommandResult): Promise<RunResult> {
+async function conclude(
+  job: Job,
+  command: CommandResult,
+  pod: Pod | undefined,
+  problems: readonly string[] = [],
+): Promise<RunResult> {
   try {
-    const hooks = hooksAreWanted(job, command) ? await stopAll(job.sidecars, command, job) : [];
+    const hooks = await runHooks(job, command, pod);
     const result = { ...command, exitCode: strictExitCode(job, command, hooks), hooks };
-    writeTerminationLog(job.settings.terminationLog, result, job.report);
+    writeTerminationLog(job.settings.terminationLog, result, job.report, problems);
     return result;
   } finally {
+    pod?.close();
     job.release();
   }
 }
 
-function hooksAreWanted({ settings: { on }, report }: Job, { exitCode }: JobSummary): boolean {
+/** Tells the sidecars to quit, unless `--on` or another container of the pod keeps them. */
+async function runHooks(
+  job: Job,
+  command: CommandResult,
+  pod: Pod | undefined,
+): Promise<readonly HookOutcome[]> {
+  const { settings: { on }, sidecars, report } = job;
+  const { exitCode } = command;
   const wanted: Readonly<Record<RunHooksOn, boolean>> = {
     always: true,
     success: exitCode === 0,
     failure: exitCode !== 0,
   };
-  if (!wanted[on]) report("hooks-skipped", { code: exitCode, on });
-  return wanted[on];
+  if (pod !== undefined) {
+    // COMMAND has ended, and its process id may be another's now.
+    job.signals.listen((signal) => stopIfAsked(signal) || true);
+  }
+  const decision = await pod?.end(exitCode === 0) ?? { kind: wanted[on] ? "stop" : "skip" };
+  switch (decision.kind) {
+    case "stop":
+      return await stopAll(sidecars, command, job);
+    case "skip":
+      report("hooks-skipped", { code: exitCode, on });
+      return [];
+    case "leave": {
+      const others = decision.others === 1
+        ? "1 other container"
+        : `${decision.others} other containers`;
+      report("hooks-left", { others });
+      return sidecars.map(({ name, address }) => (
+        { hook: name, address, outcome: "left", answer: `left to ${others}`, durationMs: 0 }
+      ));
+    }
+  }
 }
 
 /** Tells all sidecars to quit, at the same time. */
@@ -265,6 +316,8 @@ interface Job {
   readonly forwardsSignals: boolean;
   /** Aborted when the caller wants the job to end. */
   readonly abort: AbortSignal;
+  /** Aborted with it, and at the first SIGTERM or SIGINT: nothing is expected that was not seen. */
+  readonly askedToEnd: AbortSignal;
   /** Aborted when the job has ended. */
   readonly over: AbortSignal;
   /** Stops catching signals and reaping orphans. */
@@ -295,6 +348,7 @@ function prepareJob(command: readonly string[], options: RunOptions): Job {
     signals,
     forwardsSignals: forwardSignals,
     abort,
+    askedToEnd,
     over: ending.signal,
     release() {
       ending.abort();
@@ -335,21 +389,29 @@ export async function refuse(
   // There may be no COMMAND at all.
   if (!Array.isArray(command) || command.length > 0) validateCommand(command);
   validateOptions(options);
-  const job = prepareJob(command, options);
-  const result = withoutRun(job, WRAPPER_FAILED);
+  // Whatever COMMAND's end would have meant: a typo must not leave the pod hanging.
+  const job = prepareJob(command, { ...options, on: "always" });
+  clearTerminationLog(job.settings.terminationLog);
+  let pod: Pod | undefined;
+  const all = [...problems];
   try {
-    clearTerminationLog(job.settings.terminationLog);
-    for (const problem of problems) job.report("settings-error", { problem });
-    if (result.command !== "") {
-      const reason = "the settings are wrong";
-      job.report("command-not-started", { command: result.command, reason, code: WRAPPER_FAILED });
-    }
-    const withHooks = { ...result, hooks: await stopAll(job.sidecars, result, job) };
-    writeTerminationLog(job.settings.terminationLog, withHooks, job.report, problems);
-    return withHooks;
-  } finally {
-    job.release();
+    pod = await joinOtherContainers(job);
+  } catch (error) {
+    if (!(error instanceof PodError)) throw error;
+    all.push(error.message);
   }
+  return await conclude(job, notRun(job, all), pod, all);
+}
+
+/** The result of a COMMAND that is not started, because of these problems. */
+function notRun(job: Job, problems: readonly string[]): CommandResult {
+  const result = withoutRun(job, WRAPPER_FAILED);
+  for (const problem of problems) job.report("settings-error", { problem });
+  if (result.command !== "") {
+    const reason = "the settings are wrong";
+    job.report("command-not-started", { command: result.command, reason, code: WRAPPER_FAILED });
+  }
+  return result;
 }
 
 /**

@@ -23,6 +23,8 @@ export type SidecarLimits =
 export interface Sidecar {
   /** The hook's name. */
   readonly name: string;
+  /** Where it is told to quit, for people to read. */
+  readonly address: string;
   /** Where it is asked whether it is ready, for people to read. */
   readonly readyAddress: string;
   /** Whether it has ever given a sign of life. */
@@ -190,6 +192,7 @@ export function trackSidecar(
 
   return {
     name,
+    address,
     readyAddress,
     isSeen: () => seen.has(hook),
     foresee,

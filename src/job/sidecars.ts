@@ -67,6 +67,7 @@ function trackGroup(
 
   return {
     name,
+    address,
     readyAddress: address,
     isSeen: () => found().length > 0,
     foresee: () => {},

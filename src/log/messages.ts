@@ -210,6 +210,44 @@ export const MESSAGES = {
     meaning:
       "The operator asked for hooks only on success, or only on failure. The sidecars keep running, and so does the pod.",
   },
+  "hooks-left": {
+    level: "info",
+    text: "left the sidecars to {others} of this pod",
+    meaning:
+      "COMMAND has ended, and other containers of the pod still run (--containers). The last of them to end stops the sidecars. There is nothing to do.",
+  },
+  "containers-expected": {
+    level: "info",
+    text:
+      "{count} of {containers} containers have come so far, and all of them have ended; expecting others for another {remainingMs} (--containers)",
+    meaning:
+      "The image of another work container may still have to be pulled. If the pod has fewer containers under the wrapper, set --containers to their number.",
+  },
+  "containers-missing": {
+    level: "warn",
+    text:
+      "only {count} of {containers} containers have come (--containers): stopping the sidecars without waiting for more",
+    meaning:
+      "The startup window has ended. Set --containers to the number of the pod's containers that run under the wrapper; one that starts now finds its sidecars stopped.",
+  },
+  "containers-too-many": {
+    level: "warn",
+    text: "{count} containers run under the wrapper, not {containers} (--containers)",
+    meaning:
+      "The larger number counts, so that no container loses its sidecars. Set --containers to that number.",
+  },
+  "containers-late": {
+    level: "warn",
+    text: "the sidecars were told to quit before this container started (--containers)",
+    meaning:
+      "The other containers had ended, and this one was not expected: set --containers to the number of the pod's containers that run under the wrapper. COMMAND has no sidecar.",
+  },
+  "shared-dir-failed": {
+    level: "warn",
+    text: "cannot use {path} any more: {reason}; stopping the sidecars (--shared-dir)",
+    meaning:
+      "The folder that the pod's containers share was there at the start. Another container may still need the sidecars, but a pod that never ends would be worse.",
+  },
   "hooks-signal": {
     level: "warn",
     text: "{signal} while hooks run: another one ends them at once",

@@ -7,7 +7,7 @@
 import { exitCodeOfSignal, WRAPPER_FAILED } from "../exit_code.ts";
 import { errorCode, isMissing, isNobodyListening, isSomebodyListening } from "./errors.ts";
 import { CATCHABLE, type CatchableSignal, type SignalName } from "./signals.ts";
-import type { Child, ChildWaiter, Connection, Exit, SocketAddress } from "./types.ts";
+import type { Child, ChildWaiter, Connection, Exit, LockFile, SocketAddress } from "./types.ts";
 
 export function environmentVariable(name: string): string | undefined {
   try {
@@ -315,6 +315,50 @@ export function readLink(path: string): string {
 
 export function listFolder(path: string): string[] {
   return [...Deno.readDirSync(path)].map((entry) => entry.name);
+}
+
+export function createLockFile(path: string): LockFile {
+  const options = { read: true, write: true, createNew: true, mode: 0o644 };
+  const file = Deno.openSync(path, options);
+  // Whatever the umask says: other containers run as other users.
+  Deno.chmodSync(path, 0o644);
+  return toLockFile(file);
+}
+
+export function openLockFile(path: string, kind: "file" | "folder"): LockFile | undefined {
+  let expected: Deno.FileInfo;
+  try {
+    // The folder is the operator's own choice, and may be a link.
+    expected = kind === "file" ? Deno.lstatSync(path) : Deno.statSync(path);
+  } catch (error) {
+    if (isMissing(error)) return undefined;
+    throw error;
+  }
+  // Opening a pipe would wait for its other end.
+  if (kind === "file" ? !expected.isFile : !expected.isDirectory) return undefined;
+  const file = Deno.openSync(path, { read: true });
+  const { dev, ino } = file.statSync();
+  if (dev === expected.dev && ino === expected.ino) return toLockFile(file);
+  file.close();
+  return undefined;
+}
+
+function toLockFile(file: Deno.FsFile): LockFile {
+  return {
+    tryLock: () => file.tryLockSync(true),
+    unlock: () => file.unlockSync(),
+    read(mostBytes) {
+      const buffer = new Uint8Array(mostBytes);
+      file.seekSync(0, Deno.SeekMode.Start);
+      const length = file.readSync(buffer) ?? 0;
+      return new TextDecoder().decode(buffer.subarray(0, length));
+    },
+    write(text) {
+      file.seekSync(0, Deno.SeekMode.Start);
+      file.writeSync(new TextEncoder().encode(text));
+    },
+    close: () => file.close(),
+  };
 }
 
 export function executablePath(): string | undefined {

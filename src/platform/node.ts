@@ -14,7 +14,7 @@ import tty from "node:tty";
 import { exitCodeOfSignal, WRAPPER_FAILED } from "../exit_code.ts";
 import { errorCode, isMissing, isNobodyListening, isSomebodyListening } from "./errors.ts";
 import { CATCHABLE, type CatchableSignal, type SignalName } from "./signals.ts";
-import type { Child, ChildWaiter, Connection, Exit, SocketAddress } from "./types.ts";
+import type { Child, ChildWaiter, Connection, Exit, LockFile, SocketAddress } from "./types.ts";
 
 export function environmentVariable(name: string): string | undefined {
   return process.env[name];
@@ -216,6 +216,14 @@ export function listFolder(path: string): string[] {
 }
 
 /** On Node the program always runs from its source. */
+export function createLockFile(_path: string): LockFile {
+  throw new Error("containers above 1 need Deno: Node has no file locks");
+}
+
+export function openLockFile(_path: string, _kind: "file" | "folder"): LockFile | undefined {
+  throw new Error("containers above 1 need Deno: Node has no file locks");
+}
+
 export function executablePath(): string | undefined {
   return undefined;
 }

@@ -95,6 +95,19 @@ export interface Platform {
   /** The names in a folder. */
   listFolder(path: string): string[];
 
+  /**
+   * Makes a new file that can be locked, readable for all.
+   *
+   * @throws the system's error; on Node always, as it has no locks
+   */
+  createLockFile(path: string): LockFile;
+  /**
+   * Opens an ordinary file, or a folder, to lock it.
+   *
+   * @returns undefined if there is none, or something else, a link for one
+   */
+  openLockFile(path: string, kind: "file" | "folder"): LockFile | undefined;
+
   /** This program's file; undefined if it is not compiled and runs from its source. */
   executablePath(): string | undefined;
   /** The runtime and its version, for `--version`. */
@@ -115,6 +128,20 @@ export interface Child {
   readonly pid: number;
   /** Settles when the command ends; never rejects. */
   readonly exit: Promise<Exit>;
+}
+
+/** A file with a lock, which the kernel releases however the process ends. */
+export interface LockFile {
+  /** Takes the lock; false if another process has it. */
+  tryLock(): boolean;
+  /** Releases the lock. */
+  unlock(): void;
+  /** The text at the start, at most that many bytes. */
+  read(mostBytes: number): string;
+  /** Writes a text at the start. */
+  write(text: string): void;
+  /** Releases the lock and closes the file. */
+  close(): void;
 }
 
 /** The system calls that wait for children, as far as reaping needs them. */

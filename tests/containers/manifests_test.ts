@@ -91,6 +91,8 @@ const PODS: readonly (readonly [file: string, ...sidecars: readonly Sidecar[]])[
   ["istio.yaml", PILOT_AGENT],
   ["indexed.yaml", PILOT_AGENT],
   ["init-container.yaml", PILOT_AGENT],
+  ["on-failure.yaml", PILOT_AGENT],
+  ["containers.yaml", PILOT_AGENT],
   ["envoy.yaml", REAL_ENVOY],
   ["cloud-sql.yaml", REAL_CLOUD_SQL_PROXY],
   ["several.yaml", PILOT_AGENT, REAL_CLOUD_SQL_PROXY],
@@ -169,7 +171,9 @@ for (const [file, ...sidecars] of PODS) {
     const others = sidecars.map((sidecar) =>
       asContainer(sidecar, spec.containers.find(({ name }) => name === sidecar.name), mounted)
     );
-    const main = spec.containers.find(({ name }) => name === "main");
+    const work = spec.containers.filter(({ command }) => command?.[0]?.endsWith("/wrapper"));
+    // Where only success tells the sidecars to quit.
+    const expected = file === "on-failure.yaml" ? 0 : 3;
     const init = spec.initContainers?.map((container) => ({
       ...container,
       image: TARGET_IMAGE.portable,
@@ -178,21 +182,24 @@ for (const [file, ...sidecars] of PODS) {
       ...spec,
       ...(init && { initContainers: init }),
       containers: [
-        {
-          ...main,
+        ...work.map((container) => ({
+          ...container,
           image: imageOn(init ? "BusyBox" : "Debian slim"),
-          command: [main?.command?.[0], "/job", "exit", "3"],
+          command: [container.command?.[0], "/job", "exit", String(expected)],
           // Kubernetes sets this in every container.
-          env: [...main?.env ?? [], { name: "KUBERNETES_SERVICE_HOST", value: "10.0.0.1" }],
-        },
+          env: [...container.env ?? [], { name: "KUBERNETES_SERVICE_HOST", value: "10.0.0.1" }],
+        })),
         ...others.map(({ container }) => container),
       ],
       volumes: [...spec.volumes ?? [], ...others.flatMap(({ volumes }) => volumes)],
     }, documents.filter(({ kind }) => kind === "ConfigMap"));
 
-    assertEquals(await played.exitCode("main"), 3);
-    const log = await played.log("main");
-    assertStringIncludes(log, "job: the orphan was reaped");
+    let log = "";
+    for (const { name } of work) {
+      assertEquals(await played.exitCode(name), expected);
+      assertStringIncludes(await played.log(name), "job: the orphan was reaped");
+      log += await played.log(name);
+    }
     for (const { name, prints = "" } of sidecars) {
       assertEquals(await played.exitCode(name), 0, await played.log(name));
       assertStringIncludes(await played.log(name), prints);
@@ -201,7 +208,8 @@ for (const [file, ...sidecars] of PODS) {
     }
     assertEquals(
       spec.containers.filter(({ name }) =>
-        name !== "main" && !sidecars.some((sidecar) => sidecar.name === name)
+        !work.some((container) => container.name === name) &&
+        !sidecars.some((sidecar) => sidecar.name === name)
       ),
       [],
       "a sidecar in the manifest that the test does not know",
