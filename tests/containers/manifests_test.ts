@@ -196,7 +196,7 @@ for (const [file, ...sidecars] of PODS) {
 
     let log = "";
     for (const { name } of work) {
-      assertEquals(await played.exitCode(name), expected);
+      assertEquals(await played.exitCode(name), expected, `${name}: ${await played.log(name)}`);
       assertStringIncludes(await played.log(name), "job: the orphan was reaped");
       log += await played.log(name);
     }
