@@ -171,7 +171,7 @@ export const ABSENT_ADVICE =
 function withAbsentAdvice({ name, hint }: HttpPreset, failure: StopFailure): string | undefined {
   const own = hint?.(failure);
   if (failure.state !== "absent") return own;
-  const elsewhere = `If it has another port: --hook ${name}=http://localhost:PORT`;
+  const elsewhere = `if it has another port: --hook ${name}=http://localhost:PORT`;
   return [...(own === undefined ? [] : [own]), elsewhere, ABSENT_ADVICE].join("; ");
 }
 

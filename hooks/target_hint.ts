@@ -31,7 +31,7 @@ const LEAST_LETTERS = 4;
  * @example
  * ```ts
  * import { nearestTarget } from "./target_hint.ts";
- * import { PRESETS } from "./registry.ts";
+ * import { PRESETS } from "@k8s-job/wrapper";
  * import { assertEquals } from "@std/assert";
  *
  * assertEquals(nearestTarget("linkrd", PRESETS), "linkerd");
@@ -63,7 +63,7 @@ export function nearestTarget(text: string, presets: readonly NamedHook[]): stri
  * @example
  * ```ts
  * import { targetHint } from "./target_hint.ts";
- * import { PRESETS } from "./registry.ts";
+ * import { PRESETS } from "@k8s-job/wrapper";
  * import { assertEquals } from "@std/assert";
  *
  * const hint = targetHint("localhost:15020/quit", PRESETS);

@@ -45,7 +45,17 @@ const LONGEST_WAIT = "15m";
  */
 const NAME_OF_MANY = "QUIT_REQUEST_TIMEOUT";
 
-/** All the variables that are read. */
+/** What an operator that is in use sets, and scuttle does not read. */
+const SINGULAR = "GENERIC_QUIT_ENDPOINT";
+
+/** Variables that alone say nothing about scuttle. */
+const NOT_ALONE: readonly string[] = [NAME_OF_MANY, SINGULAR];
+
+/**
+ * All the variables that are read: scuttle's, and those that only its forefather has.
+ *
+ * @see https://github.com/monzo/envoy-preflight
+ */
 export const SCUTTLE_VARIABLES = [
   "SCUTTLE_LOGGING",
   "ENVOY_ADMIN_API",
@@ -58,24 +68,13 @@ export const SCUTTLE_VARIABLES = [
   "WAIT_FOR_ENVOY_TIMEOUT",
   "QUIT_WITHOUT_ENVOY_TIMEOUT",
   NAME_OF_MANY,
+  SINGULAR,
+  "ENVOY_KILL_API",
+  "ALWAYS_KILL_ENVOY",
+  "NEVER_KILL_ENVOY",
 ] as const;
 
-/**
- * The variables that only scuttle's forefather reads.
- *
- * @see https://github.com/monzo/envoy-preflight
- */
-const PREFLIGHT_VARIABLES = ["ENVOY_KILL_API", "ALWAYS_KILL_ENVOY", "NEVER_KILL_ENVOY"] as const;
-
-/** What an operator that is in use sets, and scuttle does not read. */
-const SINGULAR = "GENERIC_QUIT_ENDPOINT";
-
-const KNOWN_VARIABLES = [...SCUTTLE_VARIABLES, ...PREFLIGHT_VARIABLES, SINGULAR] as const;
-
-type Variable = typeof KNOWN_VARIABLES[number];
-
-/** Variables that alone say nothing about scuttle. */
-const NOT_ALONE: readonly string[] = [NAME_OF_MANY, SINGULAR];
+type Variable = typeof SCUTTLE_VARIABLES[number];
 
 /** Go's units of time, in milliseconds. */
 const UNITS_MS: Readonly<Record<string, number>> = {
@@ -107,7 +106,7 @@ const UNITS_MS: Readonly<Record<string, number>> = {
  * ```
  */
 export function readScuttle(environment: Environment): ScuttleReading | undefined {
-  if (KNOWN_VARIABLES.every((name) => NOT_ALONE.includes(name) || !environment(name))) {
+  if (SCUTTLE_VARIABLES.every((name) => NOT_ALONE.includes(name) || !environment(name))) {
     return undefined;
   }
   const warnings: string[] = [];
@@ -343,7 +342,8 @@ function quitUrl(
   if (quitUrl === undefined && killUrl !== undefined) {
     return /^\w+:\/\/[^/?#]*$/.test(killUrl) ? `${killUrl}/quitquitquit` : killUrl;
   }
-  const base = quitUrl ?? (adminUrl ?? "http://localhost:15020").replace(/:1502?[01]$/, ":15020");
+  const base = quitUrl ??
+    (adminUrl ?? "http://localhost:15020").replace(/:150(00|20|21)$/, ":15020");
   return `${base}/quitquitquit`;
 }
 
@@ -356,7 +356,7 @@ const MOST_EDITS = 2;
  * @param names the names of all variables
  */
 export function nearMisses(names: readonly string[], environment: Environment): readonly string[] {
-  const known: readonly string[] = KNOWN_VARIABLES.filter((name) => name !== SINGULAR);
+  const known: readonly string[] = SCUTTLE_VARIABLES.filter((name) => name !== SINGULAR);
   const starts = new Set(known.map((name) => name.slice(0, 3)));
   const isScuttle = readScuttle(environment) !== undefined;
   return names.flatMap((name) => {
