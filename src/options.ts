@@ -169,8 +169,10 @@ function choice<const Value extends string>(
     expected: `${values.slice(0, -1).join(", ")} or ${values.at(-1)}`,
     parse: (text) => values.find((value) => value === text),
     suggest(text) {
-      const near = nearest(text.toLowerCase(), values);
-      return near?.isClose ? near.word : undefined;
+      const typed = text.toLowerCase();
+      const longer = values.find((value) => typed.startsWith(value));
+      const near = nearest(typed, values);
+      return longer ?? (near?.isClose ? near.word : undefined);
     },
     format: String,
     check: (value) =>
