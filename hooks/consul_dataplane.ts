@@ -41,7 +41,7 @@ export const consulDataplane: NamedHook = httpPreset({
   },
   hint({ state, status }) {
     if (state !== "failed") {
-      return "Outside Helm's charts its port is 20300: --hook consul-dataplane=http://localhost:20300";
+      return "It needs the annotation consul.hashicorp.com/enable-sidecar-proxy-lifecycle: 'true'; outside Helm's charts its port is 20300: --hook consul-dataplane=http://localhost:20300";
     }
     return status === 404
       ? "Its path was changed (sidecar-proxy-lifecycle-graceful-shutdown-path): name it with --hook URL"

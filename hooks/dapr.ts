@@ -72,7 +72,10 @@ function preset({ apiToken }: DaprOptions = {}): HttpPreset {
     ready: { path: "/v1.0/healthz/outbound" },
     isReady: (status) => status >= 200 && status < 300,
     ...(token ? { headers: { "dapr-api-token": token } } : {}),
-    hint({ status }) {
+    hint({ state, status }) {
+      if (state === "absent") {
+        return "Dapr puts it into pods with the annotation dapr.io/enabled: 'true', and sets DAPR_HTTP_PORT there";
+      }
       if (status === 401) {
         return token
           ? "The token in DAPR_API_TOKEN is not the one that dapr.io/api-token-secret names"

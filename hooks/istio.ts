@@ -54,7 +54,9 @@ export const istio: NamedHook = httpPreset({
     if (state === "refused") {
       return "Its status port was moved (status.sidecar.istio.io/port): --hook istio=http://localhost:PORT";
     }
-    if (state === "absent") return "If the pod has another sidecar, --hook auto looks for it";
+    if (state === "absent") {
+      return "Istio puts it into pods with the label sidecar.istio.io/inject: 'true', or in a namespace that injects";
+    }
     if (status === 403) return "pilot-agent accepts this from the pod's own loopback only";
     if (status !== 404 && status !== 405) return undefined;
     return headers.get("server") === "envoy"

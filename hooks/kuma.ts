@@ -15,7 +15,7 @@ const PRESET: HttpPreset = {
   ready: { path: "/ready" },
   hint(failure) {
     return failure.state === "absent"
-      ? "Kuma's control plane stops the sidecar of a finished job by itself"
+      ? "Kuma puts it into pods with the label kuma.io/sidecar-injection: enabled, and its control plane stops the sidecar of a finished job by itself"
       : adminHint(failure);
   },
 };

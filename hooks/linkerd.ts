@@ -41,7 +41,10 @@ export const linkerd: NamedHook = httpPreset({
     const live = await get(`${BASE_URL}/live`);
     return live?.status === 200 && live.text === "live\n";
   },
-  hint({ status }) {
+  hint({ state, status }) {
+    if (state === "absent") {
+      return "Linkerd puts it into pods with the annotation linkerd.io/inject: enabled; to be told to quit, it needs config.linkerd.io/proxy-admin-shutdown: enabled, too";
+    }
     if (status === 404) {
       return "Annotate the pod's template with config.linkerd.io/proxy-admin-shutdown: enabled";
     }

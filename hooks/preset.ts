@@ -159,8 +159,20 @@ export function presetHook(preset: HttpPreset, options: PresetOptions = {}): Sid
     ...(warmUp && { warmUp: on(warmUp.path) }),
     ...(preset.isReady && { isReady: preset.isReady }),
     ...(preset.headers && { headers: preset.headers }),
-    ...(preset.hint && { hint: preset.hint }),
+    hint: (failure) => withAbsentAdvice(preset, failure),
   });
+}
+
+/** What to do about a sidecar that is not there, whichever it is. */
+export const ABSENT_ADVICE =
+  "wrapper --check shows what is there, and --hook auto looks for every sidecar it knows";
+
+/** What to do about a stop request that failed: what the preset knows, and how to find the sidecar. */
+function withAbsentAdvice({ name, hint }: HttpPreset, failure: StopFailure): string | undefined {
+  const own = hint?.(failure);
+  if (failure.state !== "absent") return own;
+  const elsewhere = `if it has another port: --hook ${name}=http://localhost:PORT`;
+  return [...(own === undefined ? [] : [own]), elsewhere, ABSENT_ADVICE].join("; ");
 }
 
 /**

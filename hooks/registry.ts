@@ -5,6 +5,7 @@
  */
 
 import type { Hook } from "../src/hook.ts";
+import type { StopFailure } from "../src/http/exchange.ts";
 import { alloydbAuthProxy } from "./alloydb_auth_proxy.ts";
 import { auto } from "./auto.ts";
 import { cloudSqlProxy } from "./cloud_sql_proxy.ts";
@@ -16,8 +17,9 @@ import { httpHook } from "./http.ts";
 import { istio } from "./istio.ts";
 import { kuma } from "./kuma.ts";
 import { linkerd } from "./linkerd.ts";
-import type { NamedHook } from "./preset.ts";
+import { ABSENT_ADVICE, type NamedHook } from "./preset.ts";
 import { parseSignalHook } from "./signal.ts";
+import { targetHint } from "./target_hint.ts";
 import { vaultAgent } from "./vault_agent.ts";
 
 /**
@@ -75,23 +77,63 @@ export function parseHook(
   const text = target.trim();
   if (text === "none") return undefined;
   if (text === "auto") return auto(presets);
-  const [, method, url] = /^(?:([A-Z]+)\s+)?((?:https?|http\+unix):\/\/.*)$/.exec(text) ?? [];
+  const [, method = "POST", url] = /^(?:([A-Z]+)\s+)?((?:https?|http\+unix):\/\/.*)$/s.exec(text) ??
+    [];
   if (url !== undefined) {
-    return httpHook({ name: hostOf(url), stop: { method: method ?? "POST", url } });
+    refuseSeveral(url);
+    const hint = (failure: StopFailure) => urlHint(url, failure, presets);
+    return httpHook({ name: hostOf(url), stop: { method, url }, hint });
   }
   const [, scheme, rest = ""] = /^(signal|file):(.*)$/s.exec(text) ?? [];
   if (scheme === "signal") return parseSignalHook(rest);
   if (scheme === "file") return fileHook({ path: rest });
-  const [, name = text, baseUrl] = /^([^=]*)=(.*)$/.exec(text) ?? [];
+  const [, name = text, baseUrl] = /^([^=]*)=(.*)$/s.exec(text) ?? [];
   const preset = presets.find(({ hookName }) => hookName === name);
   if (preset === undefined) {
+    const names = presets.map(({ hookName }) => hookName).join(", ");
+    const hint = targetHint(text, presets);
     throw new TypeError(
-      `expected ${
-        presets.map(({ hookName }) => hookName).join(", ")
-      }, NAME=BASE_URL, a URL, signal:NAME, file:PATH, auto or none`,
+      `expected ${names}, NAME=BASE_URL, a URL, signal:NAME, file:PATH, auto or none` +
+        (hint === undefined ? "" : `; ${hint}`),
     );
   }
+  if (baseUrl !== undefined) refuseSeveral(baseUrl);
   return preset(baseUrl === undefined ? {} : { baseUrl });
+}
+
+/**
+ * @throws {TypeError} if there is more than one URL, or a character at which `WRAPPER_HOOKS` would be
+ * split
+ */
+function refuseSeveral(url: string): void {
+  if (/[\s,]/.test(url)) {
+    throw new TypeError(
+      "expected one URL: repeat --hook for another one; a URL's own comma is %2C, its own blank %20",
+    );
+  }
+}
+
+/** Says why a URL that was typed is likely to be the wrong one. */
+function urlHint(
+  url: string,
+  { state, status }: StopFailure,
+  presets: readonly NamedHook[],
+): string | undefined {
+  if (state === "absent") return ABSENT_ADVICE;
+  if (![404, 405, 501].includes(status)) return undefined;
+  const { pathname, port } = new URL(url);
+  const withPort = presets.find((preset) => {
+    const hook = preset();
+    return [hook.address, hook.readyAddress ?? ""].some((address) =>
+      port !== "" && URL.canParse(address) && new URL(address).port === port
+    );
+  });
+  const parts = [
+    ...(pathname === "/" || pathname === "" ? ["the URL has no path"] : []),
+    ...(withPort === undefined ? [] : [`port ${port} is that of --hook ${withPort.hookName}`]),
+  ];
+  const text = parts.join("; ");
+  return text === "" ? undefined : text.charAt(0).toUpperCase() + text.slice(1);
 }
 
 /** The host of a URL, which names a sidecar in the log; never its credentials. */

@@ -8,7 +8,7 @@ import { importsOf, read, sources } from "../scripts/sources.ts";
  * not import each other.
  */
 const FLOORS: readonly (readonly string[])[] = [
-  ["src/exit_code.ts", "src/hook.ts", "src/time.ts"],
+  ["src/exit_code.ts", "src/hook.ts", "src/nearest.ts", "src/time.ts"],
   ["src/platform"],
   ["src/log"],
   ["src/options.ts"],

@@ -114,6 +114,13 @@ export interface SidecarHook {
   /** Where {@linkcode SidecarHook.probe} looks, if that is another place than `address`. */
   readonly readyAddress?: string;
   /**
+   * Whether a pod may well lack this sidecar. If it never comes, that is worth an information in the
+   * log then, and otherwise a warning.
+   *
+   * @default false
+   */
+  readonly optional?: boolean;
+  /**
    * What is wrong with the settings that the hook has read from the environment, each a sentence for
    * the operator without the value. COMMAND is not started then; the hook is run all the same, so that
    * the pod ends.

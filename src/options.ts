@@ -7,6 +7,7 @@
  */
 
 import { LOG_LEVELS } from "./log/log.ts";
+import { nearest } from "./nearest.ts";
 import { processId } from "./platform/mod.ts";
 import { formatDuration, LONGEST_MS, parseDuration } from "./time.ts";
 
@@ -41,6 +42,8 @@ export interface Kind<Value> {
   readonly takesEmpty?: boolean;
   /** Reads a value that a person typed; undefined if it is not of this kind. */
   parse(text: string): Value | undefined;
+  /** What was probably meant by a value that is not of this kind, as it should have been typed. */
+  suggest?(text: string): string | undefined;
   /** Shows a value as it could have been typed. */
   format(value: Value): string;
   /** Checks a value that a program passed; undefined if it is of this kind. */
@@ -86,6 +89,15 @@ function duration(leastMs: 0 | 1): Kind<number> {
       const ms = parseDuration(text);
       return ms !== undefined && isInRange(ms) ? ms : undefined;
     },
+    suggest(text) {
+      // `5 min`, `1h 30m`, `10 Seconds`
+      const short = text.toLowerCase().replaceAll(/[\s_]/g, "").replaceAll(
+        /(\d)(ms|milli|[smhd])[a-z]*/g,
+        (_, digit, unit) => digit + (unit === "milli" ? "ms" : unit),
+      );
+      const ms = parseDuration(short);
+      return ms !== undefined && isInRange(ms) ? short : undefined;
+    },
     format: (ms) => ms === 0 ? "0" : ms % 100 === 0 ? formatDuration(ms) : `${ms}ms`,
     check(value) {
       if (typeof value !== "number") return wrongType("a number of milliseconds");
@@ -100,6 +112,10 @@ const boolean: Kind<boolean> = {
   placeholder: "",
   expected: "true, false, 1 or 0",
   parse: (text) => ({ true: true, "1": true, false: false, "0": false })[text],
+  suggest(text) {
+    if (/^(true|t|yes|y|on|enabled?)$/i.test(text)) return "true";
+    return /^(false|f|no|n|off|disabled?|none)$/i.test(text) ? "false" : undefined;
+  },
   format: String,
   check: (value) => typeof value === "boolean" ? undefined : wrongType("a boolean"),
 };
@@ -159,6 +175,12 @@ function choice<const Value extends string>(
     placeholder,
     expected: `${values.slice(0, -1).join(", ")} or ${values.at(-1)}`,
     parse: (text) => values.find((value) => value === text),
+    suggest(text) {
+      const typed = text.toLowerCase();
+      const longer = values.find((value) => typed.startsWith(value));
+      const near = nearest(typed, values);
+      return longer ?? (near?.isClose ? near.word : undefined);
+    },
     format: String,
     check: (value) =>
       values.some((choice) => choice === value)

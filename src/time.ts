@@ -4,23 +4,29 @@
  * @module
  */
 
-const UNITS_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
+const UNITS_MS: Readonly<Record<string, number>> = {
+  ms: 1,
+  s: 1000,
+  m: 60_000,
+  h: 3_600_000,
+  d: 86_400_000,
+};
 
 /**
- * The longest duration, in milliseconds: the most that one timer of the runtime can wait.
+ * The longest duration, in milliseconds: the whole days that one timer of the runtime can wait.
  *
  * @example
  * ```ts
  * import { formatDuration, LONGEST_MS } from "@k8s-job/wrapper";
  * import { assertEquals } from "@std/assert";
  *
- * assertEquals(formatDuration(LONGEST_MS), "596h31m23.6s");
+ * assertEquals(formatDuration(LONGEST_MS), "24d");
  * ```
  */
-export const LONGEST_MS = 2_147_483_647;
+export const LONGEST_MS = 24 * 86_400_000;
 
 /**
- * Reads a duration: `500ms`, `30s`, `1m30s`, `2h`, `0`; a bare number is seconds.
+ * Reads a duration: `500ms`, `30s`, `1m30s`, `2h`, `1d`, `0`; a bare number is seconds.
  *
  * @param text what was typed
  * @returns milliseconds, rounded to whole ones; undefined if it is not a duration, or one above
@@ -44,9 +50,9 @@ export function parseDuration(text: string): number | undefined {
 }
 
 function sumOfUnits(text: string): number | undefined {
-  if (!/^(\d+(\.\d+)?(ms|s|m|h))+$/.test(text)) return undefined;
+  if (!/^(\d+(\.\d+)?(ms|s|m|h|d))+$/.test(text)) return undefined;
   let sum = 0;
-  for (const [, amount, unit] of text.matchAll(/([\d.]+)(ms|s|m|h)/g)) {
+  for (const [, amount, unit] of text.matchAll(/([\d.]+)(ms|s|m|h|d)/g)) {
     sum += Number(amount) * (UNITS_MS[unit ?? ""] ?? NaN);
   }
   return sum;
@@ -73,10 +79,11 @@ export function formatDuration(ms: number): string {
   if (whole < 1000) return `${whole}ms`;
   // Next to minutes, tenths of a second are as exact as anyone wants to read.
   const tenths = Math.round(whole / 100);
-  const hours = Math.floor(tenths / 36_000);
+  const days = Math.floor(tenths / 864_000);
+  const hours = Math.floor(tenths / 36_000) % 24;
   const minutes = Math.floor(tenths / 600) % 60;
   const seconds = (tenths % 600) / 10;
-  return (hours ? `${hours}h` : "") + (minutes ? `${minutes}m` : "") +
+  return (days ? `${days}d` : "") + (hours ? `${hours}h` : "") + (minutes ? `${minutes}m` : "") +
     (seconds ? `${seconds}s` : "");
 }
 

@@ -7,6 +7,8 @@ Deno.test("parseDuration() reads every form in the README", () => {
     "30s": 30_000,
     "1m30s": 90_000,
     "2h": 7_200_000,
+    "1d": 86_400_000,
+    "1d12h": 129_600_000,
     "0": 0,
     "7": 7000,
     "0.5": 500,
@@ -22,7 +24,7 @@ Deno.test("parseDuration() refuses what is not a duration", () => {
     "",
     " ",
     "s",
-    "1d",
+    "1w",
     "-1",
     "+1",
     "1 s",
@@ -36,6 +38,12 @@ Deno.test("parseDuration() refuses what is not a duration", () => {
   for (const text of others) assertEquals(parseDuration(text), undefined, text);
 });
 
+Deno.test("the longest duration is a round number, and no longer than the longest timer", () => {
+  assertEquals(formatDuration(LONGEST_MS), "24d");
+  assertEquals(parseDuration("24d"), LONGEST_MS);
+  assert(LONGEST_MS < 2 ** 31);
+});
+
 Deno.test("parseDuration() refuses more than a timer can wait for", () => {
   assertEquals(parseDuration(`${LONGEST_MS}ms`), LONGEST_MS);
   assertEquals(parseDuration(`${LONGEST_MS + 1}ms`), undefined);
@@ -43,7 +51,21 @@ Deno.test("parseDuration() refuses more than a timer can wait for", () => {
 });
 
 Deno.test("formatDuration() writes what parseDuration() reads back", () => {
-  for (const ms of [0, 1, 999, 1000, 1500, 60_000, 90_000, 3_600_000, 3_661_500]) {
+  for (
+    const ms of [
+      0,
+      1,
+      999,
+      1000,
+      1500,
+      60_000,
+      90_000,
+      3_600_000,
+      3_661_500,
+      86_400_000,
+      LONGEST_MS,
+    ]
+  ) {
     assertEquals(parseDuration(formatDuration(ms)), ms);
   }
 });

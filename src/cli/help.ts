@@ -50,7 +50,7 @@ ${[...rows, ...actions].join("\n")}
 Targets
 ${targets.join("\n")}
 
-Durations: 500ms, 30s, 1m30s, 2h, 0; a bare number is seconds.
+Durations: 500ms, 30s, 1m30s, 2h, 1d, 0; a bare number is seconds.
 Exit code: COMMAND's own; 128+N if signal N ended it; 124 --timeout; 125 the wrapper failed;
 126 COMMAND cannot be executed; 127 COMMAND is not found.
 `;

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { auto } from "../../hooks/auto.ts";
 import type { NamedHook } from "../../hooks/preset.ts";
 import { parseHook, PRESETS } from "../../hooks/registry.ts";
 import { WRAPPER_FAILED } from "../exit_code.ts";
@@ -19,6 +20,7 @@ import {
   isTerminal,
   runtimeName,
   variableIsReadable,
+  variableNames,
   writeText,
 } from "../platform/mod.ts";
 import { explain, type Invocation, readInvocation } from "./settings.ts";
@@ -105,8 +107,9 @@ async function runCommandLine(
   const custom = options.hooks ?? [];
   const customNames = new Set(custom.map(({ hookName }) => hookName));
   const presets = [...PRESETS.filter(({ hookName }) => !customNames.has(hookName)), ...custom];
-  const invocation = readInvocation(args, environmentVariable);
-  const { action, actionArgument, settings, warnings } = invocation;
+  const variables = variableNames();
+  const invocation = readInvocation(args, environmentVariable, { variables, presets });
+  const { action, actionArgument, settings } = invocation;
 
   // An action never runs a hook, whatever is wrong.
   if (action !== undefined) known.hooks = [];
@@ -116,7 +119,7 @@ async function runCommandLine(
 
   const log = createLogger({ level: settings.logLevel, format: settings.logFormat });
   const report = createReport(log);
-  const { hooks, waitFor, problems } = readHooks(invocation, presets);
+  const { hooks, waitFor, problems, warnings } = readHooks(invocation, presets);
   known.log = log;
   if (action === undefined) known.hooks = hooks;
 
@@ -153,21 +156,25 @@ async function runCommandLine(
   }
 }
 
-/** The hooks of an invocation, what to wait for if that is something else, and all problems. */
-function readHooks(
-  { settings, origins, hookSource, scuttle, problems }: Invocation,
-  presets: readonly NamedHook[],
-): {
+/** The hooks of an invocation, and all that is wrong. */
+interface HooksRead {
   readonly hooks: readonly Hook[];
+  /** What to wait for, if that is something else. */
   readonly waitFor?: readonly Hook[];
   readonly problems: readonly string[];
-} {
+  readonly warnings: readonly string[];
+}
+
+function readHooks(invocation: Invocation, presets: readonly NamedHook[]): HooksRead {
+  const { settings, origins, hookSource, hookIsLost, scuttle, problems, warnings } = invocation;
   if (scuttle !== undefined) {
-    const { hooks, waitFor } = scuttle;
-    return { hooks, waitFor, problems: [...problems, ...hookProblems([...hooks, ...waitFor])] };
+    const { waitFor } = scuttle;
+    const hooks = hookIsLost ? withAuto(scuttle.hooks, presets) : scuttle.hooks;
+    const all = [...problems, ...hookProblems([...scuttle.hooks, ...waitFor])];
+    return { hooks, waitFor, problems: all, warnings };
   }
   const targets = settings.hook;
-  const { hooks, unread } = readTargets(targets, presets);
+  const { hooks: read, unread } = readTargets(targets, presets);
   const origin = origins.get("hook") ?? "default";
   // A blank or a comma in a password or a query splits the variable in the middle of a secret.
   const hide = hookSource === "variable" && targets.some((text) => /[?#@]/.test(text));
@@ -176,11 +183,49 @@ function readHooks(
       ? `${origin}, TARGET ${index + 1} of ${targets.length}: ${expected}`
       : explain(origin, target, expected)
   );
+  const isDefault = hookSource === "default";
+  // Whether this pod has the default sidecar, nobody has said.
+  const hooks = isDefault ? read.map(asOptional) : read;
   return {
-    // If none can be read, the default ones run.
-    hooks: unread.length < targets.length ? hooks : readTargets(DEFAULT_TARGETS, presets).hooks,
-    problems: [...problems, ...more, ...hookProblems(hooks)],
+    hooks: unread.length > 0 || hookIsLost ? withAuto(isDefault ? [] : hooks, presets) : hooks,
+    problems: [...problems, ...more, ...hookProblems(read)],
+    warnings: [...warnings, ...contradictions(origin, targets, read)],
   };
+}
+
+function asOptional(hook: Hook): Hook {
+  return "candidates" in hook ? hook : { ...hook, optional: true };
+}
+
+/**
+ * Adds `auto`, for the hooks that could not be read: it recognizes what is there before it stops
+ * anything.
+ */
+function withAuto(hooks: readonly Hook[], presets: readonly NamedHook[]): readonly Hook[] {
+  const rest = presets.filter(({ hookName }) => !hooks.some(({ name }) => name === hookName));
+  return [...hooks.filter((hook) => !("candidates" in hook)), auto(rest)];
+}
+
+/** What does not fit together among TARGETs that can be read. */
+function contradictions(
+  origin: string,
+  targets: readonly string[],
+  hooks: readonly Hook[],
+): readonly string[] {
+  const single = hooks.flatMap((hook) => "candidates" in hook ? [] : [hook]);
+  const addressOf = (hook: Hook) => hook.address.replace("//localhost", "//127.0.0.1");
+  const twice = single.flatMap((hook, index) => {
+    const first = single.findIndex((other) => addressOf(other) === addressOf(hook));
+    return first === index ? [] : [{ first: single[first]?.name, second: hook }];
+  });
+  return [
+    ...(targets.includes("none") && hooks.length > 0
+      ? [`${origin}: none has no effect beside another TARGET, which is told to quit all the same`]
+      : []),
+    ...twice.map(({ first, second: { name, address } }) =>
+      `${origin}: ${first} and ${name} have the same address, ${address}: name one of them`
+    ),
+  ];
 }
 
 /** A TARGET that cannot be read. */

@@ -14,6 +14,7 @@ import { httpHook } from "../../hooks/http.ts";
 import { hostOf } from "../../hooks/registry.ts";
 import type { SidecarHook } from "../hook.ts";
 import { redactValue } from "../log/redact.ts";
+import { nearest } from "../nearest.ts";
 import type { Environment, Settings } from "../options.ts";
 import { LONGEST_MS } from "../time.ts";
 
@@ -44,7 +45,17 @@ const LONGEST_WAIT = "15m";
  */
 const NAME_OF_MANY = "QUIT_REQUEST_TIMEOUT";
 
-/** All the variables that are read. */
+/** What an operator that is in use sets, and scuttle does not read. */
+const SINGULAR = "GENERIC_QUIT_ENDPOINT";
+
+/** Variables that alone say nothing about scuttle. */
+const NOT_ALONE: readonly string[] = [NAME_OF_MANY, SINGULAR];
+
+/**
+ * All the variables that are read: scuttle's, and those that only its forefather has.
+ *
+ * @see https://github.com/monzo/envoy-preflight
+ */
 export const SCUTTLE_VARIABLES = [
   "SCUTTLE_LOGGING",
   "ENVOY_ADMIN_API",
@@ -57,6 +68,10 @@ export const SCUTTLE_VARIABLES = [
   "WAIT_FOR_ENVOY_TIMEOUT",
   "QUIT_WITHOUT_ENVOY_TIMEOUT",
   NAME_OF_MANY,
+  SINGULAR,
+  "ENVOY_KILL_API",
+  "ALWAYS_KILL_ENVOY",
+  "NEVER_KILL_ENVOY",
 ] as const;
 
 type Variable = typeof SCUTTLE_VARIABLES[number];
@@ -91,7 +106,7 @@ const UNITS_MS: Readonly<Record<string, number>> = {
  * ```
  */
 export function readScuttle(environment: Environment): ScuttleReading | undefined {
-  if (SCUTTLE_VARIABLES.every((name) => name === NAME_OF_MANY || !environment(name))) {
+  if (SCUTTLE_VARIABLES.every((name) => NOT_ALONE.includes(name) || !environment(name))) {
     return undefined;
   }
   const warnings: string[] = [];
@@ -122,15 +137,30 @@ export function readScuttle(environment: Environment): ScuttleReading | undefine
   const logging = flag("SCUTTLE_LOGGING");
   const adminApi = text("ENVOY_ADMIN_API");
   const quitApi = text("ISTIO_QUIT_API");
-  const endpoints = text("GENERIC_QUIT_ENDPOINTS");
+  const plural = text("GENERIC_QUIT_ENDPOINTS");
+  const singular = text(SINGULAR);
+  const endpoints = plural ?? singular;
   const genericOnly = flag("GENERIC_QUIT_ONLY") ?? false;
-  const never = flag("NEVER_KILL_ISTIO") ?? false;
+  const killApi = text("ENVOY_KILL_API");
+  const never = [flag("NEVER_KILL_ISTIO"), flag("NEVER_KILL_ENVOY")].includes(true);
+  const always = flag("ALWAYS_KILL_ENVOY");
   const neverOnFailure = flag("NEVER_KILL_ISTIO_ON_FAILURE") ?? false;
   const startWithout = flag("START_WITHOUT_ENVOY") ?? false;
   const waitMs = duration("WAIT_FOR_ENVOY_TIMEOUT") ?? 0;
   const quitWithoutMs = duration("QUIT_WITHOUT_ENVOY_TIMEOUT") ?? 0;
   const requestMs = duration(NAME_OF_MANY);
-  if ([...given].every((name) => name === NAME_OF_MANY)) return undefined;
+  if ([...given].every((name) => NOT_ALONE.includes(name))) return undefined;
+  if (plural === undefined && singular !== undefined) {
+    warnings.push(
+      `${SINGULAR} is read as GENERIC_QUIT_ENDPOINTS, which is the name that scuttle reads`,
+    );
+  }
+  if (always === false) {
+    warnings.push(
+      "ALWAYS_KILL_ENVOY=false has no effect: the sidecar is told to quit after a failure, too, " +
+        "so that the pod ends; WRAPPER_ON=success keeps it",
+    );
+  }
 
   const values = new Map<keyof Settings, ScuttleValue>();
   const set = (key: keyof Settings, texts: string | readonly string[], ...from: string[]) =>
@@ -139,7 +169,14 @@ export function readScuttle(environment: Environment): ScuttleReading | undefine
       origin: from.filter((name) => given.has(name)).join(", ") || [...given].join(", "),
     });
 
-  const adminUrl = usableUrl("ENVOY_ADMIN_API", adminApi, warnings);
+  const adminUrl = usableOrigin("ENVOY_ADMIN_API", adminApi, warnings);
+  const agentPort = adminUrl === undefined ? undefined : AGENT_PORT.exec(adminUrl)?.[1];
+  if (agentPort !== undefined) {
+    warnings.push(
+      `ENVOY_ADMIN_API has port ${agentPort}, which is pilot-agent's: its /healthz/ready is asked, ` +
+        "because /server_info is on port 15000",
+    );
+  }
   if (startWithout) {
     set("waitMs", "0", "START_WITHOUT_ENVOY");
   } else if (adminUrl !== undefined && quitWithoutMs > 0) {
@@ -160,11 +197,11 @@ export function readScuttle(environment: Environment): ScuttleReading | undefine
   }
   if (logging === false) set("logLevel", "error", "SCUTTLE_LOGGING");
 
-  const stopsIstio = !genericOnly && adminApi !== undefined && !never;
-  const isLocal = /127\.0\.0\.1|localhost/.test(adminApi ?? "");
+  const stopsIstio = !genericOnly && !never && (adminApi ?? killApi) !== undefined;
+  const isLocal = /127\.0\.0\.1|localhost/.test(adminApi ?? killApi ?? "");
   const stopsAny = genericOnly || (stopsIstio && isLocal);
   if (neverOnFailure && !genericOnly) set("on", "success", "NEVER_KILL_ISTIO_ON_FAILURE");
-  if (!genericOnly && adminApi === undefined && !never) {
+  if (!genericOnly && (adminApi ?? killApi) === undefined && !never) {
     warnings.push(
       "ENVOY_ADMIN_API is not set: no sidecar will be told to quit, as scuttle does; " +
         "if this pod has one, name it with WRAPPER_HOOKS",
@@ -173,11 +210,21 @@ export function readScuttle(environment: Environment): ScuttleReading | undefine
 
   const genericUrls = stopsAny ? listUrls(endpoints, warnings) : [];
   const istioQuitUrl = stopsIstio && isLocal
-    ? quitUrl(adminUrl, usableUrl("ISTIO_QUIT_API", quitApi, warnings))
+    ? quitUrl(
+      adminUrl,
+      usableOrigin("ISTIO_QUIT_API", quitApi, warnings),
+      usableUrl("ENVOY_KILL_API", killApi, warnings),
+    )
     : undefined;
   const targets = [...genericUrls, ...(istioQuitUrl === undefined ? [] : [istioQuitUrl])];
-  const from = ["GENERIC_QUIT_ONLY", "GENERIC_QUIT_ENDPOINTS", "ENVOY_ADMIN_API", "ISTIO_QUIT_API"];
-  const reasons = [...from, ...(never ? ["NEVER_KILL_ISTIO"] : [])];
+  const from = [
+    "GENERIC_QUIT_ONLY",
+    plural === undefined ? SINGULAR : "GENERIC_QUIT_ENDPOINTS",
+    "ENVOY_ADMIN_API",
+    "ISTIO_QUIT_API",
+    "ENVOY_KILL_API",
+  ];
+  const reasons = [...from, ...(never ? ["NEVER_KILL_ISTIO", "NEVER_KILL_ENVOY"] : [])];
   set("hook", targets.length === 0 ? ["none"] : targets.map((url) => `POST ${url}`), ...reasons);
 
   return { values, ...makeHooks(adminUrl, istioQuitUrl, genericUrls), warnings };
@@ -197,13 +244,16 @@ function makeHooks(
 ): Pick<ScuttleReading, "hooks" | "waitFor"> {
   const generic = genericUrls.map((url) => httpHook({ name: hostOf(url), stop: { url } }));
   const stopUrl = istioQuitUrl ?? adminUrl;
+  const isAgent = adminUrl !== undefined && AGENT_PORT.test(adminUrl);
   if (stopUrl === undefined) return { hooks: generic, waitFor: [] };
   const envoy = httpHook({
     name: "istio",
     stop: { url: stopUrl },
-    ...(adminUrl === undefined ? {} : { ready: { url: `${adminUrl}/server_info` } }),
+    ...(adminUrl === undefined ? {} : {
+      ready: { url: `${adminUrl}/${isAgent ? "healthz/ready" : "server_info"}` },
+    }),
     // scuttle does not look at the status.
-    isReady: (_, body) => /"state"\s*:\s*"LIVE"/.test(body),
+    isReady: (status, body) => isAgent ? status === 200 : /"state"\s*:\s*"LIVE"/.test(body),
     headers: { accept: "application/json" },
   });
   return {
@@ -232,7 +282,25 @@ export function parseGoDuration(text: string): number | undefined {
   return sign === "-" ? -whole : whole;
 }
 
-/** A base URL without its slash at the end; undefined, and a warning, if nothing can be sent there. */
+/** pilot-agent's own port, or the one of its readiness, at the end of an origin. */
+const AGENT_PORT = /:(15020|15021)$/;
+
+/** An origin, without whatever follows it; undefined, and a warning, if nothing can be sent there. */
+function usableOrigin(
+  name: string,
+  text: string | undefined,
+  warnings: string[],
+): string | undefined {
+  const url = usableUrl(name, text, warnings);
+  const [, origin, rest = ""] = /^(\w+:\/\/[^/?#]*)(.*)$/s.exec(url ?? "") ?? [];
+  if (rest !== "") {
+    const shown = JSON.stringify(redactValue(text ?? ""));
+    warnings.push(`${name} ${shown}: its path is dropped: expected http://HOST:PORT`);
+  }
+  return origin;
+}
+
+/** A URL without slashes at its end; undefined, and a warning, if nothing can be sent there. */
 function usableUrl(
   name: string,
   text: string | undefined,
@@ -263,10 +331,40 @@ function isHttpUrl(text: string): boolean {
 /**
  * Where Istio is told to quit. Without `ISTIO_QUIT_API` scuttle asks pilot-agent, if Envoy's admin
  * interface is at Istio's own port; elsewhere it would not ask at all, and this asks that Envoy itself.
- * If neither address can be used, pilot-agent has its usual one.
+ * envoy-preflight's `ENVOY_KILL_API` is a whole URL. If no address can be used, pilot-agent has its
+ * usual one.
  */
-function quitUrl(adminUrl: string | undefined, quitUrl: string | undefined): string {
+function quitUrl(
+  adminUrl: string | undefined,
+  quitUrl: string | undefined,
+  killUrl: string | undefined,
+): string {
+  if (quitUrl === undefined && killUrl !== undefined) {
+    return /^\w+:\/\/[^/?#]*$/.test(killUrl) ? `${killUrl}/quitquitquit` : killUrl;
+  }
   const base = quitUrl ??
-    (adminUrl ?? "http://localhost:15020").replace(/^(\w+:\/\/[^/]*):15000(?=\/|$)/, "$1:15020");
+    (adminUrl ?? "http://localhost:15020").replace(/:150(00|20|21)$/, ":15020");
   return `${base}/quitquitquit`;
+}
+
+/** How many edits make a near miss of these long names. */
+const MOST_EDITS = 2;
+
+/**
+ * Warns about variables whose names are almost scuttle's, and that nobody reads.
+ *
+ * @param names the names of all variables
+ */
+export function nearMisses(names: readonly string[], environment: Environment): readonly string[] {
+  const known: readonly string[] = SCUTTLE_VARIABLES.filter((name) => name !== SINGULAR);
+  const starts = new Set(known.map((name) => name.slice(0, 3)));
+  const isScuttle = readScuttle(environment) !== undefined;
+  return names.flatMap((name) => {
+    // A pod can have thousands of variables.
+    if (!starts.has(name.slice(0, 3)) || known.includes(name) || !environment(name)) return [];
+    if (name === SINGULAR && isScuttle) return [];
+    const near = nearest(name, known);
+    if (near === undefined || near.edits > MOST_EDITS) return [];
+    return [`${name} is ignored: did you mean ${near.word}?`];
+  });
 }

@@ -44,9 +44,31 @@ Deno.test("which sidecars are told to quit, in the order of scuttle's own rules"
     [{ ...generic, ENVOY_ADMIN_API: "http://10.0.0.1:15000" }, []],
     [{ START_WITHOUT_ENVOY: "true" }, []],
     [{ ...ADMIN, ISTIO_QUIT_API: "http://127.0.0.1:1/" }, ["http://127.0.0.1:1/quitquitquit"]],
-    [{ ENVOY_ADMIN_API: "http://localhost:15000/base/" }, [
-      "http://localhost:15020/base/quitquitquit",
+    // A path is a mistake: nothing is there below it.
+    [{ ENVOY_ADMIN_API: "http://localhost:15000/base/" }, ["http://localhost:15020/quitquitquit"]],
+    [{ ENVOY_ADMIN_API: "http://localhost:15020/healthz/ready" }, [
+      "http://localhost:15020/quitquitquit",
     ]],
+    [{ ENVOY_ADMIN_API: "http://localhost:15021/healthz/ready" }, [
+      "http://localhost:15020/quitquitquit",
+    ]],
+    [{ ...ADMIN, ISTIO_QUIT_API: "http://127.0.0.1:15020/quitquitquit" }, [QUIT]],
+    [{ ...ADMIN, GENERIC_QUIT_ENDPOINT: "http://a/q" }, ["http://a/q", QUIT]],
+    [{ ...ADMIN, GENERIC_QUIT_ENDPOINT: "http://a/q", GENERIC_QUIT_ENDPOINTS: "http://b/q" }, [
+      "http://b/q",
+      QUIT,
+    ]],
+    // What envoy-preflight's own variables did.
+    [{ ...ADMIN, ENVOY_KILL_API: "http://127.0.0.1:15020/bye" }, ["http://127.0.0.1:15020/bye"]],
+    [{ ...ADMIN, ENVOY_KILL_API: "http://127.0.0.1:15020" }, [QUIT]],
+    [{ ENVOY_KILL_API: QUIT }, [QUIT]],
+    [{ ...ADMIN, ENVOY_KILL_API: "http://127.0.0.1:1/bye", ISTIO_QUIT_API: "http://127.0.0.1:2" }, [
+      "http://127.0.0.1:2/quitquitquit",
+    ]],
+    [{ ...ADMIN, NEVER_KILL_ENVOY: "true" }, []],
+    [{ NEVER_KILL_ENVOY: "true" }, []],
+    [{ ...ADMIN, ALWAYS_KILL_ENVOY: "true" }, [QUIT]],
+    [{ ...ADMIN, ALWAYS_KILL_ENVOY: "false" }, [QUIT]],
     // scuttle itself has no address for these, and the pod would hang.
     [{ ENVOY_ADMIN_API: "http://localhost:9901" }, ["http://localhost:9901/quitquitquit"]],
     [{ ENVOY_ADMIN_API: "localhost:15000" }, ["http://localhost:15020/quitquitquit"]],
@@ -118,9 +140,44 @@ Deno.test("what scuttle ignores is ignored, with a warning", () => {
   warned({ QUIT_REQUEST_TIMEOUT: "0" }, "a limit of 0 would never let a request finish");
   warned({ GENERIC_QUIT_ENDPOINTS: "http://a/q,,http://b/q" }, '""');
   warned({ ISTIO_QUIT_API: "me:secret@x" }, "ISTIO_QUIT_API");
+  const withPath = "http://localhost:15000/x?token=sesame";
+  warned({ ENVOY_ADMIN_API: withPath }, 'ENVOY_ADMIN_API "http://localhost:15000/x": its path is');
+  warned({ ISTIO_QUIT_API: "http://localhost:15020/quitquitquit" }, "its path is dropped");
+  warned({ ENVOY_ADMIN_API: "http://localhost:15020" }, "port 15020, which is pilot-agent's");
+  warned({ GENERIC_QUIT_ENDPOINT: "http://a/q" }, "GENERIC_QUIT_ENDPOINT is read as GENERIC_QUIT_");
+  warned({ ALWAYS_KILL_ENVOY: "false" }, "ALWAYS_KILL_ENVOY=false has no effect");
   warned({ WRAPPER_PLUGIN_PATH: "/plugin.so" }, "WRAPPER_PLUGIN_PATH");
   const { warnings } = invoke({ SCUTTLE_LOGGING: "true" });
   assertStringIncludes(warnings[0] ?? "", "ENVOY_ADMIN_API is not set: no sidecar will be told");
+});
+
+Deno.test("pilot-agent's port in ENVOY_ADMIN_API: its own readiness is asked", () => {
+  for (const port of [15020, 15021]) {
+    const address = `http://127.0.0.1:${port}`;
+    const { waitFor = [] } = read({ ENVOY_ADMIN_API: `${address}/healthz/ready` }) ?? {};
+    assertEquals(waitFor.map(({ readyAddress }) => readyAddress), [`${address}/healthz/ready`]);
+  }
+});
+
+Deno.test("GENERIC_QUIT_ENDPOINT alone says nothing about scuttle", () => {
+  assertEquals(read({ GENERIC_QUIT_ENDPOINT: "http://a/q" }), undefined);
+});
+
+Deno.test("a name that is almost scuttle's is a warning", () => {
+  const warningsOf = (environment: Record<string, string>) =>
+    readInvocation(["c"], from(environment), { variables: Object.keys(environment) }).warnings;
+  const rows = [
+    ["GENERIC_QUIT_ENDPOINT", "GENERIC_QUIT_ENDPOINTS"],
+    ["ENVOY_ADMIN_APIS", "ENVOY_ADMIN_API"],
+    ["NEVER_KIL_ISTIO", "NEVER_KILL_ISTIO"],
+    ["START_WITHOUT_ENVOYS", "START_WITHOUT_ENVOY"],
+  ] as const;
+  for (const [name, meant] of rows) {
+    assertEquals(warningsOf({ [name]: "x" }), [`${name} is ignored: did you mean ${meant}?`]);
+  }
+  for (const name of ["ENVOY_ADMIN_PORT", "ENVOY_VERSION", "ISTIO_META_OWNER", "STARTED"]) {
+    assertEquals(warningsOf({ [name]: "x" }), [], name);
+  }
 });
 
 Deno.test("durations have Go's format", () => {

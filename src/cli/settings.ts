@@ -6,20 +6,24 @@
 
 // @ts-types="../../types/std_cli_parse_args.d.ts"
 import { parseArgs } from "@std/cli/parse-args";
-// @ts-types="../../types/std_text_levenshtein_distance.d.ts"
-import { levenshteinDistance } from "@std/text/levenshtein-distance";
+import type { NamedHook } from "../../hooks/preset.ts";
+import { PRESETS } from "../../hooks/registry.ts";
+import { couldBeTarget, quotesHint } from "../../hooks/target_hint.ts";
 import { redactValue } from "../log/redact.ts";
 import {
   type Action,
   ACTIONS,
   type Environment,
   INJECTED_WINDOW_MS,
+  type Kind,
   type Option,
   OPTIONS,
   readAll,
   type Settings,
 } from "../options.ts";
-import { readScuttle, type ScuttleReading } from "./scuttle.ts";
+import { nearest } from "../nearest.ts";
+import { nearMisses, readScuttle, type ScuttleReading } from "./scuttle.ts";
+import { findUnknownVariables } from "./unknown_variables.ts";
 
 /**
  * Where a setting's value came from: `--retries`, `WRAPPER_RETRIES`, the variables of scuttle that it
@@ -44,12 +48,22 @@ export interface Invocation {
   readonly origins: ReadonlyMap<keyof Settings, Origin>;
   /** What kind of place the hooks' TARGETs came from. */
   readonly hookSource: Source;
+  /** Whether what was wrong may have been meant to name a hook. */
+  readonly hookIsLost: boolean;
   /** Everything that was wrong, each a sentence for the operator. */
   readonly problems: readonly string[];
   /** What was ignored, each a sentence for the operator. */
   readonly warnings: readonly string[];
   /** The sidecars, if scuttle's variables name them and nothing else does. */
   readonly scuttle?: Pick<ScuttleReading, "hooks" | "waitFor">;
+}
+
+/** What else is known when the command line is read. */
+export interface ReadingContext {
+  /** The names of all variables of the environment. */
+  readonly variables?: readonly string[];
+  /** The hooks that are known by name. */
+  readonly presets?: readonly NamedHook[];
 }
 
 /** A value as it was typed, and where. */
@@ -68,6 +82,7 @@ const OPTION_LIST: readonly Option<unknown>[] = Object.values(OPTIONS);
  *
  * @param args the words after the program's name
  * @param environment looks up a variable
+ * @param context the variables that there are, and the known hooks
  *
  * @example
  * ```ts
@@ -79,11 +94,25 @@ const OPTION_LIST: readonly Option<unknown>[] = Object.values(OPTIONS);
  * assertEquals(settings.retries, 3);
  * ```
  */
-export function readInvocation(args: readonly string[], environment: Environment): Invocation {
-  const { optionWords, command, problems } = cutAtCommand(args);
+export function readInvocation(
+  args: readonly string[],
+  environment: Environment,
+  { variables = [], presets = PRESETS }: ReadingContext = {},
+): Invocation {
+  const { optionWords, command, problems, meant, hasUnknown } = cutAtCommand(args);
   const names = [...OPTION_LIST, ...ACTIONS].map(({ name }) => name);
   const parsed = parseArgs(optionWords, { string: names, collect: names });
   const scuttle = readScuttle(environment);
+  const unknown = findUnknownVariables(
+    variables,
+    environment,
+    OPTION_LIST,
+    (option, text) =>
+      option === OPTIONS.hook
+        ? splitTargets(text).some((target) => couldBeTarget(target, presets))
+        : option.kind.parse(text) !== undefined,
+  );
+  problems.push(...unknown.problems);
 
   function typedValues(key: keyof Settings): readonly Typed[] {
     const { name, variable } = OPTIONS[key];
@@ -110,7 +139,7 @@ export function readInvocation(args: readonly string[], environment: Environment
     for (const { text, origin, source } of typedValues(key)) {
       const read = option.kind.parse(text);
       if (read === undefined) {
-        problems.push(explain(origin, text, `expected ${option.kind.expected}`));
+        problems.push(explain(origin, text, `expected ${option.kind.expected}`, option.kind));
       } else {
         value = value === undefined ? read : option.kind.add?.(value, read) ?? read;
         origins.set(key, origin);
@@ -125,6 +154,8 @@ export function readInvocation(args: readonly string[], environment: Environment
     ? { ...typed, startupWindowMs: INJECTED_WINDOW_MS }
     : typed;
   const hookSource = sources.get("hook") ?? "default";
+  const hookIsLost = meant.has(OPTIONS.hook.name) || unknown.meant.has(OPTIONS.hook.variable) ||
+    (hookSource === "default" && hasUnknown);
 
   const asked = ACTIONS.find(({ name }) => isGiven(parsed[name]));
   const action = asked?.name;
@@ -141,8 +172,14 @@ export function readInvocation(args: readonly string[], environment: Environment
     settings,
     origins,
     hookSource,
+    hookIsLost,
     problems,
-    warnings: [...ignoredVariables(environment), ...scuttle?.warnings ?? []],
+    warnings: [
+      ...ignoredVariables(environment),
+      ...unknown.warnings,
+      ...scuttle?.warnings ?? [],
+      ...nearMisses(variables, environment),
+    ],
     ...(action === undefined ? {} : { action }),
     ...(scuttle !== undefined && hookSource === "scuttle" ? { scuttle } : {}),
     ...(actionArgument === undefined ? {} : { actionArgument }),
@@ -166,9 +203,21 @@ function lastWord(words: unknown): string | undefined {
   return isGiven(words) ? String(words.at(-1)) : undefined;
 }
 
-/** One sentence that names what was wrong, its value, and what was expected. */
-export function explain(origin: string, value: string, expected: string): string {
-  return `${origin} ${JSON.stringify(redactValue(value))}: ${expected}`;
+/**
+ * One sentence that names what was wrong, its value, and what was expected.
+ *
+ * @param kind what the value should have been, which may know what was meant
+ */
+export function explain(
+  origin: string,
+  value: string,
+  expected: string,
+  kind?: Pick<Kind<unknown>, "suggest">,
+): string {
+  const meant = kind?.suggest?.(value);
+  const hint = quotesHint(value) ?? (meant === undefined ? undefined : `did you mean ${meant}?`);
+  const withHint = kind === undefined || hint === undefined ? expected : `${expected}; ${hint}`;
+  return `${origin} ${JSON.stringify(redactValue(value))}: ${withHint}`;
 }
 
 /**
@@ -178,6 +227,9 @@ export function explain(origin: string, value: string, expected: string): string
 function cutAtCommand(args: readonly string[]) {
   const optionWords: string[] = [];
   const problems: string[] = [];
+  /** The options that an unknown or incomplete one was probably meant to be. */
+  const meant = new Set<string>();
+  let hasUnknown = false;
   let index = 0;
   for (; index < args.length; index++) {
     const word = args[index] ?? "";
@@ -196,7 +248,10 @@ function cutAtCommand(args: readonly string[]) {
       : undefined;
     const named = action ?? option;
     if (named === undefined) {
-      problems.push(unknownOption(word.replace(/=.*$/s, "")));
+      const unknown = unknownOption(word.replace(/=.*$/s, ""));
+      problems.push(unknown.problem);
+      if (unknown.meant !== undefined) meant.add(unknown.meant);
+      hasUnknown = true;
       continue;
     }
     const name = `--${named.name}`;
@@ -212,21 +267,20 @@ function cutAtCommand(args: readonly string[]) {
     } else {
       const expected = option?.kind.expected ?? `a ${placeholder}`;
       problems.push(`${name}: its value is missing: expected ${expected}`);
+      meant.add(named.name);
     }
   }
-  return { optionWords, problems, command: args.slice(index) };
+  return { optionWords, problems, meant, hasUnknown, command: args.slice(index) };
 }
 
 /** Suggests the known option that a misspelled one is likely to mean. */
-function unknownOption(word: string): string {
-  const known = [...OPTION_LIST, ...ACTIONS].map(({ name }) => `--${name}`);
-  const near = known
-    .map((name) => ({ name, distance: levenshteinDistance(word, name) }))
-    .sort((a, b) => a.distance - b.distance)[0];
-  const tip = near !== undefined && near.distance <= Math.max(2, Math.floor(word.length / 4))
-    ? `did you mean ${near.name}?`
-    : "wrapper --help lists the options";
-  return `unknown option ${JSON.stringify(redactValue(word))}: ${tip}`;
+function unknownOption(word: string): { readonly problem: string; readonly meant?: string } {
+  const near = nearest(word, [...OPTION_LIST, ...ACTIONS].map(({ name }) => `--${name}`));
+  const tip = near?.isClose ? `did you mean ${near.word}?` : "wrapper --help lists the options";
+  return {
+    problem: `unknown option ${JSON.stringify(redactValue(word))}: ${tip}`,
+    ...(near?.isClose ? { meant: near.word.slice(2) } : {}),
+  };
 }
 
 /**

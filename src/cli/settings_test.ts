@@ -3,7 +3,7 @@ import { helpText } from "./help.ts";
 import { PRESETS } from "../../hooks/registry.ts";
 import { readInvocation } from "./settings.ts";
 import { VERSION } from "./version.ts";
-import { assertEquals, assertStringIncludes } from "../../tests/support/assert.ts";
+import { assert, assertEquals, assertStringIncludes } from "../../tests/support/assert.ts";
 
 const none = () => undefined;
 const from = (environment: Record<string, string>) => (name: string) => environment[name];
@@ -80,7 +80,7 @@ Deno.test("a boolean option alone is true and takes a value only after =", () =>
     assertEquals(readInvocation(["c"], from({ WRAPPER_STRICT: text })).settings.strict, value);
   }
   assertEquals(readInvocation(["--strict=yes", "c"], none).problems, [
-    '--strict "yes": expected true, false, 1 or 0',
+    '--strict "yes": expected true, false, 1 or 0; did you mean true?',
   ]);
 });
 
@@ -169,6 +169,110 @@ Deno.test("a misspelled option gets a suggestion, an unknown one a hint at the l
     first("--frobnicate"),
     'unknown option "--frobnicate": wrapper --help lists the options',
   );
+});
+
+Deno.test("a wrong value of a known kind says what was meant", () => {
+  const rows: readonly (readonly [option: string, text: string, hint: string])[] = [
+    ["strict", "True", "did you mean true?"],
+    ["strict", "yes", "did you mean true?"],
+    ["reap", "No", "did you mean false?"],
+    ["strict", '"true"', "remove the quotes"],
+    ["retries", "'3'", "remove the quotes"],
+    ["on", "Always", "did you mean always?"],
+    ["on", "succes", "did you mean success?"],
+    ["log-level", "warning", "did you mean warn?"],
+    ["timeout", "5 minutes", "did you mean 5m?"],
+    ["timeout", "1h 30min", "did you mean 1h30m?"],
+    ["wait", "250 milliseconds", "did you mean 250ms?"],
+    ["wait", "10S", "did you mean 10s?"],
+  ];
+  for (const [name, text, hint] of rows) {
+    const [problem = ""] = readInvocation([`--${name}=${text}`, "c"], none).problems;
+    assert(problem.startsWith(`--${name} ${JSON.stringify(text)}: expected `), problem);
+    assert(problem.endsWith(`; ${hint}`), problem);
+  }
+  const [soon = ""] = readInvocation(["--wait=soon", "c"], none).problems;
+  assert(!soon.includes("did you mean"), soon);
+});
+
+/** Reads these variables, as a program that can list them. */
+function withVariables(environment: Record<string, string>, ...args: string[]) {
+  const variables = Object.keys(environment);
+  return readInvocation([...args, "c"], from(environment), { variables });
+}
+
+Deno.test("a variable that is close to a known one, with a value of its kind, is an error", () => {
+  const rows: readonly (readonly [name: string, value: string, meant: string])[] = [
+    ["WRAPPER_HOOK", "linkerd", "WRAPPER_HOOKS"],
+    ["WRAPPER_HOOK", "linkrd", "WRAPPER_HOOKS"],
+    ["WRAPPER_HOKS", "http://localhost:1/quit", "WRAPPER_HOOKS"],
+    ["WRAPPER_HOOK", "istio, signal:nginx", "WRAPPER_HOOKS"],
+    ["wrapper_hooks", "istio", "WRAPPER_HOOKS"],
+    ["WRAPPER-HOOKS", "istio", "WRAPPER_HOOKS"],
+    ["WRAPER_HOOKS", "istio", "WRAPPER_HOOKS"],
+    ["WARPPER_RETRIES", "3", "WRAPPER_RETRIES"],
+    ["WRAPPER_STRICTS", "true", "WRAPPER_STRICT"],
+    ["WRAPPER_SHUTDOWN_TIMOUT", "30s", "WRAPPER_SHUTDOWN_TIMEOUT"],
+    ["WRAPPER_INJECT", "true", "WRAPPER_INJECTED"],
+  ];
+  for (const [name, value, meant] of rows) {
+    const { problems, warnings, hookIsLost } = withVariables({ [name]: value });
+    assertEquals(problems, [`unknown variable ${name}: did you mean ${meant}?`]);
+    assertEquals([warnings, hookIsLost], [[], meant === "WRAPPER_HOOKS"]);
+  }
+});
+
+Deno.test("any other variable of that kind is a warning that names the nearest", () => {
+  const rows = [
+    ["WRAPPER_OS", "linux", "WRAPPER_ON"],
+    ["WRAPPER_TOOLS", "/opt/tools", "WRAPPER_HOOKS"],
+    ["WRAPPER_STRICTS", "very", "WRAPPER_STRICT"],
+  ] as const;
+  for (const [name, value, near] of rows) {
+    const { problems, warnings } = withVariables({ [name]: value });
+    assertEquals(problems, []);
+    assertEquals(warnings, [
+      `${name} is ignored: no option has this variable; the nearest is ${near}`,
+    ]);
+  }
+  const { problems, warnings } = withVariables({ WRAPPER_FROBNICATE: "sesame" });
+  assertEquals([problems, warnings.length], [[], 1]);
+  assert(!warnings.join().includes("sesame"));
+});
+
+Deno.test("nothing is said about known or empty variables, those of others, and service links", () => {
+  const links = ["", "_WAIT", "_HOOK", "_A1"].flatMap((service) => [
+    `WRAPPER${service}_SERVICE_HOST`,
+    `WRAPPER${service}_SERVICE_PORT`,
+    `WRAPPER${service}_SERVICE_PORT_HTTP_ADMIN`,
+    `WRAPPER${service}_PORT`,
+    ...["TCP", "UDP", "SCTP"].flatMap((protocol) =>
+      ["", "_PROTO", "_PORT", "_ADDR"].map((end) => `WRAPPER${service}_PORT_80_${protocol}${end}`)
+    ),
+  ]);
+  const quiet = [...links, "WRAPPERS_HOME", "MY_WRAPPER_HOOKS", "WRITER_HOOKS", "W_HOOKS", "PATH"];
+  for (const name of quiet) {
+    const { problems, warnings } = withVariables({ [name]: "istio" });
+    assertEquals([problems, warnings], [[], []], name);
+  }
+  const known = Object.values(OPTIONS).map(({ variable }) => [variable, ""]);
+  const { problems, warnings } = withVariables({
+    ...Object.fromEntries(known),
+    WRAPPER_HOOKS: "istio",
+    WRAPPER_HOOK: "",
+  });
+  assertEquals([problems, warnings], [[], []]);
+});
+
+Deno.test("a hook may be lost in an unknown option, or one without its value", () => {
+  const isLost = (...args: string[]) => readInvocation(args, none).hookIsLost;
+  assertEquals(isLost("--hok", "linkerd", "c"), true);
+  assertEquals(isLost("--sidecar=linkerd", "c"), true);
+  assertEquals(isLost("--hook"), true);
+  assertEquals(isLost("--hook=envoy", "--frobnicate", "c"), false);
+  assertEquals(isLost("--hook=envoy", "--hok=linkerd", "c"), true);
+  assertEquals(isLost("--retries=x", "c"), false);
+  assertEquals(isLost("c"), false);
 });
 
 Deno.test("a wrong value does not prevent the other settings from being read", () => {

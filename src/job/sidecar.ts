@@ -142,7 +142,12 @@ export function trackSidecar(
         report("hook-already-stopped", { hook: name, answer });
         break;
       case "no-sidecar":
-        report("hook-no-sidecar", { hook: name, answer, address, hint: hint ?? "" });
+        report(isMissed(hook, limits, expectation) ? "sidecar-missing" : "hook-no-sidecar", {
+          hook: name,
+          answer,
+          address,
+          hint: hint ?? "",
+        });
         break;
       case "unneeded":
         report("hook-unneeded", { hook: name, answer, hint: hint ?? "" });
@@ -200,6 +205,18 @@ export function trackSidecar(
     watch,
     stop,
   };
+}
+
+/**
+ * Whether a sidecar that never came should have come: somebody has named it, or has said that one was
+ * injected. A pod that is being deleted ends without it.
+ */
+function isMissed(
+  { optional = false }: SidecarHook,
+  { injected }: SidecarLimits,
+  { ended }: Expectation,
+): boolean {
+  return !ended.aborted && (injected ?? !optional);
 }
 
 /**

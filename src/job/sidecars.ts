@@ -106,7 +106,11 @@ function trackGroup(
       report("hook-failed", { hook: name, answer, address, hint: "" });
       return { outcome: "failed", answer, sidecars };
     }
-    report("no-sidecar-found", { hook: name });
+    if (limits.injected === true && !all.ended.aborted) {
+      report("sidecar-missing", { hook: name, answer: "none found", address, hint: "" });
+    } else {
+      report("no-sidecar-found", { hook: name });
+    }
     return { outcome: "no-sidecar", answer: "none found", sidecars };
   }
 }

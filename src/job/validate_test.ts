@@ -17,7 +17,7 @@ const WRONG: readonly (readonly [
   kind: typeof TypeError | typeof RangeError,
   text: string,
 ])[] = [
-  [{ waitMs: -1 }, RangeError, "waitMs: expected milliseconds from 0 to 2147483647, got -1"],
+  [{ waitMs: -1 }, RangeError, "waitMs: expected milliseconds from 0 to 2073600000, got -1"],
   [{ timeoutMs: NaN }, RangeError, "timeoutMs: expected milliseconds from 0 to"],
   [{ killAfterMs: Infinity }, RangeError, "killAfterMs: expected milliseconds"],
   [{ shutdownTimeoutMs: "5s" }, TypeError, 'expected a number of milliseconds, got "5s"'],

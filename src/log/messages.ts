@@ -29,13 +29,13 @@ export const MESSAGES = {
     level: "error",
     text: "{problem}",
     meaning:
-      "An option or a variable is wrong, or COMMAND is missing. COMMAND is not started; any hooks that could be read still run, so that the pod ends, and the exit code is 125. Fix the manifest: the line names the option or variable, its value, and what was expected.",
+      "An option or a variable is wrong, or COMMAND is missing. COMMAND is not started; the hooks that could be read still run, and `auto` in place of those that could not, so that the pod ends; the exit code is 125. Fix the manifest: the line names the option or variable, its value, and what was expected.",
   },
   "settings-warning": {
     level: "warn",
     text: "{problem}",
     meaning:
-      "A variable is ignored, because its value is invalid for this program, or for the program that the variable belongs to. The job runs anyway. Fix or remove the variable; `--print-config` shows the settings in effect.",
+      "A variable is ignored, because its value is invalid for this program, or for the program that the variable belongs to, or because no option has this variable; or what was written has no effect. The job runs anyway. Fix or remove the variable; `--print-config` shows the settings in effect.",
   },
   "command-not-started": {
     level: "error",
@@ -186,11 +186,18 @@ export const MESSAGES = {
     meaning:
       "The sidecar was seen before and is gone now: nothing is left to do. Some sidecars quit so fast after the stop request that their answer is lost; the line then says that the sidecar quit without one.",
   },
+  "sidecar-missing": {
+    level: "warn",
+    text:
+      "{hook}: no such sidecar ({answer} at {address}); if the pod has one, it will not end. {hint}",
+    meaning:
+      "The manifest names this sidecar, or `WRAPPER_INJECTED` says that one was injected, but nothing has ever answered at this address, and the startup window has ended. If the pod does have this sidecar, it listens somewhere else, or its stop endpoint is not enabled, and the pod will not end: name its address with `--hook NAME=URL`. If it only started late, set `WRAPPER_INJECTED` or a longer --startup-window. If its container never started, `kubectl describe pod` says why. If the pod has no such sidecar, do not name it; if only some pods have it, set `WRAPPER_INJECTED`.",
+  },
   "hook-no-sidecar": {
     level: "info",
     text: "{hook}: no such sidecar ({answer} at {address}). {hint}",
     meaning:
-      "Nothing has ever answered at this address, and the startup window has ended. If the pod does have this sidecar, it listens somewhere else, and the pod will not end: name its address with `--hook NAME=URL`. If it only started late, set a longer --startup-window.",
+      "Nothing has ever answered at this address, and none had to be there: the hook is the default one, `WRAPPER_INJECTED` says that this pod has no sidecar, or the pod is being deleted. If the pod does have this sidecar, it listens somewhere else, and the pod will not end: name its address with `--hook NAME=URL`.",
   },
   "hook-unneeded": {
     level: "info",

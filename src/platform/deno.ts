@@ -21,6 +21,15 @@ export function environmentVariable(name: string): string | undefined {
   }
 }
 
+export function variableNames(): readonly string[] {
+  try {
+    return Object.keys(Deno.env.toObject());
+  } catch (error) {
+    if (error instanceof Deno.errors.NotCapable) return [];
+    throw error;
+  }
+}
+
 export function variableIsReadable(name: string): boolean {
   // A compiled program has all permissions.
   return Deno.build.standalone ||

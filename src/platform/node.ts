@@ -20,6 +20,10 @@ export function environmentVariable(name: string): string | undefined {
   return process.env[name];
 }
 
+export function variableNames(): readonly string[] {
+  return Object.keys(process.env);
+}
+
 export function variableIsReadable(_name: string): boolean {
   return true;
 }

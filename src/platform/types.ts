@@ -13,6 +13,8 @@ import type { CatchableSignal, SignalName } from "./signals.ts";
 export interface Platform {
   /** An environment variable; undefined if it is not set, or cannot be read. */
   environmentVariable(name: string): string | undefined;
+  /** The names of all environment variables; none if they cannot be read. */
+  variableNames(): readonly string[];
   /** Whether a variable of the environment may be read. */
   variableIsReadable(name: string): boolean;
   /** The id of this process. */

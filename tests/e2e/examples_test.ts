@@ -96,6 +96,42 @@ Deno.test("both examples run in an empty folder elsewhere that links the library
   }
 });
 
+/** The code blocks of a page in one of these languages, without those that have tests of their own. */
+function blocksOf(page: string, ...languages: readonly string[]): readonly string[] {
+  const text = Deno.readTextFileSync(ROOT + page);
+  const blocks = [...text.matchAll(/^```(\S+)\n([^]*?)^```$/gm)];
+  return blocks.filter(([, language = ""]) => languages.includes(language)).map(([, , code = ""]) =>
+    code
+  );
+}
+
+Deno.test("every example of the library's pages runs in an empty folder with what the page says", async () => {
+  const folder = Deno.makeTempDirSync();
+  try {
+    // The page's own deno.json names the checkout as ../wrapper/.
+    Deno.symlinkSync(ROOT, `${folder}/wrapper`);
+    const [config = ""] = blocksOf("docs/library.md", "json");
+    const pages = ["docs/library.md", "docs/writing-a-hook.md", "README.md"];
+    const examples = pages.flatMap((page) =>
+      ["ts", "js"].flatMap((language) =>
+        blocksOf(page, language).map((code) => ({ page, language, code }))
+      )
+    );
+    assert(examples.length >= 7, `${examples.length} examples`);
+    for (const [index, { page, language, code }] of examples.entries()) {
+      const own = `${folder}/${index}`;
+      Deno.mkdirSync(own);
+      Deno.writeTextFileSync(`${own}/deno.json`, config);
+      Deno.writeTextFileSync(`${own}/example.${language}`, code);
+      const args = ["run", "--quiet", "--no-prompt", "--allow-all", `example.${language}`];
+      const { code: exitCode, stderr } = await execute(Deno.execPath(), args, own);
+      assertEquals(exitCode, 0, `${page}:\n${code}\n${stderr}`);
+    }
+  } finally {
+    Deno.removeSync(folder, { recursive: true });
+  }
+});
+
 Deno.test("the library works without permission to read the environment", async () => {
   const script = `${ROOT}tests/support/stop_sidecar.ts`;
   const port = freePort();

@@ -29,9 +29,17 @@ interface Started {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
+/**
+ * What a script waits with, for ever. It starts no process: between its fork and its exec, that would have
+ * the script's own name, and `signal:` would find two of them.
+ */
+const WAIT_WITHOUT_FORK = "while :; do read line; done";
+
 /** Starts a program and waits until the new process has called exec. */
 async function start(path: string, args: readonly string[] = ["1000"]): Promise<Started> {
-  const child = new Deno.Command(path, { args: [...args], stdout: "piped" }).spawn();
+  // stdin stays open, for a script that reads it.
+  const child = new Deno.Command(path, { args: [...args], stdin: "piped", stdout: "piped" })
+    .spawn();
   if (path.endsWith("sleep") || args[0] === "1000") {
     const name = path.split("/").at(-1) ?? "";
     while (!Deno.readTextFileSync(`/proc/${child.pid}/cmdline`).includes(name)) {
@@ -77,7 +85,7 @@ Deno.test("signal: finds a script by its name, and sends the given signal", asyn
   for (const name of [`x${UNIQUE}`, `a-script-with-a-long-name-${UNIQUE}`]) {
     using sidecar = program(
       name,
-      "trap 'exit 7' USR1; trap '' TERM; echo up; while :; do sleep 0.05; done",
+      `trap 'exit 7' USR1; trap '' TERM; echo up; ${WAIT_WITHOUT_FORK}`,
     );
     await using started = await start(sidecar.path, []);
     const { stderr } = await run(`--hook=signal:${name}:USR1`, "true");
@@ -98,7 +106,7 @@ Deno.test("signal: ignores another program whose truncated name is the same", as
 Deno.test("signal: a process that ignores it is a failure at the deadline", async () => {
   using sidecar = program(
     `d${UNIQUE}`,
-    "trap '' TERM; echo up; while :; do sleep 0.05; done",
+    `trap '' TERM; echo up; ${WAIT_WITHOUT_FORK}`,
   );
   await using started = await start(sidecar.path, []);
   const args = ["--strict", `--hook=signal:${sidecar.name}`, "--shutdown-timeout=700ms", "true"];
@@ -115,8 +123,9 @@ Deno.test("signal: a process that ignores it is a failure at the deadline", asyn
 
 Deno.test("signal: a zombie counts as gone", async () => {
   using sidecar = program(`z${UNIQUE}`);
-  // The sidecar's parent never waits for it.
-  const script = `"$0" 1000 & echo up; exec sleep 1000`;
+  // The sidecar's parent never waits for it. It is up when it has its own name, and no longer the shell's.
+  const script =
+    `"$0" 1000 & until [ /proc/$!/exe -ef "$0" ]; do :; done; echo up; exec sleep 1000`;
   await using parent = await start("/bin/sh", ["-c", script, sidecar.path]);
   const { stderr } = await run(`--hook=signal:${sidecar.name}`, "true");
   assertMatch(stderr, /told to quit \(SIGTERM; process \d+ gone\)/);

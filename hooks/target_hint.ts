@@ -1,0 +1,126 @@
+/**
+ * What was probably meant by a TARGET that cannot be read.
+ *
+ * @module
+ */
+
+import { nearest } from "../src/nearest.ts";
+import type { NamedHook } from "./preset.ts";
+
+/** Other names of what the presets are for; those that share a preset's first letters need no entry. */
+const OTHER_NAMES: Readonly<Record<string, string>> = {
+  pilotagent: "istio",
+  kongmesh: "kuma",
+  gceproxy: "cloud-sql-proxy",
+  sqlproxy: "cloud-sql-proxy",
+  openbao: "vault-agent",
+  bao: "vault-agent",
+  all: "auto",
+  off: "none",
+  no: "none",
+  false: "none",
+  disabled: "none",
+};
+
+/** Words that are too short to tell anything by their first letters. */
+const LEAST_LETTERS = 4;
+
+/**
+ * The known TARGET that a mistyped name is likely to mean.
+ *
+ * @example
+ * ```ts
+ * import { nearestTarget } from "./target_hint.ts";
+ * import { PRESETS } from "@k8s-job/wrapper";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(nearestTarget("linkrd", PRESETS), "linkerd");
+ * assertEquals(nearestTarget("Istio-Proxy", PRESETS), "istio");
+ * assertEquals(nearestTarget("nginx", PRESETS), undefined);
+ * ```
+ */
+export function nearestTarget(text: string, presets: readonly NamedHook[]): string | undefined {
+  const known = [...presets.map(({ hookName }) => hookName), "auto", "none"];
+  const letters = lettersOf(text);
+  if (letters === "") return undefined;
+  const other = OTHER_NAMES[letters];
+  if (other !== undefined && known.includes(other)) return other;
+  const sameStart = known.find((name) => {
+    const [short = "", long = ""] = [letters, lettersOf(name)].sort((a, b) => a.length - b.length);
+    return short.length >= LEAST_LETTERS && long.startsWith(short);
+  });
+  if (sameStart !== undefined) return sameStart;
+  const near = nearest(text.toLowerCase(), known);
+  return near?.isClose ? near.word : undefined;
+}
+
+/**
+ * Says what was probably meant by a TARGET that cannot be read. It repeats nothing of the TARGET but an
+ * address on this machine's loopback, because anything else could be a part of a secret.
+ *
+ * @returns undefined if nothing comes to mind
+ *
+ * @example
+ * ```ts
+ * import { targetHint } from "./target_hint.ts";
+ * import { PRESETS } from "@k8s-job/wrapper";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const hint = targetHint("localhost:15020/quit", PRESETS);
+ * assertEquals(hint, "did you mean http://localhost:15020/quit?");
+ * ```
+ */
+export function targetHint(text: string, presets: readonly NamedHook[]): string | undefined {
+  if (isQuoted(text)) return REMOVE_QUOTES;
+  const isKnown = (word: string) => nearestTarget(word, presets) !== undefined || isTarget(word);
+  const words = text.split(/[\s,;]+/).filter((word) => word !== "");
+  if (words.length > 1 && !/^[A-Z]+\s+\S+$/.test(text)) {
+    return words.some(isKnown) ? REPEAT : undefined;
+  }
+  const [, name = text, base] = /^([^=:/]+)[=:](.*)$/s.exec(text) ?? [];
+  const port = base === undefined ? undefined : /^\d{1,5}$/.exec(base)?.[0];
+  const meant = nearestTarget(name, presets);
+  const isPreset = presets.some(({ hookName }) => hookName === meant);
+  if (base === undefined) return meant && `did you mean ${meant}?`;
+  if (isPreset && meant !== undefined) {
+    return `did you mean ${meant}=${port === undefined ? "BASE_URL" : `http://localhost:${port}`}?`;
+  }
+  if (/^(localhost|127\.0\.0\.1|\[::1\]):\d{1,5}(\/[\w./-]*)?$/.test(text)) {
+    return `did you mean http://${text}?`;
+  }
+  if (/^(https?|http\+unix)\b/i.test(text)) {
+    return "a URL starts with http://, https:// or http+unix://";
+  }
+  if (/^[\w.-]+:\d{1,5}(\/|$)/.test(text)) return "an address needs http:// before it";
+  const scheme = nearest(name.toLowerCase(), ["signal", "file"]);
+  return scheme?.isClose ? `did you mean ${scheme.word}:…?` : undefined;
+}
+
+const REMOVE_QUOTES = "remove the quotes";
+
+const REPEAT = "--hook takes one TARGET: repeat it, --hook A --hook B, or set WRAPPER_HOOKS=A,B";
+
+/** Whether a value still has the quotes that a shell or YAML would have removed, or one half of them. */
+export function isQuoted(text: string): boolean {
+  return /^["'`“”‘’]|["'`“”‘’]$/.test(text.trim());
+}
+
+/** What to write instead of a value that still has its quotes. */
+export function quotesHint(text: string): string | undefined {
+  return isQuoted(text) ? REMOVE_QUOTES : undefined;
+}
+
+/** Whether a text has the form of a TARGET, be it one that can be read or not. */
+function isTarget(text: string): boolean {
+  return /^(signal|file):.|:\/\/./.test(text);
+}
+
+/** Whether a text could have been meant as a TARGET. */
+export function couldBeTarget(text: string, presets: readonly NamedHook[]): boolean {
+  return isTarget(text) || targetHint(text, presets) !== undefined ||
+    nearestTarget(text, presets) !== undefined;
+}
+
+function lettersOf(text: string): string {
+  return text.toLowerCase().replaceAll(/[^a-z0-9]/g, "");
+}

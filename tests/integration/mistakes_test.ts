@@ -1,0 +1,145 @@
+/** What people really type: each mistake names the way out, and the sidecar is stopped all the same. */
+
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
+import { freePort, startSidecar } from "../support/sidecar.ts";
+import { runWrapper } from "../support/wrapper.ts";
+
+const run = (args: readonly string[], env: Record<string, string> = {}) =>
+  runWrapper("binary", { args, env });
+
+/** The TARGET that is typed, and what the line says about it. */
+const TARGETS: readonly (readonly [target: string, line: string])[] = [
+  ["linkrd", "did you mean linkerd?"],
+  ["Istio", "did you mean istio?"],
+  ["istio-proxy", "did you mean istio?"],
+  ["cloud-sql", "did you mean cloud-sql-proxy?"],
+  ["cloudsql", "did you mean cloud-sql-proxy?"],
+  ["vault", "did you mean vault-agent?"],
+  ["consul", "did you mean consul-dataplane?"],
+  ["envoy-proxy", "did you mean envoy?"],
+  [
+    "istio,envoy",
+    "--hook takes one TARGET: repeat it, --hook A --hook B, or set WRAPPER_HOOKS=A,B",
+  ],
+  ["localhost:15020/quit", "did you mean http://localhost:15020/quit?"],
+  ['"istio"', "remove the quotes"],
+  ["http://a/quit,http://b/quit", "expected one URL: repeat --hook for another one"],
+  ["http://a/quit istio", "expected one URL: repeat --hook for another one"],
+];
+
+for (const [target, line] of TARGETS) {
+  Deno.test(`--hook '${target}': ${line}`, async () => {
+    const { code, stdout, stderr } = await run(["--hook", target, "echo", "started"]);
+    assertEquals([code, stdout], [125, ""]);
+    const [first = ""] = stderr.split("\n");
+    assert(first.startsWith(`wrapper: error: --hook ${JSON.stringify(target)}: `), stderr);
+    assertStringIncludes(first, line);
+    // In its place: nothing was found, and nothing was waited for.
+    assertStringIncludes(stderr, "wrapper: auto: no sidecar found");
+  });
+}
+
+Deno.test("WRAPPER_HOOKS with quotes says so, and shows no part of a secret", async () => {
+  const quoted = await run(["true"], { WRAPPER_HOOKS: '"istio"' });
+  assertEquals(quoted.code, 125);
+  assertMatch(quoted.stderr, /error: WRAPPER_HOOKS "\\"istio\\"": .*; remove the quotes\n/);
+  const secret = await run(["true"], {
+    WRAPPER_HOOKS: "http://me:a,sesame@127.0.0.1:1/quit,linkrd",
+  });
+  assertEquals(secret.code, 125);
+  assertMatch(secret.stderr, /WRAPPER_HOOKS, TARGET 3 of 3: .*; did you mean linkerd\?/);
+  assert(!secret.stderr.includes("sesame"), secret.stderr);
+});
+
+Deno.test("a boolean as other programs take it", async () => {
+  for (const [text, meant] of [["True", "true"], ["yes", "true"], ["no", "false"]] as const) {
+    const { code, stderr } = await run(["--hook=none", "echo"], { WRAPPER_STRICT: text });
+    assertEquals(code, 125);
+    const line = `WRAPPER_STRICT "${text}": expected true, false, 1 or 0; did you mean ${meant}?`;
+    assertStringIncludes(stderr, line);
+  }
+});
+
+Deno.test("an unknown variable: an error if it is a mistyped one, else a warning", async () => {
+  const mistyped = await run(["echo", "started"], { WRAPPER_HOOK: "linkerd" });
+  assertEquals([mistyped.code, mistyped.stdout], [125, ""]);
+  assertStringIncludes(
+    mistyped.stderr,
+    "wrapper: error: unknown variable WRAPPER_HOOK: did you mean WRAPPER_HOOKS?\n",
+  );
+  assertStringIncludes(mistyped.stderr, "wrapper: auto: no sidecar found");
+  const other = await run(["--hook=none", "echo", "started"], { WRAPPER_OS: "linux" });
+  assertEquals([other.code, other.stdout], [0, "started\n"]);
+  assertStringIncludes(
+    other.stderr,
+    "wrapper: warn: WRAPPER_OS is ignored: no option has this variable; the nearest is WRAPPER_ON\n",
+  );
+  const links = await run(["--hook=none", "true"], {
+    WRAPPER_WAIT_PORT: "tcp://10.0.0.7:80",
+    WRAPPER_WAIT_PORT_80_TCP_ADDR: "10.0.0.7",
+    WRAPPER_SERVICE_HOST: "10.0.0.7",
+  });
+  assertEquals(links.code, 0);
+  assert(!links.stderr.includes("WRAPPER_"), links.stderr);
+});
+
+Deno.test("an environment that is not UTF-8 is no obstacle", async () => {
+  const { BINARY } = await import("../support/wrapper.ts");
+  const script = `export BAD="$(printf '\\377\\376')" WRAPPER_BAD="$(printf 'x\\377')"
+    exec "$0" --hook=none sh -c 'printf %s "$BAD" | od -An -tx1'`;
+  const { code, stdout, stderr } = await new Deno.Command("sh", { args: ["-c", script, BINARY] })
+    .output();
+  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+  assertEquals([code, text(stdout).trim()], [0, "ff fe"], text(stderr));
+});
+
+Deno.test("TARGETs that do not fit together are said, and the job runs", async () => {
+  await using sidecar = startSidecar();
+  const url = `${sidecar.origin}/quitquitquit`;
+  const none = await run(["true"], { WRAPPER_HOOKS: `none,${url}` });
+  assertEquals([none.code, sidecar.posts().length], [0, 1], none.stderr);
+  assertStringIncludes(
+    none.stderr,
+    "warn: WRAPPER_HOOKS: none has no effect beside another TARGET, which is told to quit all the same",
+  );
+  const twice = await run([`--hook=${url}`, `--hook=envoy=${sidecar.origin}`, "true"]);
+  assertEquals(twice.code, 0);
+  const { host } = new URL(url);
+  assertStringIncludes(
+    twice.stderr,
+    `warn: --hook: ${host} and envoy have the same address, ${url}: name one of them`,
+  );
+});
+
+Deno.test("a URL without a path: the hint says so, and which preset has its port", async () => {
+  await using sidecar = startSidecar([404]);
+  const { stderr } = await run([`--hook=${sidecar.origin}`, "true"]);
+  assertMatch(stderr, /NOT stopped.* 404 Not Found .*\. The URL has no path\n/);
+});
+
+Deno.test("a named sidecar that never came is a warning, the default one is not", async () => {
+  const rows: readonly (readonly [args: string[], env: Record<string, string>, line: RegExp])[] = [
+    [["--hook=istio=http://127.0.0.1:PORT"], {}, /warn: istio: no such sidecar \(.*; if the pod /],
+    [[], { WRAPPER_HOOKS: "istio=http://127.0.0.1:PORT" }, /warn: istio: no such sidecar/],
+    [["--hook=istio=http://127.0.0.1:PORT", "--injected="], {}, /wrapper: istio: no such sidecar/],
+    [[], {}, /wrapper: istio: no such sidecar \(connection refused at/],
+    [["--injected=yes", "--startup-window=0"], {}, /warn: istio: no such sidecar/],
+    [
+      ["--hook=auto", "--injected=yes", "--startup-window=0"],
+      {},
+      /warn: auto: no such sidecar \(none found/,
+    ],
+  ];
+  const port = `${freePort()}`;
+  for (const [args, env, line] of rows) {
+    const withPort = Object.entries(env).map((
+      [name, value],
+    ) => [name, value.replace("PORT", port)]);
+    const { code, stderr } = await run(
+      [...args.map((word) => word.replace("PORT", port)), "true"],
+      Object.fromEntries(withPort),
+    );
+    assertEquals(code, 0);
+    assertMatch(stderr, line);
+  }
+});
