@@ -28,6 +28,9 @@ export const DEFAULT_TARGETS: readonly string[] = ["istio"];
  */
 export const INJECTED_WINDOW_MS = 600_000;
 
+/** How long `--wait-for` waits if `--wait` is not set, in milliseconds. */
+export const WAIT_FOR_MS = 300_000;
+
 /** Looks up a variable of the environment. */
 export type Environment = (name: string) => string | undefined;
 
@@ -39,6 +42,8 @@ export interface Kind<Value> {
   readonly expected: string;
   /** Whether an empty variable means something; everywhere else it counts as not set. */
   readonly takesEmpty?: boolean;
+  /** Splits a variable that has several values, if the option may be repeated. */
+  split?(text: string): readonly string[];
   /** Reads a value that a person typed; undefined if it is not of this kind. */
   parse(text: string): Value | undefined;
   /** Shows a value as it could have been typed. */
@@ -131,10 +136,35 @@ const targets: Kind<readonly string[]> = {
   placeholder: "TARGET",
   expected: "a TARGET",
   parse: (text) => text.trim() === "" ? undefined : [text.trim()],
+  split: splitTargets,
   format: (list) => list.join(","),
   check: (value) => Array.isArray(value) ? undefined : wrongType("an array of TARGETs"),
   add: (before, value) => [...new Set([...before, ...value])],
 };
+
+/**
+ * Splits a list of TARGETs at commas and blanks. An HTTP method in capitals belongs to the URL after
+ * it.
+ */
+function splitTargets(value: string): readonly string[] {
+  const words = splitWords(value);
+  const targets: string[] = [];
+  for (let index = 0; index < words.length; index++) {
+    const word = words[index] ?? "";
+    const next = words[index + 1];
+    if (/^[A-Z]+$/.test(word) && next?.includes("://")) {
+      targets.push(`${word} ${next}`);
+      index++;
+    } else {
+      targets.push(word);
+    }
+  }
+  return targets;
+}
+
+function splitWords(value: string): readonly string[] {
+  return value.split(/[\s,]+/).filter((word) => word !== "");
+}
 
 const path: Kind<string> = {
   placeholder: "PATH",
@@ -293,6 +323,14 @@ const ENTRIES = {
     defaultValue: () => DEFAULT_TARGETS,
     help: "what to stop when COMMAND has ended; may be repeated",
   }),
+  waitTargets: option({
+    name: "wait-for",
+    variable: "WRAPPER_WAIT_FOR",
+    kind: targets,
+    defaultValue: (): readonly string[] => [],
+    defaultText: "what the hooks are for",
+    help: "what --wait waits for instead (5m without --wait); may be repeated",
+  }),
   ...JOB_ENTRIES,
   logLevel: option({
     name: "log-level",
@@ -372,7 +410,7 @@ export const ACTIONS: readonly {
   {
     name: "check",
     help:
-      "probe every hook's sidecar, print a table, exit 0 if all are ready, else 1; stops nothing",
+      "probe every hook's sidecar and --wait-for, print a table, exit 0 if all are ready, else 1",
   },
   {
     name: "install",

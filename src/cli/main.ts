@@ -5,9 +5,10 @@
  */
 
 import type { NamedHook } from "../../hooks/preset.ts";
-import { parseHook, PRESETS } from "../../hooks/registry.ts";
+import { parseHook, parseWaitFor, PRESETS } from "../../hooks/registry.ts";
 import { WRAPPER_FAILED } from "../exit_code.ts";
-import { type Hook, hookProblems } from "../hook.ts";
+import { type Awaitable, type Hook, hookProblems, isHook } from "../hook.ts";
+import { waitProblems } from "../job/awaited.ts";
 import { refuse, run, stopSidecars } from "../job/run.ts";
 import { createLogger, createReport, type Logger, type Report } from "../log/log.ts";
 import { describeDefect, redactPath } from "../log/redact.ts";
@@ -76,7 +77,7 @@ export async function main(args: readonly string[], options: MainOptions = {}): 
     return hasDefect ? WRAPPER_FAILED : exitCode;
   } catch (error) {
     catchDefect(error);
-    const { log = createLogger(), hooks = readTargets(DEFAULT_TARGETS, PRESETS).hooks } = known;
+    const { log = createLogger(), hooks = defaultHooks(PRESETS) } = known;
     await stopSidecars(hooks, { log, catchSignals: true });
     return WRAPPER_FAILED;
   } finally {
@@ -124,7 +125,7 @@ async function runCommandLine(
     report("settings-warning", { problem });
   }
   if (action === undefined) {
-    const { startupWindowMs, ...otherSettings } = settings;
+    const { startupWindowMs, hook: _, waitTargets: __, ...otherSettings } = settings;
     const runOptions = {
       ...otherSettings,
       // Its default depends on what the job sees.
@@ -147,7 +148,7 @@ async function runCommandLine(
     case "print-config":
       return print((await import("./help.ts")).configText(invocation));
     case "check":
-      return await check([...new Set([...hooks, ...waitFor ?? []])], invocation, log);
+      return await check(hooks, waitFor ?? [], invocation, log);
     case "install":
       return await installOrExplain(actionArgument ?? "", report);
   }
@@ -155,60 +156,78 @@ async function runCommandLine(
 
 /** The hooks of an invocation, what to wait for if that is something else, and all problems. */
 function readHooks(
-  { settings, origins, hookSource, scuttle, problems }: Invocation,
+  invocation: Invocation,
   presets: readonly NamedHook[],
 ): {
   readonly hooks: readonly Hook[];
-  readonly waitFor?: readonly Hook[];
+  readonly waitFor?: readonly Awaitable[];
   readonly problems: readonly string[];
 } {
-  if (scuttle !== undefined) {
-    const { hooks, waitFor } = scuttle;
-    return { hooks, waitFor, problems: [...problems, ...hookProblems([...hooks, ...waitFor])] };
-  }
-  const targets = settings.hook;
-  const { hooks, unread } = readTargets(targets, presets);
-  const origin = origins.get("hook") ?? "default";
-  // A blank or a comma in a password or a query splits the variable in the middle of a secret.
-  const hide = hookSource === "variable" && targets.some((text) => /[?#@]/.test(text));
-  const more = unread.map(({ index, target, expected }) =>
-    hide
-      ? `${origin}, TARGET ${index + 1} of ${targets.length}: ${expected}`
-      : explain(origin, target, expected)
-  );
+  const { settings: { waitMs, waitTargets, injected }, scuttle } = invocation;
+  const stopped = scuttle === undefined
+    ? readTargets("hook", invocation, (target) => parseHook(target, presets))
+    : { read: new Map<string, Hook>(), problems: [], noneIsRead: false };
+  const hooks = [...scuttle?.hooks ?? stopped.read.values()];
+  const awaited = readTargets("waitTargets", invocation, (target) => {
+    const one = parseWaitFor(target, presets);
+    // What is told to quit too is the same sidecar, found over the same connection.
+    return one !== undefined && isHook(one) ? stopped.read.get(target) ?? one : one;
+  });
+  const waitFor = waitTargets.length > 0 ? [...awaited.read.values()] : scuttle?.waitFor;
+  const options = { hooks, waitMs, injected, ...(waitFor && { waitFor }) };
   return {
+    ...(waitFor && { waitFor }),
     // If none can be read, the default ones run.
-    hooks: unread.length < targets.length ? hooks : readTargets(DEFAULT_TARGETS, presets).hooks,
-    problems: [...problems, ...more, ...hookProblems(hooks)],
+    hooks: stopped.noneIsRead ? defaultHooks(presets) : hooks,
+    problems: [
+      ...invocation.problems,
+      ...stopped.problems,
+      ...awaited.problems,
+      ...hookProblems([...hooks, ...waitFor ?? []]),
+      ...waitProblems(options),
+    ],
   };
 }
 
-/** A TARGET that cannot be read. */
-interface Unread {
-  readonly index: number;
-  readonly target: string;
-  readonly expected: string;
+function defaultHooks(presets: readonly NamedHook[]): readonly Hook[] {
+  return DEFAULT_TARGETS.flatMap((target) => parseHook(target, presets) ?? []);
 }
 
-function readTargets(
-  targets: readonly string[],
-  presets: readonly NamedHook[],
-): { readonly hooks: readonly Hook[]; readonly unread: readonly Unread[] } {
-  const hooks: Hook[] = [];
-  const unread: Unread[] = [];
+/** Reads the TARGETs of one option, `none` apart. */
+function readTargets<Value>(
+  key: "hook" | "waitTargets",
+  { settings, origins }: Invocation,
+  parse: (target: string) => Value | undefined,
+): {
+  readonly read: ReadonlyMap<string, Value>;
+  readonly problems: readonly string[];
+  readonly noneIsRead: boolean;
+} {
+  const targets = settings[key];
+  const origin = origins.get(key) ?? "default";
+  // A blank or a comma in a password or a query splits the variable in the middle of a secret.
+  const hide = origin === OPTIONS[key].variable && targets.some((text) => /[?#@]/.test(text));
+  const read = new Map<string, Value>();
+  const problems: string[] = [];
   for (const [index, target] of targets.entries()) {
     try {
-      const hook = parseHook(target, presets);
-      if (hook !== undefined) hooks.push(hook);
+      const value = parse(target);
+      if (value !== undefined) read.set(target, value);
     } catch (error) {
-      unread.push({ index, target, expected: errorText(error) });
+      const expected = errorText(error);
+      problems.push(
+        hide
+          ? `${origin}, TARGET ${index + 1} of ${targets.length}: ${expected}`
+          : explain(origin, target, expected),
+      );
     }
   }
-  return { hooks, unread };
+  return { read, problems, noneIsRead: targets.length > 0 && problems.length === targets.length };
 }
 
 async function check(
   hooks: readonly Hook[],
+  waitFor: readonly Awaitable[],
   { settings }: Invocation,
   log: Logger,
 ): Promise<number> {
@@ -216,7 +235,11 @@ async function check(
     import("../job/check.ts"),
     import("./help.ts"),
   ]);
-  const checks = await checkAll(hooks, { requestTimeoutMs: settings.requestTimeoutMs, log });
+  const all = [...new Set([...hooks, ...waitFor])];
+  const found = await checkAll(all, { requestTimeoutMs: settings.requestTimeoutMs, log });
+  const checks = found.map((check, index) =>
+    index < hooks.length ? check : { ...check, isOnlyAwaited: true }
+  );
   const color = isTerminal("stdout") && !environmentVariable("NO_COLOR") &&
     environmentVariable("TERM") !== "dumb";
   print(settings.logFormat === "json" ? checkLines(checks) : checkTable(checks, { color }));

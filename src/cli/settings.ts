@@ -18,6 +18,7 @@ import {
   OPTIONS,
   readAll,
   type Settings,
+  WAIT_FOR_MS,
 } from "../options.ts";
 import { readScuttle, type ScuttleReading } from "./scuttle.ts";
 
@@ -93,7 +94,7 @@ export function readInvocation(args: readonly string[], environment: Environment
     }
     const value = environment(variable)?.trim();
     if (value || (value === "" && OPTIONS[key].kind.takesEmpty)) {
-      const texts = key === "hook" ? splitTargets(value) : [value];
+      const texts = OPTIONS[key].kind.split?.(value) ?? [value];
       return texts.map((text) => ({ text, origin: variable, source: "variable" }));
     }
     const { texts = [], origin = "" } = scuttle?.values.get(key) ?? {};
@@ -120,10 +121,16 @@ export function readInvocation(args: readonly string[], environment: Environment
     return value ?? option.defaultValue(environment);
   }
   const typed = readAll<Settings>(OPTIONS, setting);
-  const windowIsSet = origins.get("startupWindowMs") !== "default";
-  const settings = typed.injected && !windowIsSet
-    ? { ...typed, startupWindowMs: INJECTED_WINDOW_MS }
-    : typed;
+  const isSet = (key: keyof Settings) => origins.get(key) !== "default";
+  const waitsForTargets = typed.waitTargets.some((target) => target !== "none");
+  const settings = {
+    ...typed,
+    ...(typed.injected && !isSet("startupWindowMs") && { startupWindowMs: INJECTED_WINDOW_MS }),
+    ...(waitsForTargets && !isSet("waitMs") && { waitMs: WAIT_FOR_MS }),
+  };
+  const noWait = waitsForTargets && settings.waitMs === 0
+    ? [`${origins.get("waitMs")} 0 turns ${origins.get("waitTargets")} off: nothing is waited for`]
+    : [];
   const hookSource = sources.get("hook") ?? "default";
 
   const asked = ACTIONS.find(({ name }) => isGiven(parsed[name]));
@@ -142,7 +149,7 @@ export function readInvocation(args: readonly string[], environment: Environment
     origins,
     hookSource,
     problems,
-    warnings: [...ignoredVariables(environment), ...scuttle?.warnings ?? []],
+    warnings: [...ignoredVariables(environment), ...scuttle?.warnings ?? [], ...noWait],
     ...(action === undefined ? {} : { action }),
     ...(scuttle !== undefined && hookSource === "scuttle" ? { scuttle } : {}),
     ...(actionArgument === undefined ? {} : { actionArgument }),
@@ -227,24 +234,4 @@ function unknownOption(word: string): string {
     ? `did you mean ${near.name}?`
     : "wrapper --help lists the options";
   return `unknown option ${JSON.stringify(redactValue(word))}: ${tip}`;
-}
-
-/**
- * Splits `WRAPPER_HOOKS` at commas and blanks. An HTTP method in capitals belongs to the URL after
- * it.
- */
-function splitTargets(value: string): readonly string[] {
-  const words = value.split(/[\s,]+/).filter((word) => word !== "");
-  const targets: string[] = [];
-  for (let index = 0; index < words.length; index++) {
-    const word = words[index] ?? "";
-    const next = words[index + 1];
-    if (/^[A-Z]+$/.test(word) && next?.includes("://")) {
-      targets.push(`${word} ${next}`);
-      index++;
-    } else {
-      targets.push(word);
-    }
-  }
-  return targets;
 }

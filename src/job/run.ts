@@ -5,7 +5,7 @@
  */
 
 import { TIMED_OUT, WRAPPER_FAILED } from "../exit_code.ts";
-import { type Hook, hookProblems, type JobSummary } from "../hook.ts";
+import { type Hook, hookProblems, isHook, type JobSummary } from "../hook.ts";
 import { createReport, type Report, silentLogger } from "../log/log.ts";
 import { describeDefect, redactPath } from "../log/redact.ts";
 import { reapOrphans } from "../process/reap.ts";
@@ -18,6 +18,7 @@ import {
   type Signals,
 } from "../process/signals.ts";
 import { stopIfAsked } from "../process/terminal.ts";
+import { type Awaited, awaitedOf, trackAwaited, waitProblems } from "./awaited.ts";
 import { type RunningCommand, startCommand } from "./command.ts";
 import { describeLate, type NotReadyError, StartError } from "./errors.ts";
 import {
@@ -76,7 +77,10 @@ export async function run(
 ): Promise<RunResult> {
   validateCommand(command);
   validateOptions(options);
-  const [problem] = hookProblems([...options.hooks ?? [], ...options.waitFor ?? []]);
+  const [problem] = [
+    ...hookProblems([...options.hooks ?? [], ...options.waitFor ?? []]),
+    ...waitProblems(options),
+  ];
   if (problem !== undefined) throw new TypeError(problem);
   const job = prepareJob(command, options);
   let result: CommandResult;
@@ -93,7 +97,7 @@ export async function run(
 }
 
 /**
- * First: waits until every sidecar is ready.
+ * First: waits until everything that COMMAND needs is ready.
  *
  * @returns undefined if COMMAND is to be started, else how the job has ended already
  */
@@ -104,7 +108,13 @@ async function waitForSidecars(job: Job): Promise<CommandResult | undefined> {
     report("command-aborted", { code });
     return withoutRun(job, code);
   }
-  if (waitMs === 0 || awaited.length === 0) return undefined;
+  if (waitMs === 0) return undefined;
+  if (job.waitsForNothing) {
+    report("wait-for-nothing", {
+      hooks: job.sidecars.map(({ name }) => name).join(", ") || "none",
+    });
+  }
+  if (awaited.length === 0) return undefined;
 
   const interruption = new AbortController();
   let interruptedBy: number | undefined;
@@ -258,7 +268,9 @@ interface Job {
   /** The hooks' sidecars. */
   readonly sidecars: readonly Sidecar[];
   /** What has to be ready before COMMAND starts. */
-  readonly awaited: readonly Sidecar[];
+  readonly awaited: readonly Awaited[];
+  /** Whether a wait would be for hooks that have nothing to wait for. */
+  readonly waitsForNothing: boolean;
   /** The signals that are for COMMAND; none if they are not forwarded. */
   readonly signals: Signals;
   /** Whether this process exists for COMMAND only. */
@@ -273,7 +285,7 @@ interface Job {
 }
 
 function prepareJob(command: readonly string[], options: RunOptions): Job {
-  const { hooks = [], waitFor, forwardSignals = false } = options;
+  const { hooks = [], forwardSignals = false } = options;
   const report = createReport(options.log ?? silentLogger);
   const settings = resolveOptions(options);
   const ending = new AbortController();
@@ -281,8 +293,10 @@ function prepareJob(command: readonly string[], options: RunOptions): Job {
   const endRequested = new AbortController();
   const askedToEnd = AbortSignal.any([abort, endRequested.signal]);
   const sidecars = trackAll(hooks, settings, askedToEnd, report);
-  const awaited = waitFor?.flatMap((hook) =>
-    sidecars[hooks.indexOf(hook)] ?? trackAll([hook], settings, askedToEnd, report)
+  const wanted = awaitedOf(options);
+  const awaited = wanted.flatMap((one) =>
+    sidecars[isHook(one) ? hooks.indexOf(one) : -1] ??
+      trackAwaited([one], settings, askedToEnd, report)
   );
   // Last: if anything before this threw, the listeners would stay.
   const signals = forwardSignals ? catchSignals(() => endRequested.abort()) : noSignals;
@@ -290,8 +304,9 @@ function prepareJob(command: readonly string[], options: RunOptions): Job {
     command,
     settings,
     sidecars,
-    // Where no sidecar was injected, none will ever be ready.
-    awaited: settings.injected === false ? [] : awaited ?? sidecars,
+    awaited,
+    waitsForNothing: options.waitFor === undefined && options.injected !== false &&
+      wanted.length === 0,
     signals,
     forwardsSignals: forwardSignals,
     abort,

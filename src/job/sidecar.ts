@@ -204,7 +204,7 @@ export function trackSidecar(
  *
  * @param otherwise makes a result of what happened instead
  */
-async function withDeadline<Result>(
+export async function withDeadline<Result>(
   limitMs: number,
   signal: AbortSignal,
   start: (signal: AbortSignal) => Promise<Result>,

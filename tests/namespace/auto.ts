@@ -326,3 +326,18 @@ Deno.test("Kuma with Envoy's admin interface on a socket is found and gets no st
   assertStringIncludes((await run(["true"])).stderr, "auto: no sidecar found");
   assertEquals(stopping(other.requests), []);
 });
+
+Deno.test("--wait-for auto: one is found, and all that are found are ready", async () => {
+  const never = ["--hook=none", "--wait-for=auto", "--wait=300ms", "true"];
+  const { code, stderr } = await runWrapper("binary", { args: never });
+  assertEquals(code, 125);
+  assertStringIncludes(stderr, "not ready after 300ms (--wait): auto (no sidecar found)");
+
+  await using wrapper = startWrapper("binary", {
+    args: ["--hook=none", "--wait-for=auto", "sh", "-c", "exit 3"],
+  });
+  await wrapper.waitFor("waiting up to 5m for auto to be ready");
+  await using started = startStandIns(LINKERD);
+  assertEquals((await wrapper.ended).code, 3, wrapper.output.stderr);
+  assertEquals(stopping(started.requests), []);
+});
