@@ -71,7 +71,7 @@ export {
 } from "./src/log/log.ts";
 export { main, type MainOptions } from "./src/cli/main.ts";
 export type { LogLevel } from "./src/log/messages.ts";
-export { type LateSidecar, NotReadyError, StartError } from "./src/job/errors.ts";
+export { EnvFileError, type LateSidecar, NotReadyError, StartError } from "./src/job/errors.ts";
 export type {
   HookOptions,
   OnWaitTimeout,

@@ -166,6 +166,21 @@ function splitWords(value: string): readonly string[] {
   return value.split(/[\s,]+/).filter((word) => word !== "");
 }
 
+const NO_PATHS: readonly string[] = [];
+
+const paths: Kind<readonly string[]> = {
+  placeholder: "PATH",
+  expected: "a path",
+  split: splitWords,
+  parse: (text) => text === "" ? undefined : [text],
+  format: (list) => list.join(","),
+  check: (value) =>
+    Array.isArray(value) && value.every((path) => typeof path === "string" && path !== "")
+      ? undefined
+      : wrongType("an array of paths"),
+  add: (before, value) => [...before, ...value],
+};
+
 const path: Kind<string> = {
   placeholder: "PATH",
   expected: "a path",
@@ -226,6 +241,15 @@ const JOB_ENTRIES = {
     kind: choice("WHAT", ["fail", "start"]),
     defaultValue: () => "fail",
     help: "fail: run the hooks and exit 125; start: start COMMAND anyway",
+  }),
+  envFile: option({
+    name: "env-file",
+    variable: "WRAPPER_ENV_FILE",
+    kind: paths,
+    defaultValue: () => NO_PATHS,
+    defaultText: "none",
+    help:
+      "a file of KEY=VALUE lines, read before COMMAND starts, for its environment; may be repeated",
   }),
   startupWindowMs: option({
     name: "startup-window",

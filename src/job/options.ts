@@ -125,6 +125,13 @@ export interface RunOptions extends HookOptions {
    */
   readonly onWaitTimeout?: OnWaitTimeout;
   /**
+   * Files of `KEY=VALUE` lines, read when COMMAND is about to start, whose variables it gets in addition
+   * to this process's own; the last one wins. COMMAND is looked up on the PATH that results.
+   *
+   * @default [], which is none
+   */
+  readonly envFile?: readonly string[];
+  /**
    * The time limit for COMMAND, in milliseconds: then SIGTERM, and exit code 124.
    *
    * @default 0, which is without a limit

@@ -20,7 +20,7 @@ import {
 import { stopIfAsked } from "../process/terminal.ts";
 import { type Awaited, awaitedOf, trackAwaited, waitProblems } from "./awaited.ts";
 import { type RunningCommand, startCommand } from "./command.ts";
-import { describeLate, type NotReadyError, StartError } from "./errors.ts";
+import { describeLate, EnvFileError, type NotReadyError, StartError } from "./errors.ts";
 import {
   type ResolvedOptions,
   resolveOptions,
@@ -161,7 +161,7 @@ async function runCommand(job: Job): Promise<CommandResult> {
   try {
     const running = await startCommand(
       command,
-      { ...settings, jobControl: job.forwardsSignals },
+      { ...settings, jobControl: job.forwardsSignals, variables: await readVariables(settings) },
       report,
     );
     commandEnd = running.end;
@@ -193,6 +193,7 @@ async function runCommand(job: Job): Promise<CommandResult> {
       ...(signal && { signal }),
     };
   } catch (error) {
+    if (error instanceof EnvFileError) return { ...refused(job, [error.message]), error };
     if (!(error instanceof StartError)) throw error;
     const result = { ...withoutRun(job, error.exitCode), error };
     const { command, exitCode: code } = result;
@@ -207,12 +208,22 @@ async function runCommand(job: Job): Promise<CommandResult> {
   }
 }
 
+/** Reads the files that `--env-file` names, if there are any. */
+async function readVariables(
+  { envFile }: ResolvedOptions,
+): Promise<Readonly<Record<string, string>> | undefined> {
+  if (envFile.length === 0) return undefined;
+  const { readEnvFiles } = await import("./env_file.ts");
+  return readEnvFiles(envFile);
+}
+
 /** Last: runs the hooks if they are wanted, and sums up. */
 async function conclude(job: Job, command: CommandResult): Promise<RunResult> {
   try {
     const hooks = hooksAreWanted(job, command) ? await stopAll(job.sidecars, command, job) : [];
     const result = { ...command, exitCode: strictExitCode(job, command, hooks), hooks };
-    writeTerminationLog(job.settings.terminationLog, result, job.report);
+    const problems = command.error instanceof EnvFileError ? [command.error.message] : [];
+    writeTerminationLog(job.settings.terminationLog, result, job.report, problems);
     return result;
   } finally {
     job.release();
@@ -324,6 +335,17 @@ function withoutRun({ command }: Job, exitCode: number): CommandResult {
   return { command: redactPath(command[0] ?? ""), exitCode, durationMs: 0, timedOut: false };
 }
 
+/** Says what is wrong with the settings; COMMAND is not started. */
+function refused(job: Job, problems: readonly string[]): CommandResult {
+  const result = withoutRun(job, WRAPPER_FAILED);
+  for (const problem of problems) job.report("settings-error", { problem });
+  if (result.command !== "") {
+    const reason = "the settings are wrong";
+    job.report("command-not-started", { command: result.command, reason, code: WRAPPER_FAILED });
+  }
+  return result;
+}
+
 /**
  * The life of a job that cannot be run, because its settings are wrong: COMMAND is not started, the
  * sidecars are stopped so that the pod ends, and the exit code is 125.
@@ -351,14 +373,9 @@ export async function refuse(
   if (!Array.isArray(command) || command.length > 0) validateCommand(command);
   validateOptions(options);
   const job = prepareJob(command, options);
-  const result = withoutRun(job, WRAPPER_FAILED);
   try {
     clearTerminationLog(job.settings.terminationLog);
-    for (const problem of problems) job.report("settings-error", { problem });
-    if (result.command !== "") {
-      const reason = "the settings are wrong";
-      job.report("command-not-started", { command: result.command, reason, code: WRAPPER_FAILED });
-    }
+    const result = refused(job, problems);
     const withHooks = { ...result, hooks: await stopAll(job.sidecars, result, job) };
     writeTerminationLog(job.settings.terminationLog, withHooks, job.report, problems);
     return withHooks;
