@@ -32,16 +32,28 @@ export {
   type ReadyPath,
   type Recognize,
 } from "./hooks/preset.ts";
-export { parseHook, PRESETS } from "./hooks/registry.ts";
+export {
+  fileReady,
+  httpReady,
+  processReady,
+  type ReadyName,
+  tcpReady,
+  unixReady,
+} from "./hooks/ready.ts";
+export { parseHook, parseWaitFor, PRESETS } from "./hooks/registry.ts";
 export { signalHook, type SignalHookOptions } from "./hooks/signal.ts";
 export { vaultAgent } from "./hooks/vault_agent.ts";
+export { waitProblems } from "./src/job/awaited.ts";
 export { type Check, checkAll, type CheckOptions } from "./src/job/check.ts";
 export { formatDuration, LONGEST_MS, parseDuration } from "./src/time.ts";
 export {
+  type Awaitable,
+  type Condition,
   type Hook,
   type HookContext,
   type HookGroup,
   hookProblems,
+  isHook,
   type JobSummary,
   type Probe,
   type SidecarHook,
@@ -59,7 +71,13 @@ export {
 } from "./src/log/log.ts";
 export { main, type MainOptions } from "./src/cli/main.ts";
 export type { LogLevel } from "./src/log/messages.ts";
-export { type LateSidecar, NotReadyError, PodError, StartError } from "./src/job/errors.ts";
+export {
+  EnvFileError,
+  type LateSidecar,
+  NotReadyError,
+  PodError,
+  StartError,
+} from "./src/job/errors.ts";
 export type {
   HookOptions,
   OnWaitTimeout,

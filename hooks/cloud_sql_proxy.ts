@@ -48,12 +48,14 @@ export function googleProxy(): Omit<HttpPreset, "name" | "summary"> {
   return {
     baseUrl: "http://localhost:9091",
     stop: { path: "/quitquitquit" },
-    ready: { path: "/readiness", baseUrl: "http://localhost:9090" },
+    ready: { path: "/readiness", baseUrl: "http://localhost:9090", isOnlyThere: true },
     // The admin server has no page there and answers 404, whatever else is switched on.
     warmUp: { path: "/" },
     hint({ state, status }) {
       if (state !== "failed") return "Start the proxy with --quitquitquit";
-      return status === 404 ? "The proxy was started with --debug: add --quitquitquit" : undefined;
+      return status === 404
+        ? "This is not its admin port (9091, --admin-port), or it was started with --debug: add --quitquitquit"
+        : undefined;
     },
   };
 }

@@ -26,7 +26,7 @@ export const consulDataplane: NamedHook = httpPreset({
   summary: "Consul's dataplane, and Envoy with it",
   baseUrl: "http://localhost:20600",
   stop: { path: "/graceful_shutdown" },
-  ready: { path: "/ready", baseUrl: "http://localhost:19000" },
+  ready: { path: "/ready", baseUrl: "http://localhost:19000", isOnlyThere: true },
   // There is no page there, only a 404: nothing else on this port is harmless.
   warmUp: { path: "/" },
   async recognize(get) {

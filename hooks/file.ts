@@ -53,6 +53,7 @@ export function fileHook(options: FileHookOptions): SidecarHook {
   return {
     name: options.name ?? path.split("/").at(-1) ?? path,
     address: path,
+    isAlwaysReady: true,
     foresee: () => foresee(path),
     probe: () => Promise.resolve({ state: "ready", answer: "nothing to wait for" }),
     stop: ({ job }) => Promise.resolve(create(path, job)),

@@ -8,6 +8,7 @@
 import type { SidecarHook } from "../src/hook.ts";
 import type { StopFailure } from "../src/http/exchange.ts";
 import type { Get } from "../src/http/page.ts";
+import { redactValue } from "../src/log/redact.ts";
 import { httpHook } from "./http.ts";
 
 /**
@@ -119,6 +120,13 @@ export interface ReadyPath {
   readonly path: string;
   /** The origin, if it is not the preset's own. */
   readonly baseUrl?: string;
+  /**
+   * Whether it is on that origin alone. If the operator gives a base URL, the sidecar then has no
+   * readiness that the preset knows.
+   *
+   * @default false
+   */
+  readonly isOnlyThere?: boolean;
 }
 
 /**
@@ -152,15 +160,26 @@ export function presetHook(preset: HttpPreset, options: PresetOptions = {}): Sid
   const on = (path: string, baseUrl = preset.baseUrl) => ({
     url: joinUrl(options.baseUrl ?? baseUrl, path),
   });
-  return httpHook({
+  const readyPaths = ready === undefined ? [] : [ready].flat();
+  const known = readyPaths.filter(({ isOnlyThere }) => !isOnlyThere || !options.baseUrl);
+  const [unknown] = known.length > 0 ? [] : readyPaths;
+  const hook = httpHook({
     name: preset.name,
     stop: { ...on(stop.path), ...(stop.method === undefined ? {} : { method: stop.method }) },
-    ...(ready && { ready: [ready].flat().map(({ path, baseUrl }) => on(path, baseUrl)) }),
+    ...(known.length > 0 && { ready: known.map(({ path, baseUrl }) => on(path, baseUrl)) }),
     ...(warmUp && { warmUp: on(warmUp.path) }),
     ...(preset.isReady && { isReady: preset.isReady }),
     ...(preset.headers && { headers: preset.headers }),
     hint: (failure) => withAbsentAdvice(preset, failure),
   });
+  if (unknown === undefined) return hook;
+  const target = `${preset.name}=${redactValue(options.baseUrl ?? "")}`;
+  const waitFor = `--wait-for ${unknown.baseUrl}${unknown.path}`;
+  return {
+    ...hook,
+    waitProblem: `${target} cannot be waited for: its readiness is not at that address; ` +
+      `expected ${waitFor}, or wherever it is`,
+  };
 }
 
 /** What to do about a sidecar that is not there, whichever it is. */

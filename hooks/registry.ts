@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Hook } from "../src/hook.ts";
+import type { Awaitable, Hook } from "../src/hook.ts";
 import type { StopFailure } from "../src/http/exchange.ts";
 import { alloydbAuthProxy } from "./alloydb_auth_proxy.ts";
 import { auto } from "./auto.ts";
@@ -18,6 +18,7 @@ import { istio } from "./istio.ts";
 import { kuma } from "./kuma.ts";
 import { linkerd } from "./linkerd.ts";
 import { ABSENT_ADVICE, type NamedHook } from "./preset.ts";
+import { fileReady, httpReady, processReady, tcpReady, unixReady } from "./ready.ts";
 import { parseSignalHook } from "./signal.ts";
 import { targetHint } from "./target_hint.ts";
 import { vaultAgent } from "./vault_agent.ts";
@@ -87,18 +88,71 @@ export function parseHook(
   const [, scheme, rest = ""] = /^(signal|file):(.*)$/s.exec(text) ?? [];
   if (scheme === "signal") return parseSignalHook(rest);
   if (scheme === "file") return fileHook({ path: rest });
+  return parsePreset(text, presets, "a URL, signal:NAME, file:PATH, auto or none");
+}
+
+/** Reads `NAME` or `NAME=BASE_URL`; `others` has the other forms, for the error. */
+function parsePreset(text: string, presets: readonly NamedHook[], others: string): Hook {
   const [, name = text, baseUrl] = /^([^=]*)=(.*)$/s.exec(text) ?? [];
   const preset = presets.find(({ hookName }) => hookName === name);
   if (preset === undefined) {
     const names = presets.map(({ hookName }) => hookName).join(", ");
     const hint = targetHint(text, presets);
     throw new TypeError(
-      `expected ${names}, NAME=BASE_URL, a URL, signal:NAME, file:PATH, auto or none` +
-        (hint === undefined ? "" : `; ${hint}`),
+      `expected ${names}, NAME=BASE_URL, ${others}` + (hint === undefined ? "" : `; ${hint}`),
     );
   }
   if (baseUrl !== undefined) refuseSeveral(baseUrl);
   return preset(baseUrl === undefined ? {} : { baseUrl });
+}
+
+/** The forms of a TARGET of `--wait-for`, for `--help`. */
+export const WAIT_FORMS: readonly (readonly [form: string, summary: string])[] = [
+  ["NAME", "that sidecar's readiness; NAME=BASE_URL: on another origin"],
+  ["URL", "a GET is answered with 2xx; http://, https://, http+unix://%2Fpath.sock/"],
+  ["tcp://HOST:PORT", "it accepts a connection"],
+  ["unix:PATH", "so does this socket"],
+  ["file:PATH", "this file exists and is not empty"],
+  ["process:NAME", "a process of that name is there"],
+  ["auto", "a sidecar is found, and all that are found are ready"],
+  ["none", "nothing"],
+];
+
+/**
+ * Reads one TARGET of `--wait-for`.
+ *
+ * @param target as the operator typed it
+ * @param presets the hooks that are known by name
+ * @returns what to wait for; undefined for `none`
+ * @throws {TypeError} that says what was expected
+ *
+ * @example
+ * ```ts
+ * import { parseWaitFor } from "@k8s-job/wrapper";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(parseWaitFor("tcp://db:5432")?.address, "tcp://db:5432");
+ * assertEquals(parseWaitFor("istio")?.name, "istio");
+ * ```
+ */
+export function parseWaitFor(
+  target: string,
+  presets: readonly NamedHook[] = PRESETS,
+): Awaitable | undefined {
+  const text = target.trim();
+  if (text === "none") return undefined;
+  if (text === "auto") return auto(presets);
+  if (/^(?:https?|http\+unix):\/\//.test(text)) return httpReady({ url: text });
+  const [, scheme, rest = ""] = /^(tcp:\/\/|unix:|file:|process:)(.*)$/s.exec(text) ?? [];
+  if (scheme === "tcp://") return tcpReady({ address: rest });
+  if (scheme === "unix:") return unixReady({ path: rest.replace(/^\/\/(?=\/)/, "") });
+  if (scheme === "file:") return fileReady({ path: rest });
+  if (scheme === "process:") return processReady({ process: rest });
+  return parsePreset(
+    text,
+    presets,
+    "a URL, tcp://HOST:PORT, unix:PATH, file:PATH, process:NAME, auto or none",
+  );
 }
 
 /**

@@ -84,6 +84,33 @@ export interface HookContext {
 }
 
 /**
+ * Something that COMMAND needs before it starts: how to see whether it is ready. It is never told to
+ * quit.
+ *
+ * @example
+ * ```ts
+ * import { type Condition, run } from "@k8s-job/wrapper";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const lunch: Condition = {
+ *   name: "lunch",
+ *   address: "the canteen",
+ *   probe: () => Promise.resolve({ state: "ready", answer: "served" }),
+ * };
+ * const { exitCode } = await run(["true"], { waitFor: [lunch] });
+ * assertEquals(exitCode, 0);
+ * ```
+ */
+export interface Condition {
+  /** What the operator calls it; it is part of each log line. */
+  readonly name: string;
+  /** Where {@linkcode Condition.probe} looks, for people to read. Without credentials or query. */
+  readonly address: string;
+  /** Looks once, without side effects, whether it is ready. */
+  probe(context: HookContext): Promise<Probe>;
+}
+
+/**
  * One sidecar: how to see whether it is there, and how to make it quit.
  *
  * A hook only reports what it saw. The startup window, log lines and exit codes are the job's. A
@@ -126,6 +153,10 @@ export interface SidecarHook {
    * the pod ends.
    */
   readonly problems?: readonly string[];
+  /** Whether it counts as ready without a look, so that nothing can be waited for. */
+  readonly isAlwaysReady?: boolean;
+  /** Why it cannot be waited for, if it cannot, and what can be instead; a sentence for the operator. */
+  readonly waitProblem?: string;
   /** Looks once, without side effects, whether the sidecar is there and ready. */
   probe(context: HookContext): Promise<Probe>;
   /**
@@ -169,10 +200,29 @@ export interface HookGroup {
  * assertEquals(hookProblems([envoy()]), []);
  * ```
  */
-export function hookProblems(hooks: readonly Hook[]): readonly string[] {
-  const all = hooks.flatMap((hook) => "candidates" in hook ? hook.candidates : [hook]);
+export function hookProblems(hooks: readonly Awaitable[]): readonly string[] {
+  const all = hooks.filter(isHook)
+    .flatMap((hook) => "candidates" in hook ? hook.candidates : [hook]);
   return [...new Set(all.flatMap(({ problems = [] }) => problems))];
 }
 
 /** What a job stops: one sidecar, or whichever sidecars of a group are there. */
 export type Hook = SidecarHook | HookGroup;
+
+/** What a job can wait for: a condition, or the readiness of sidecars. */
+export type Awaitable = Condition | Hook;
+
+/**
+ * Whether this is a hook, and not only a condition.
+ *
+ * @example
+ * ```ts
+ * import { isHook, istio, tcpReady } from "@k8s-job/wrapper";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals([isHook(istio()), isHook(tcpReady({ address: "db:5432" }))], [true, false]);
+ * ```
+ */
+export function isHook(awaitable: Awaitable): awaitable is Hook {
+  return "stop" in awaitable || "candidates" in awaitable;
+}

@@ -29,6 +29,9 @@ export const DEFAULT_TARGETS: readonly string[] = ["istio"];
  */
 export const INJECTED_WINDOW_MS = 600_000;
 
+/** How long `--wait-for` waits if `--wait` is not set, in milliseconds. */
+export const WAIT_FOR_MS = 300_000;
+
 /** Looks up a variable of the environment. */
 export type Environment = (name: string) => string | undefined;
 
@@ -40,6 +43,8 @@ export interface Kind<Value> {
   readonly expected: string;
   /** Whether an empty variable means something; everywhere else it counts as not set. */
   readonly takesEmpty?: boolean;
+  /** Splits a variable that has several values, if the option may be repeated. */
+  split?(text: string): readonly string[];
   /** Reads a value that a person typed; undefined if it is not of this kind. */
   parse(text: string): Value | undefined;
   /** What was probably meant by a value that is not of this kind, as it should have been typed. */
@@ -154,9 +159,49 @@ const targets: Kind<readonly string[]> = {
   placeholder: "TARGET",
   expected: "a TARGET",
   parse: (text) => text.trim() === "" ? undefined : [text.trim()],
+  split: splitTargets,
   format: (list) => list.join(","),
   check: (value) => Array.isArray(value) ? undefined : wrongType("an array of TARGETs"),
   add: (before, value) => [...new Set([...before, ...value])],
+};
+
+/**
+ * Splits a list of TARGETs at commas and blanks. An HTTP method in capitals belongs to the URL after
+ * it.
+ */
+function splitTargets(value: string): readonly string[] {
+  const words = splitWords(value);
+  const targets: string[] = [];
+  for (let index = 0; index < words.length; index++) {
+    const word = words[index] ?? "";
+    const next = words[index + 1];
+    if (/^[A-Z]+$/.test(word) && next?.includes("://")) {
+      targets.push(`${word} ${next}`);
+      index++;
+    } else {
+      targets.push(word);
+    }
+  }
+  return targets;
+}
+
+function splitWords(value: string): readonly string[] {
+  return value.split(/[\s,]+/).filter((word) => word !== "");
+}
+
+const NO_PATHS: readonly string[] = [];
+
+const paths: Kind<readonly string[]> = {
+  placeholder: "PATH",
+  expected: "a path",
+  split: splitWords,
+  parse: (text) => text === "" ? undefined : [text],
+  format: (list) => list.join(","),
+  check: (value) =>
+    Array.isArray(value) && value.every((path) => typeof path === "string" && path !== "")
+      ? undefined
+      : wrongType("an array of paths"),
+  add: (before, value) => [...before, ...value],
 };
 
 const path: Kind<string> = {
@@ -225,6 +270,15 @@ const JOB_ENTRIES = {
     kind: choice("WHAT", ["fail", "start"]),
     defaultValue: () => "fail",
     help: "fail: run the hooks and exit 125; start: start COMMAND anyway",
+  }),
+  envFile: option({
+    name: "env-file",
+    variable: "WRAPPER_ENV_FILE",
+    kind: paths,
+    defaultValue: () => NO_PATHS,
+    defaultText: "none",
+    help:
+      "a file of KEY=VALUE lines, read before COMMAND starts, for its environment; may be repeated",
   }),
   startupWindowMs: option({
     name: "startup-window",
@@ -336,6 +390,14 @@ const ENTRIES = {
     defaultValue: () => DEFAULT_TARGETS,
     help: "what to stop when COMMAND has ended; may be repeated",
   }),
+  waitTargets: option({
+    name: "wait-for",
+    variable: "WRAPPER_WAIT_FOR",
+    kind: targets,
+    defaultValue: (): readonly string[] => [],
+    defaultText: "what the hooks are for",
+    help: "what --wait waits for instead (5m without --wait); may be repeated",
+  }),
   ...JOB_ENTRIES,
   logLevel: option({
     name: "log-level",
@@ -415,7 +477,7 @@ export const ACTIONS: readonly {
   {
     name: "check",
     help:
-      "probe every hook's sidecar, print a table, exit 0 if all are ready, else 1; stops nothing",
+      "probe every hook's sidecar and --wait-for, print a table, exit 0 if all are ready, else 1",
   },
   {
     name: "install",

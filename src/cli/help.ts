@@ -5,7 +5,7 @@
  */
 
 import type { NamedHook } from "../../hooks/preset.ts";
-import { TARGET_FORMS } from "../../hooks/registry.ts";
+import { TARGET_FORMS, WAIT_FORMS } from "../../hooks/registry.ts";
 import type { Check } from "../job/check.ts";
 import { formatDuration } from "../time.ts";
 import type { Probe } from "../hook.ts";
@@ -36,10 +36,9 @@ export function helpText(presets: readonly NamedHook[]): string {
     const form = argument === undefined ? `--${name}` : `--${name} ${argument}`;
     return `  ${short === undefined ? "" : `-${short}, `}${form}\n      ${help}`;
   });
-  const targets = [
-    ...presets.map(({ hookName, summary }) => [hookName, summary] as const),
-    ...TARGET_FORMS,
-  ].map(([form, summary]) => `  ${form.padEnd(20)} ${summary}`);
+  const formRows = (forms: readonly (readonly [form: string, summary: string])[]) =>
+    forms.map(([form, summary]) => `  ${form.padEnd(20)} ${summary}`).join("\n");
+  const named = presets.map(({ hookName, summary }) => [hookName, summary] as const);
   return `wrapper runs COMMAND, tells the pod's sidecars to quit when it has ended, and exits with its code.
 
 Usage: wrapper [OPTION...] [--] COMMAND [ARG...]
@@ -48,7 +47,10 @@ Options
 ${[...rows, ...actions].join("\n")}
 
 Targets
-${targets.join("\n")}
+${formRows([...named, ...TARGET_FORMS])}
+
+Targets of --wait-for
+${formRows(WAIT_FORMS)}
 
 Durations: 500ms, 30s, 1m30s, 2h, 1d, 0; a bare number is seconds.
 Exit code: COMMAND's own; 128+N if signal N ended it; 124 --timeout; 125 the wrapper failed;
@@ -85,6 +87,12 @@ const WORDS: Readonly<Record<Probe["state"], { readonly word: string; readonly c
   absent: { word: "absent", color: 31 },
 };
 
+/** A row of `--check`. */
+export interface Row extends Check {
+  /** Whether it is waited for only, and never told to quit. */
+  readonly isOnlyAwaited?: boolean;
+}
+
 /**
  * `--check` as a table for people.
  *
@@ -102,11 +110,17 @@ const WORDS: Readonly<Record<Probe["state"], { readonly word: string; readonly c
  * );
  * ```
  */
-export function checkTable(checks: readonly Check[], options: { readonly color: boolean }): string {
+export function checkTable(checks: readonly Row[], options: { readonly color: boolean }): string {
   const rows = [
     CHECK_HEADING,
-    ...checks.map(({ hook, address, state, answer, durationMs }) =>
-      [hook, address, WORDS[state].word, answer, formatDuration(durationMs)].map(oneLine)
+    ...checks.map(({ hook, address, state, answer, durationMs, isOnlyAwaited }) =>
+      [
+        isOnlyAwaited ? `${hook} (--wait-for)` : hook,
+        address,
+        WORDS[state].word,
+        answer,
+        formatDuration(durationMs),
+      ].map(oneLine)
     ),
   ];
   const widths = CHECK_HEADING.map((_, column) =>
@@ -124,6 +138,6 @@ export function checkTable(checks: readonly Check[], options: { readonly color: 
 }
 
 /** `--check` as JSON for machines, one object a line. */
-export function checkLines(checks: readonly Check[]): string {
+export function checkLines(checks: readonly Row[]): string {
   return checks.map((check) => `${escapeInvisible(JSON.stringify(check))}\n`).join("");
 }

@@ -6,9 +6,10 @@
 
 import { auto } from "../../hooks/auto.ts";
 import type { NamedHook } from "../../hooks/preset.ts";
-import { parseHook, PRESETS } from "../../hooks/registry.ts";
+import { parseHook, parseWaitFor, PRESETS } from "../../hooks/registry.ts";
 import { WRAPPER_FAILED } from "../exit_code.ts";
-import { type Hook, hookProblems } from "../hook.ts";
+import { type Awaitable, type Hook, hookProblems, isHook } from "../hook.ts";
+import { waitProblems } from "../job/awaited.ts";
 import { refuse, run, stopSidecars } from "../job/run.ts";
 import { createLogger, createReport, type Logger, type Report } from "../log/log.ts";
 import { describeDefect, redactPath } from "../log/redact.ts";
@@ -78,7 +79,7 @@ export async function main(args: readonly string[], options: MainOptions = {}): 
     return hasDefect ? WRAPPER_FAILED : exitCode;
   } catch (error) {
     catchDefect(error);
-    const { log = createLogger(), hooks = readTargets(DEFAULT_TARGETS, PRESETS).hooks } = known;
+    const { log = createLogger(), hooks = defaultHooks(PRESETS) } = known;
     await stopSidecars(hooks, { log, catchSignals: true });
     return WRAPPER_FAILED;
   } finally {
@@ -127,7 +128,7 @@ async function runCommandLine(
     report("settings-warning", { problem });
   }
   if (action === undefined) {
-    const { startupWindowMs, ...otherSettings } = settings;
+    const { startupWindowMs, hook: _, waitTargets: __, ...otherSettings } = settings;
     const runOptions = {
       ...otherSettings,
       // Its default depends on what the job sees.
@@ -150,7 +151,7 @@ async function runCommandLine(
     case "print-config":
       return print((await import("./help.ts")).configText(invocation));
     case "check":
-      return await check([...new Set([...hooks, ...waitFor ?? []])], invocation, log);
+      return await check(hooks, waitFor ?? [], invocation, log);
     case "install":
       return await installOrExplain(actionArgument ?? "", report);
   }
@@ -160,37 +161,46 @@ async function runCommandLine(
 interface HooksRead {
   readonly hooks: readonly Hook[];
   /** What to wait for, if that is something else. */
-  readonly waitFor?: readonly Hook[];
+  readonly waitFor?: readonly Awaitable[];
   readonly problems: readonly string[];
   readonly warnings: readonly string[];
 }
 
 function readHooks(invocation: Invocation, presets: readonly NamedHook[]): HooksRead {
-  const { settings, origins, hookSource, hookIsLost, scuttle, problems, warnings } = invocation;
-  if (scuttle !== undefined) {
-    const { waitFor } = scuttle;
-    const hooks = hookIsLost ? withAuto(scuttle.hooks, presets) : scuttle.hooks;
-    const all = [...problems, ...hookProblems([...scuttle.hooks, ...waitFor])];
-    return { hooks, waitFor, problems: all, warnings };
-  }
-  const targets = settings.hook;
-  const { hooks: read, unread } = readTargets(targets, presets);
-  const origin = origins.get("hook") ?? "default";
-  // A blank or a comma in a password or a query splits the variable in the middle of a secret.
-  const hide = hookSource === "variable" && targets.some((text) => /[?#@]/.test(text));
-  const more = unread.map(({ index, target, expected }) =>
-    hide
-      ? `${origin}, TARGET ${index + 1} of ${targets.length}: ${expected}`
-      : explain(origin, target, expected)
-  );
+  const { settings, hookSource, hookIsLost, scuttle, problems, warnings, origins } = invocation;
+  const stopped = readTargets("hook", invocation, (target) => parseHook(target, presets));
+  const awaited = readTargets("waitTargets", invocation, (target) => {
+    const one = parseWaitFor(target, presets);
+    // What is told to quit too is the same sidecar, found over the same connection.
+    return one !== undefined && isHook(one) ? stopped.read.get(target) ?? one : one;
+  });
+  const waitFor = settings.waitTargets.length > 0 ? [...awaited.read.values()] : scuttle?.waitFor;
   const isDefault = hookSource === "default";
   // Whether this pod has the default sidecar, nobody has said.
-  const hooks = isDefault ? read.map(asOptional) : read;
+  const read = [...stopped.read.values()].map((hook) => isDefault ? asOptional(hook) : hook);
+  const wanted = scuttle?.hooks ?? read;
+  const targetProblems = scuttle === undefined ? stopped.problems : [];
+  const isLost = hookIsLost || targetProblems.length > 0;
+  const hooks = isLost ? withAuto(isDefault ? [] : wanted, presets) : wanted;
+  const { waitMs, injected } = settings;
   return {
-    hooks: unread.length > 0 || hookIsLost ? withAuto(isDefault ? [] : hooks, presets) : hooks,
-    problems: [...problems, ...more, ...hookProblems(read)],
-    warnings: [...warnings, ...contradictions(origin, targets, read)],
+    hooks,
+    ...(waitFor && { waitFor }),
+    problems: [
+      ...problems,
+      ...targetProblems,
+      ...awaited.problems,
+      ...hookProblems([...wanted, ...waitFor ?? []]),
+      ...waitProblems({ hooks, waitMs, injected, ...(waitFor && { waitFor }) }),
+    ],
+    warnings: scuttle === undefined
+      ? [...warnings, ...contradictions(origins.get("hook") ?? "default", settings.hook, read)]
+      : warnings,
   };
+}
+
+function defaultHooks(presets: readonly NamedHook[]): readonly Hook[] {
+  return DEFAULT_TARGETS.flatMap((target) => parseHook(target, presets) ?? []);
 }
 
 function asOptional(hook: Hook): Hook {
@@ -228,32 +238,40 @@ function contradictions(
   ];
 }
 
-/** A TARGET that cannot be read. */
-interface Unread {
-  readonly index: number;
-  readonly target: string;
-  readonly expected: string;
-}
-
-function readTargets(
-  targets: readonly string[],
-  presets: readonly NamedHook[],
-): { readonly hooks: readonly Hook[]; readonly unread: readonly Unread[] } {
-  const hooks: Hook[] = [];
-  const unread: Unread[] = [];
+/** Reads the TARGETs of one option, `none` apart. */
+function readTargets<Value>(
+  key: "hook" | "waitTargets",
+  { settings, origins }: Invocation,
+  parse: (target: string) => Value | undefined,
+): {
+  readonly read: ReadonlyMap<string, Value>;
+  readonly problems: readonly string[];
+} {
+  const targets = settings[key];
+  const origin = origins.get(key) ?? "default";
+  // A blank or a comma in a password or a query splits the variable in the middle of a secret.
+  const hide = origin === OPTIONS[key].variable && targets.some((text) => /[?#@]/.test(text));
+  const read = new Map<string, Value>();
+  const problems: string[] = [];
   for (const [index, target] of targets.entries()) {
     try {
-      const hook = parseHook(target, presets);
-      if (hook !== undefined) hooks.push(hook);
+      const value = parse(target);
+      if (value !== undefined) read.set(target, value);
     } catch (error) {
-      unread.push({ index, target, expected: errorText(error) });
+      const expected = errorText(error);
+      problems.push(
+        hide
+          ? `${origin}, TARGET ${index + 1} of ${targets.length}: ${expected}`
+          : explain(origin, target, expected),
+      );
     }
   }
-  return { hooks, unread };
+  return { read, problems };
 }
 
 async function check(
   hooks: readonly Hook[],
+  waitFor: readonly Awaitable[],
   { settings }: Invocation,
   log: Logger,
 ): Promise<number> {
@@ -261,7 +279,11 @@ async function check(
     import("../job/check.ts"),
     import("./help.ts"),
   ]);
-  const checks = await checkAll(hooks, { requestTimeoutMs: settings.requestTimeoutMs, log });
+  const all = [...new Set([...hooks, ...waitFor])];
+  const found = await checkAll(all, { requestTimeoutMs: settings.requestTimeoutMs, log });
+  const checks = found.map((check, index) =>
+    index < hooks.length ? check : { ...check, isOnlyAwaited: true }
+  );
   const color = isTerminal("stdout") && !environmentVariable("NO_COLOR") &&
     environmentVariable("TERM") !== "dumb";
   print(settings.logFormat === "json" ? checkLines(checks) : checkTable(checks, { color }));

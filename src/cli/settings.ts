@@ -20,6 +20,7 @@ import {
   OPTIONS,
   readAll,
   type Settings,
+  WAIT_FOR_MS,
 } from "../options.ts";
 import { nearest } from "../nearest.ts";
 import { nearMisses, readScuttle, type ScuttleReading } from "./scuttle.ts";
@@ -109,7 +110,7 @@ export function readInvocation(
     OPTION_LIST,
     (option, text) =>
       option === OPTIONS.hook
-        ? splitTargets(text).some((target) => couldBeTarget(target, presets))
+        ? (option.kind.split?.(text) ?? []).some((target) => couldBeTarget(target, presets))
         : option.kind.parse(text) !== undefined,
   );
   problems.push(...unknown.problems);
@@ -122,7 +123,7 @@ export function readInvocation(
     }
     const value = environment(variable)?.trim();
     if (value || (value === "" && OPTIONS[key].kind.takesEmpty)) {
-      const texts = key === "hook" ? splitTargets(value) : [value];
+      const texts = OPTIONS[key].kind.split?.(value) ?? [value];
       return texts.map((text) => ({ text, origin: variable, source: "variable" }));
     }
     const { texts = [], origin = "" } = scuttle?.values.get(key) ?? {};
@@ -149,10 +150,16 @@ export function readInvocation(
     return value ?? option.defaultValue(environment);
   }
   const typed = readAll<Settings>(OPTIONS, setting);
-  const windowIsSet = origins.get("startupWindowMs") !== "default";
-  const settings = typed.injected && !windowIsSet
-    ? { ...typed, startupWindowMs: INJECTED_WINDOW_MS }
-    : typed;
+  const isSet = (key: keyof Settings) => origins.get(key) !== "default";
+  const waitsForTargets = typed.waitTargets.some((target) => target !== "none");
+  const settings = {
+    ...typed,
+    ...(typed.injected && !isSet("startupWindowMs") && { startupWindowMs: INJECTED_WINDOW_MS }),
+    ...(waitsForTargets && !isSet("waitMs") && { waitMs: WAIT_FOR_MS }),
+  };
+  const noWait = waitsForTargets && settings.waitMs === 0
+    ? [`${origins.get("waitMs")} 0 turns ${origins.get("waitTargets")} off: nothing is waited for`]
+    : [];
   const hookSource = sources.get("hook") ?? "default";
   const hookIsLost = meant.has(OPTIONS.hook.name) || unknown.meant.has(OPTIONS.hook.variable) ||
     (hookSource === "default" && hasUnknown);
@@ -179,6 +186,7 @@ export function readInvocation(
       ...unknown.warnings,
       ...scuttle?.warnings ?? [],
       ...nearMisses(variables, environment),
+      ...noWait,
     ],
     ...(action === undefined ? {} : { action }),
     ...(scuttle !== undefined && hookSource === "scuttle" ? { scuttle } : {}),
@@ -281,24 +289,4 @@ function unknownOption(word: string): { readonly problem: string; readonly meant
     problem: `unknown option ${JSON.stringify(redactValue(word))}: ${tip}`,
     ...(near?.isClose ? { meant: near.word.slice(2) } : {}),
   };
-}
-
-/**
- * Splits `WRAPPER_HOOKS` at commas and blanks. An HTTP method in capitals belongs to the URL after
- * it.
- */
-function splitTargets(value: string): readonly string[] {
-  const words = value.split(/[\s,]+/).filter((word) => word !== "");
-  const targets: string[] = [];
-  for (let index = 0; index < words.length; index++) {
-    const word = words[index] ?? "";
-    const next = words[index + 1];
-    if (/^[A-Z]+$/.test(word) && next?.includes("://")) {
-      targets.push(`${word} ${next}`);
-      index++;
-    } else {
-      targets.push(word);
-    }
-  }
-  return targets;
 }

@@ -7,6 +7,7 @@
 import ky, { type Options } from "ky";
 import type { HookContext, Probe, Stop } from "../hook.ts";
 import { errorReason } from "../platform/errors.ts";
+import type { SocketAddress } from "../platform/mod.ts";
 import { backoffMs, formatDuration, sleep } from "../time.ts";
 import {
   BrokenConnectionError,
@@ -206,8 +207,31 @@ async function probeConnection(endpoint: Endpoint, context: HookContext): Promis
       ? { state: "ready", answer: "accepts connections" }
       : { state: "absent", answer: "connection refused" };
   } catch (error) {
+    if (error instanceof UnreachableError) return { state: "absent", answer: describeError(error) };
     if (!context.signal.aborted) throw error;
     return { state: "absent", answer: noAnswer(context) };
+  }
+}
+
+/** Tries once to connect to any of these sockets. */
+export async function probeSockets(
+  addresses: readonly SocketAddress[],
+  context: HookContext,
+): Promise<Probe> {
+  return await probeConnection(openEndpoint(addresses), context);
+}
+
+/**
+ * Gets a page once, to see whether it is answered with 2xx. The connection is not kept, so that the
+ * host's name is resolved anew each time.
+ */
+export async function probePage(url: string, context: HookContext): Promise<Probe> {
+  const request = prepare({ url }, "GET", undefined, new Map());
+  try {
+    const isReady = (status: number) => status >= 200 && status < 300;
+    return await probe(request, { isReady }, context);
+  } finally {
+    request.endpoint.close();
   }
 }
 
@@ -217,7 +241,7 @@ function noAnswer({ requestTimeoutMs }: HookContext): string {
 
 async function probe(
   request: PreparedRequest,
-  options: ExchangeOptions,
+  options: Pick<ExchangeOptions, "isReady">,
   context: HookContext,
 ): Promise<Probe> {
   const isReady = options.isReady ?? ((status) => status === 200);

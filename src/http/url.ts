@@ -35,11 +35,30 @@ export function resolveUrl(text: string): ResolvedUrl {
   if (url.protocol === "http+unix:") return resolveUnixUrl(url);
   const hostname = url.hostname.replace(/^\[(.*)\]$/, "$1");
   const port = Number(url.port) || (url.protocol === "https:" ? 443 : 80);
-  // `localhost` means both loopback addresses (RFC 6761), whatever the image's hosts file says, and a
-  // sidecar may listen on either. A certificate, though, is for the name.
-  const isLoopback = hostname === "localhost" && url.protocol === "http:";
-  const hostnames = isLoopback ? ["127.0.0.1", "::1"] : [hostname];
+  // A certificate is for the name.
+  const hostnames = url.protocol === "http:" ? hostnamesOf(hostname) : [hostname];
   return withoutCredentials(url, hostnames.map((hostname) => ({ hostname, port })));
+}
+
+/**
+ * `localhost` means both loopback addresses (RFC 6761), whatever the image's hosts file says, and a
+ * server may listen on either.
+ */
+function hostnamesOf(hostname: string): readonly string[] {
+  return hostname === "localhost" ? ["127.0.0.1", "::1"] : [hostname];
+}
+
+/**
+ * Reads `HOST:PORT`.
+ *
+ * @returns the sockets that it stands for; undefined if it has another form
+ */
+export function parseHostAndPort(text: string): readonly SocketAddress[] | undefined {
+  const [, ipv6, name = "", digits] = /^(?:\[([\da-f:.%\w]+)\]|([^\s:/?#@[\]]+)):(\d{1,5})$/i
+    .exec(text) ?? [];
+  const port = Number(digits);
+  if (!(port >= 1 && port <= 65_535)) return undefined;
+  return hostnamesOf(ipv6 ?? name).map((hostname) => ({ hostname, port }));
 }
 
 function resolveUnixUrl(url: URL): ResolvedUrl {

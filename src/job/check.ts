@@ -5,15 +5,15 @@
  * @module
  */
 
-import type { Hook, Probe } from "../hook.ts";
+import type { Awaitable, Probe } from "../hook.ts";
 import { createReport, silentLogger } from "../log/log.ts";
+import { trackAwaited } from "./awaited.ts";
 import { type HookOptions, resolveOptions } from "./options.ts";
-import { trackAll } from "./sidecars.ts";
-import { validateHooks, validateOptions } from "./validate.ts";
+import { validateAwaitables, validateOptions } from "./validate.ts";
 
 /** What a probe of one hook's sidecar found. */
 export interface Check {
-  /** The hook's name. */
+  /** The name of the hook or the condition. */
   readonly hook: string;
   /** Where its readiness was asked for. */
   readonly address: string;
@@ -32,9 +32,10 @@ export interface CheckOptions extends Pick<HookOptions, "requestTimeoutMs" | "lo
 }
 
 /**
- * Probes the sidecar of every hook once, all at the same time, and stops none.
+ * Probes the sidecar of every hook, and every condition, once and all at the same time. Nothing is
+ * stopped.
  *
- * @param hooks the sidecars
+ * @param hooks the sidecars, and conditions such as {@linkcode tcpReady}'s
  * @param options the limits
  * @returns one result each, in the order of the hooks
  * @throws {TypeError} or {RangeError} for a wrong argument, or the reason of `options.signal`
@@ -50,19 +51,19 @@ export interface CheckOptions extends Pick<HookOptions, "requestTimeoutMs" | "lo
  * ```
  */
 export async function checkAll(
-  hooks: readonly Hook[],
+  hooks: readonly Awaitable[],
   options: CheckOptions = {},
 ): Promise<readonly Check[]> {
-  validateHooks(hooks);
+  validateAwaitables(hooks, "hooks");
   validateOptions(options);
   const { signal = new AbortController().signal } = options;
   const report = createReport(options.log ?? silentLogger);
-  const sidecars = trackAll(hooks, resolveOptions(options), signal, report);
-  const checks = await Promise.all(sidecars.map(async (sidecar): Promise<Check> => {
+  const awaited = trackAwaited(hooks, resolveOptions(options), signal, report);
+  const checks = await Promise.all(awaited.map(async (one): Promise<Check> => {
     const startMs = performance.now();
-    const { state, answer } = await sidecar.probe(signal);
+    const { state, answer } = await one.probe(signal);
     const durationMs = Math.round(performance.now() - startMs);
-    return { hook: sidecar.name, address: sidecar.readyAddress, state, answer, durationMs };
+    return { hook: one.name, address: one.readyAddress, state, answer, durationMs };
   }));
   signal.throwIfAborted();
   return checks;

@@ -22,6 +22,8 @@ export interface CommandOptions
   extends Pick<JobSettings, "timeoutMs" | "killAfterMs" | "processGroup"> {
   /** Whether this process exists for COMMAND only, and so stops with it on a terminal. */
   readonly jobControl: boolean;
+  /** Variables that it gets in addition to the wrapper's own, or in their place. */
+  readonly variables?: Readonly<Record<string, string>> | undefined;
 }
 
 /** COMMAND, running. */
@@ -42,7 +44,8 @@ export interface RunningCommand {
 const EVENT_LAG_MS = 20;
 
 /**
- * Starts COMMAND with the wrapper's own stdin, stdout, stderr, environment and working directory.
+ * Starts COMMAND with the wrapper's own stdin, stdout, stderr and working directory, and its
+ * environment plus `variables`.
  *
  * @throws {StartError} if it could not be started
  */
@@ -61,7 +64,8 @@ async function spawnOrExplain(
   options: CommandOptions,
 ): Promise<Child> {
   try {
-    return await spawn(words, { newSession: options.processGroup });
+    const { processGroup: newSession, variables } = options;
+    return await spawn(words, { newSession, variables });
   } catch (error) {
     throw new StartError(words[0] ?? "", error);
   }

@@ -58,6 +58,36 @@ export class PodError extends Error {
   override readonly name = "PodError";
 }
 
+/**
+ * A file with variables for COMMAND cannot be used. The message names the file and the line, and nothing
+ * of its content.
+ *
+ * @example
+ * ```ts
+ * import { EnvFileError, run } from "@k8s-job/wrapper";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const { error, exitCode } = await run(["true"], { envFile: ["/no/such/file"] });
+ * if (!(error instanceof EnvFileError)) throw new Error("that file exists");
+ * assertEquals([error.path, error.line, exitCode], ["/no/such/file", undefined, 125]);
+ * ```
+ */
+export class EnvFileError extends Error {
+  /** The name of the class, for where `instanceof` does not reach. */
+  override readonly name = "EnvFileError";
+  /** The file. */
+  readonly path: string;
+  /** The line that is wrong, from 1; undefined if it is the file itself. */
+  readonly line: number | undefined;
+
+  /** Says what is wrong, and where. */
+  constructor(path: string, line: number | undefined, problem: string) {
+    super(`--env-file ${path}${line === undefined ? "" : `, line ${line}`}: ${problem}`);
+    this.path = path;
+    this.line = line;
+  }
+}
+
 /** A sidecar that was not ready in time. */
 export interface LateSidecar {
   /** The hook's name. */

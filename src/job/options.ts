@@ -4,9 +4,15 @@
  * @module
  */
 
-import type { Hook } from "../hook.ts";
+import type { Awaitable, Hook } from "../hook.ts";
 import type { Logger } from "../log/log.ts";
-import { INJECTED_WINDOW_MS, JOB_OPTIONS, type JobSettings, readAll } from "../options.ts";
+import {
+  INJECTED_WINDOW_MS,
+  JOB_OPTIONS,
+  type JobSettings,
+  readAll,
+  WAIT_FOR_MS,
+} from "../options.ts";
 import { environmentVariable } from "../platform/mod.ts";
 
 /** When hooks run: always, only if COMMAND's exit code is 0, or only if it is not. */
@@ -113,15 +119,16 @@ export interface RunOptions extends HookOptions {
    */
   readonly sharedDir?: string;
   /**
-   * What to wait for before COMMAND, if `waitMs` is not 0.
+   * What to wait for before COMMAND, if `waitMs` is not 0: hooks, for their sidecars' readiness, and
+   * conditions such as {@linkcode tcpReady}'s. Of these, only what is in `hooks` too is told to quit.
    *
    * @default hooks
    */
-  readonly waitFor?: readonly Hook[];
+  readonly waitFor?: readonly Awaitable[];
   /**
-   * How long to wait for every sidecar to be ready before COMMAND starts, in milliseconds.
+   * How long to wait until all of that is ready before COMMAND starts, in milliseconds.
    *
-   * @default 0, which is not at all
+   * @default 0, which is not at all, or 300000 if `waitFor` has anything
    */
   readonly waitMs?: number;
   /**
@@ -130,6 +137,13 @@ export interface RunOptions extends HookOptions {
    * @default "fail"
    */
   readonly onWaitTimeout?: OnWaitTimeout;
+  /**
+   * Files of `KEY=VALUE` lines, read when COMMAND is about to start, whose variables it gets in addition
+   * to this process's own; the last one wins. COMMAND is looked up on the PATH that results.
+   *
+   * @default [], which is none
+   */
+  readonly envFile?: readonly string[];
   /**
    * The time limit for COMMAND, in milliseconds: then SIGTERM, and exit code 124.
    *
@@ -205,11 +219,16 @@ export interface ResolvedOptions extends JobSettings {
 }
 
 /** Fills in the defaults. */
-export function resolveOptions(options: Partial<JobSettings>): ResolvedOptions {
-  const settings = readAll<JobSettings>(JOB_OPTIONS, (key) => {
+export function resolveOptions(
+  options: Partial<JobSettings> & Pick<RunOptions, "waitFor">,
+): ResolvedOptions {
+  const given: Partial<JobSettings> = options;
+  const resolved = readAll<JobSettings>(JOB_OPTIONS, (key) => {
     const { libraryDefault, defaultValue } = JOB_OPTIONS[key];
-    return options[key] ?? libraryDefault ?? defaultValue(environmentVariable);
+    return given[key] ?? libraryDefault ?? defaultValue(environmentVariable);
   });
+  const waits = options.waitMs === undefined && options.waitFor?.length;
+  const settings = waits ? { ...resolved, waitMs: WAIT_FOR_MS } : resolved;
   const { injected, startupWindowMs } = settings;
   const isSet = options.startupWindowMs !== undefined;
   const containersWindowMs = isSet ? startupWindowMs : INJECTED_WINDOW_MS;

@@ -66,15 +66,17 @@ export interface Pod {
   /**
    * Writes down that COMMAND has ended, and decides who stops the sidecars. If containers are missing, it
    * waits for them until the startup window ends.
+   *
+   * @param on which ends make the sidecars stop
    */
-  end(succeeded: boolean): Promise<Exclude<Decision, { kind: "wait" }>>;
+  end(succeeded: boolean, on: RunHooksOn): Promise<Exclude<Decision, { kind: "wait" }>>;
   /** Writes down that the sidecars were told to quit, and gives up the lock. */
   close(): void;
 }
 
 /** What {@linkcode enterPod} needs to know. */
 export interface PodOptions
-  extends Pick<ResolvedOptions, "containers" | "sharedDir" | "on" | "containersWindowMs"> {
+  extends Pick<ResolvedOptions, "containers" | "sharedDir" | "containersWindowMs"> {
   /** Aborted when the job has been asked to end: no other container is expected then. */
   readonly askedToEnd: AbortSignal;
   /** Logs. */
@@ -96,7 +98,7 @@ const LONGEST_LOCK_MS = 5000;
  * @throws {PodError} if the folder cannot be used
  */
 export async function enterPod(options: PodOptions): Promise<Pod> {
-  const { sharedDir, on, askedToEnd, report } = options;
+  const { sharedDir, askedToEnd, report } = options;
   const name = `${crypto.randomUUID()}.json`;
   const { folder, file } = openFiles(sharedDir, name);
 
@@ -156,7 +158,10 @@ export async function enterPod(options: PodOptions): Promise<Pod> {
   const toldBefore = before.filter(({ state }) => state === "told" || state === "stopping");
   if (toldBefore.length > 0) report("containers-late", {});
 
-  async function end(succeeded: boolean): Promise<Exclude<Decision, { kind: "wait" }>> {
+  async function end(
+    succeeded: boolean,
+    on: RunHooksOn,
+  ): Promise<Exclude<Decision, { kind: "wait" }>> {
     const remainingMs = () =>
       askedToEnd.aborted ? 0 : Math.max(0, options.containersWindowMs - performance.now());
     for (let attempt = 1;; attempt++) {
@@ -182,9 +187,9 @@ export async function enterPod(options: PodOptions): Promise<Pod> {
   }
 
   return {
-    async end(succeeded) {
+    async end(succeeded, on) {
       try {
-        return await end(succeeded);
+        return await end(succeeded, on);
       } catch (error) {
         // The sidecars stopped too early are a smaller harm than a pod that never ends.
         const reason = fileErrorReason(error);

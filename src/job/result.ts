@@ -5,17 +5,17 @@
  */
 
 import type { JobSummary } from "../hook.ts";
-import type { NotReadyError, PodError, StartError } from "./errors.ts";
+import type { EnvFileError, NotReadyError, PodError, StartError } from "./errors.ts";
 
 /** The result of a job. */
 export interface RunResult extends JobSummary {
   /** Whether COMMAND's time limit ended it. */
   readonly timedOut: boolean;
   /**
-   * Why COMMAND did not run: it could not be started, the sidecars were not ready in time, or the
-   * folder that the pod's containers share cannot be used.
+   * Why COMMAND did not run: it could not be started, what it waited for was not ready in time, or the
+   * file with its variables or the folder that the pod's containers share cannot be used.
    */
-  readonly error?: StartError | NotReadyError | PodError;
+  readonly error?: StartError | NotReadyError | EnvFileError | PodError;
   /** Each hook's outcome, in the order of the hooks; empty if they did not run. */
   readonly hooks: readonly HookOutcome[];
 }

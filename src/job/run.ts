@@ -5,7 +5,7 @@
  */
 
 import { TIMED_OUT, WRAPPER_FAILED } from "../exit_code.ts";
-import { type Hook, hookProblems, type JobSummary } from "../hook.ts";
+import { type Hook, hookProblems, isHook, type JobSummary } from "../hook.ts";
 import { createReport, type Report, silentLogger } from "../log/log.ts";
 import { describeDefect, redactPath } from "../log/redact.ts";
 import { reapOrphans } from "../process/reap.ts";
@@ -18,8 +18,9 @@ import {
   type Signals,
 } from "../process/signals.ts";
 import { stopIfAsked } from "../process/terminal.ts";
+import { type Awaited, awaitedOf, trackAwaited, waitProblems } from "./awaited.ts";
 import { type RunningCommand, startCommand } from "./command.ts";
-import { describeLate, type NotReadyError, PodError, StartError } from "./errors.ts";
+import { describeLate, EnvFileError, type NotReadyError, PodError, StartError } from "./errors.ts";
 import {
   type ResolvedOptions,
   resolveOptions,
@@ -77,7 +78,10 @@ export async function run(
 ): Promise<RunResult> {
   validateCommand(command);
   validateOptions(options);
-  const [problem] = hookProblems([...options.hooks ?? [], ...options.waitFor ?? []]);
+  const [problem] = [
+    ...hookProblems([...options.hooks ?? [], ...options.waitFor ?? []]),
+    ...waitProblems(options),
+  ];
   if (problem !== undefined) throw new TypeError(problem);
   const job = prepareJob(command, options);
   let pod: Pod | undefined;
@@ -90,7 +94,7 @@ export async function run(
   } catch (error) {
     if (error instanceof PodError) {
       const problems = [error.message];
-      return await conclude(job, { ...notRun(job, problems), error }, pod, problems);
+      return await conclude(job, { ...refused(job, problems), error }, pod, problems);
     }
     // A defect of the wrapper: a sidecar that nothing stops leaves the pod hanging.
     job.report("internal-error", { reason: describeDefect(error) });
@@ -112,7 +116,7 @@ async function joinOtherContainers(job: Job): Promise<Pod | undefined> {
 }
 
 /**
- * First: waits until every sidecar is ready.
+ * First: waits until everything that COMMAND needs is ready.
  *
  * @returns undefined if COMMAND is to be started, else how the job has ended already
  */
@@ -123,7 +127,13 @@ async function waitForSidecars(job: Job): Promise<CommandResult | undefined> {
     report("command-aborted", { code });
     return withoutRun(job, code);
   }
-  if (waitMs === 0 || awaited.length === 0) return undefined;
+  if (waitMs === 0) return undefined;
+  if (job.waitsForNothing) {
+    report("wait-for-nothing", {
+      hooks: job.sidecars.map(({ name }) => name).join(", ") || "none",
+    });
+  }
+  if (awaited.length === 0) return undefined;
 
   const interruption = new AbortController();
   let interruptedBy: number | undefined;
@@ -170,7 +180,7 @@ async function runCommand(job: Job): Promise<CommandResult> {
   try {
     const running = await startCommand(
       command,
-      { ...settings, jobControl: job.forwardsSignals },
+      { ...settings, jobControl: job.forwardsSignals, variables: await readVariables(settings) },
       report,
     );
     commandEnd = running.end;
@@ -202,6 +212,7 @@ async function runCommand(job: Job): Promise<CommandResult> {
       ...(signal && { signal }),
     };
   } catch (error) {
+    if (error instanceof EnvFileError) return { ...refused(job, [error.message]), error };
     if (!(error instanceof StartError)) throw error;
     const result = { ...withoutRun(job, error.exitCode), error };
     const { command, exitCode: code } = result;
@@ -216,6 +227,15 @@ async function runCommand(job: Job): Promise<CommandResult> {
   }
 }
 
+/** Reads the files that `--env-file` names, if there are any. */
+async function readVariables(
+  { envFile }: ResolvedOptions,
+): Promise<Readonly<Record<string, string>> | undefined> {
+  if (envFile.length === 0) return undefined;
+  const { readEnvFiles } = await import("./env_file.ts");
+  return readEnvFiles(envFile);
+}
+
 /** Last: runs the hooks if they are wanted, and sums up. */
 async function conclude(
   job: Job,
@@ -224,9 +244,12 @@ async function conclude(
   problems: readonly string[] = [],
 ): Promise<RunResult> {
   try {
-    const hooks = await runHooks(job, command, pod);
+    const wrong = command.error instanceof EnvFileError ? [command.error.message] : problems;
+    // Whatever `--on` says, a wrong setting must not leave the pod hanging.
+    const on = wrong.length > 0 ? "always" : job.settings.on;
+    const hooks = await runHooks(job, command, on, pod);
     const result = { ...command, exitCode: strictExitCode(job, command, hooks), hooks };
-    writeTerminationLog(job.settings.terminationLog, result, job.report, problems);
+    writeTerminationLog(job.settings.terminationLog, result, job.report, wrong);
     return result;
   } finally {
     pod?.close();
@@ -238,9 +261,10 @@ async function conclude(
 async function runHooks(
   job: Job,
   command: CommandResult,
+  on: RunHooksOn,
   pod: Pod | undefined,
 ): Promise<readonly HookOutcome[]> {
-  const { settings: { on }, sidecars, report } = job;
+  const { sidecars, report } = job;
   const { exitCode } = command;
   const wanted: Readonly<Record<RunHooksOn, boolean>> = {
     always: true,
@@ -251,7 +275,7 @@ async function runHooks(
     // COMMAND has ended, and its process id may be another's now.
     job.signals.listen((signal) => stopIfAsked(signal) || true);
   }
-  const decision = await pod?.end(exitCode === 0) ?? { kind: wanted[on] ? "stop" : "skip" };
+  const decision = await pod?.end(exitCode === 0, on) ?? { kind: wanted[on] ? "stop" : "skip" };
   switch (decision.kind) {
     case "stop":
       return await stopAll(sidecars, command, job);
@@ -309,7 +333,9 @@ interface Job {
   /** The hooks' sidecars. */
   readonly sidecars: readonly Sidecar[];
   /** What has to be ready before COMMAND starts. */
-  readonly awaited: readonly Sidecar[];
+  readonly awaited: readonly Awaited[];
+  /** Whether a wait would be for hooks that have nothing to wait for. */
+  readonly waitsForNothing: boolean;
   /** The signals that are for COMMAND; none if they are not forwarded. */
   readonly signals: Signals;
   /** Whether this process exists for COMMAND only. */
@@ -326,7 +352,7 @@ interface Job {
 }
 
 function prepareJob(command: readonly string[], options: RunOptions): Job {
-  const { hooks = [], waitFor, forwardSignals = false } = options;
+  const { hooks = [], forwardSignals = false } = options;
   const report = createReport(options.log ?? silentLogger);
   const settings = resolveOptions(options);
   const ending = new AbortController();
@@ -334,8 +360,10 @@ function prepareJob(command: readonly string[], options: RunOptions): Job {
   const endRequested = new AbortController();
   const askedToEnd = AbortSignal.any([abort, endRequested.signal]);
   const sidecars = trackAll(hooks, settings, askedToEnd, report);
-  const awaited = waitFor?.flatMap((hook) =>
-    sidecars[hooks.indexOf(hook)] ?? trackAll([hook], settings, askedToEnd, report)
+  const wanted = awaitedOf(options);
+  const awaited = wanted.flatMap((one) =>
+    sidecars[isHook(one) ? hooks.indexOf(one) : -1] ??
+      trackAwaited([one], settings, askedToEnd, report)
   );
   // Last: if anything before this threw, the listeners would stay.
   const signals = forwardSignals ? catchSignals(() => endRequested.abort()) : noSignals;
@@ -343,8 +371,9 @@ function prepareJob(command: readonly string[], options: RunOptions): Job {
     command,
     settings,
     sidecars,
-    // Where no sidecar was injected, none will ever be ready.
-    awaited: settings.injected === false ? [] : awaited ?? sidecars,
+    awaited,
+    waitsForNothing: options.waitFor === undefined && options.injected !== false &&
+      wanted.length === 0,
     signals,
     forwardsSignals: forwardSignals,
     abort,
@@ -361,6 +390,17 @@ function prepareJob(command: readonly string[], options: RunOptions): Job {
 /** The result of a COMMAND that never ran, and what every other result starts from. */
 function withoutRun({ command }: Job, exitCode: number): CommandResult {
   return { command: redactPath(command[0] ?? ""), exitCode, durationMs: 0, timedOut: false };
+}
+
+/** Says what is wrong with the settings; COMMAND is not started. */
+function refused(job: Job, problems: readonly string[]): CommandResult {
+  const result = withoutRun(job, WRAPPER_FAILED);
+  for (const problem of problems) job.report("settings-error", { problem });
+  if (result.command !== "") {
+    const reason = "the settings are wrong";
+    job.report("command-not-started", { command: result.command, reason, code: WRAPPER_FAILED });
+  }
+  return result;
 }
 
 /**
@@ -389,8 +429,7 @@ export async function refuse(
   // There may be no COMMAND at all.
   if (!Array.isArray(command) || command.length > 0) validateCommand(command);
   validateOptions(options);
-  // Whatever COMMAND's end would have meant: a typo must not leave the pod hanging.
-  const job = prepareJob(command, { ...options, on: "always" });
+  const job = prepareJob(command, options);
   clearTerminationLog(job.settings.terminationLog);
   let pod: Pod | undefined;
   const all = [...problems];
@@ -400,18 +439,7 @@ export async function refuse(
     if (!(error instanceof PodError)) throw error;
     all.push(error.message);
   }
-  return await conclude(job, notRun(job, all), pod, all);
-}
-
-/** The result of a COMMAND that is not started, because of these problems. */
-function notRun(job: Job, problems: readonly string[]): CommandResult {
-  const result = withoutRun(job, WRAPPER_FAILED);
-  for (const problem of problems) job.report("settings-error", { problem });
-  if (result.command !== "") {
-    const reason = "the settings are wrong";
-    job.report("command-not-started", { command: result.command, reason, code: WRAPPER_FAILED });
-  }
-  return result;
+  return await conclude(job, refused(job, all), pod, all);
 }
 
 /**

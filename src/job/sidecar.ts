@@ -224,7 +224,7 @@ function isMissed(
  *
  * @param otherwise makes a result of what happened instead
  */
-async function withDeadline<Result>(
+export async function withDeadline<Result>(
   limitMs: number,
   signal: AbortSignal,
   start: (signal: AbortSignal) => Promise<Result>,

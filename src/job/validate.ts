@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { Hook } from "../hook.ts";
+import type { Awaitable, Hook } from "../hook.ts";
 import { JOB_OPTIONS, type Kind } from "../options.ts";
 
 /** What an option must be that is not in the table. */
@@ -48,7 +48,8 @@ export function validateOptions(options: object): void {
   }
   for (const [name, value] of Object.entries(options)) {
     if (value === undefined) continue;
-    if (name === "hooks" || name === "waitFor") validateHooks(value, name);
+    if (name === "hooks") validateHooks(value, name);
+    if (name === "waitFor") validateAwaitables(value, name);
     const { expected = "", accepts } = LIBRARY_OPTIONS.get(name) ?? {};
     if (accepts?.(value) === false) throw wrongType(name, expected, value);
     const mismatch = TABLE.get(name)?.kind.check(value);
@@ -64,23 +65,51 @@ export function validateOptions(options: object): void {
  * @throws {TypeError} that names the first value that is not a hook
  */
 export function validateHooks(hooks: unknown, name = "hooks"): asserts hooks is readonly Hook[] {
-  if (!Array.isArray(hooks)) throw wrongType(name, "an array", hooks);
-  hooks.forEach((hook: unknown, index) => {
+  validateList(hooks, name, "a hook", isHook);
+}
+
+/**
+ * Checks a list of hooks and conditions.
+ *
+ * @throws {TypeError} that names the first value that is neither
+ */
+export function validateAwaitables(
+  list: unknown,
+  name: string,
+): asserts list is readonly Awaitable[] {
+  validateList(list, name, "a hook or a condition", (value) => isHook(value) || isCondition(value));
+}
+
+function validateList(
+  list: unknown,
+  name: string,
+  expected: string,
+  accepts: (value: unknown) => boolean,
+): void {
+  if (!Array.isArray(list)) throw wrongType(name, "an array", list);
+  list.forEach((value: unknown, index) => {
     const place = `${name}[${index}]`;
-    if (typeof hook === "function") {
-      throw new TypeError(`${place}: expected a hook, got a function that makes one: call it`);
+    if (typeof value === "function") {
+      throw new TypeError(`${place}: expected ${expected}, got a function that makes one: call it`);
     }
-    if (!isHook(hook)) throw wrongType(place, "a hook", hook);
+    if (!accepts(value)) throw wrongType(place, expected, value);
   });
 }
 
 function isHook(value: unknown): boolean {
-  if (typeof value !== "object" || value === null || !("name" in value)) return false;
-  if ("candidates" in value && value.candidates !== undefined) {
-    return Array.isArray(value.candidates) && value.candidates.every(isHook);
+  if (isObject(value) && "candidates" in value && value.candidates !== undefined) {
+    return "name" in value && Array.isArray(value.candidates) && value.candidates.every(isHook);
   }
-  return "probe" in value && typeof value.probe === "function" &&
-    "stop" in value && typeof value.stop === "function";
+  return isCondition(value) && "stop" in value && typeof value.stop === "function";
+}
+
+function isCondition(value: unknown): value is object {
+  return isObject(value) && "name" in value && "probe" in value &&
+    typeof value.probe === "function";
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === "object" && value !== null;
 }
 
 /**

@@ -31,7 +31,7 @@ const WRONG: readonly (readonly [
   [{ hooks: "istio" }, TypeError, 'hooks: expected an array, got "istio"'],
   [{ hooks: [istio] }, TypeError, "hooks[0]: expected a hook, got a function that makes one"],
   [{ hooks: [istio(), {}] }, TypeError, "hooks[1]: expected a hook, got an object"],
-  [{ waitFor: [envoy] }, TypeError, "waitFor[0]: expected a hook, got a function"],
+  [{ waitFor: [envoy] }, TypeError, "waitFor[0]: expected a hook or a condition, got a function"],
   [{ terminationLog: 1 }, TypeError, "terminationLog: expected a path, got 1"],
   [null, TypeError, "options: expected an object, got null"],
 ];

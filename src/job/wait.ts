@@ -4,14 +4,14 @@
  * @module
  */
 
-import type { Hook } from "../hook.ts";
+import type { Awaitable } from "../hook.ts";
 import { createReport, type Report, silentLogger } from "../log/log.ts";
 import { LONGEST_MS, sleep } from "../time.ts";
-import { type LateSidecar, NotReadyError } from "./errors.ts";
+import { type Awaited, trackAwaited, waitProblems } from "./awaited.ts";
+import { describeLate, NotReadyError } from "./errors.ts";
 import { type HookOptions, resolveOptions } from "./options.ts";
-import { probePauseMs, type Sidecar } from "./sidecar.ts";
-import { trackAll } from "./sidecars.ts";
-import { validateHooks, validateOptions } from "./validate.ts";
+import { probePauseMs } from "./sidecar.ts";
+import { validateAwaitables, validateOptions } from "./validate.ts";
 
 /** How sidecars are waited for. Every field has a default. */
 export interface WaitOptions extends Pick<HookOptions, "requestTimeoutMs" | "log"> {
@@ -26,14 +26,14 @@ export interface WaitOptions extends Pick<HookOptions, "requestTimeoutMs" | "log
 }
 
 /**
- * Waits until every sidecar is ready.
+ * Waits until every sidecar, and every condition, is ready.
  *
  * A hook remembers that its sidecar has answered: give the same hooks to {@linkcode stopSidecars} later.
  *
- * @param hooks the sidecars
+ * @param hooks the sidecars, and conditions such as {@linkcode tcpReady}'s
  * @param options the limits
  * @throws {NotReadyError} if time runs out
- * @throws {TypeError} or {RangeError} for a wrong option, or the reason of `options.signal`
+ * @throws {TypeError} or {RangeError} for a wrong option, or a hook that cannot be waited for, or the reason of `options.signal`
  *
  * @example
  * ```ts
@@ -50,51 +50,73 @@ export interface WaitOptions extends Pick<HookOptions, "requestTimeoutMs" | "log
  * ```
  */
 export async function waitUntilReady(
-  hooks: readonly Hook[],
+  hooks: readonly Awaitable[],
   options: WaitOptions = {},
 ): Promise<void> {
-  validateHooks(hooks);
+  validateAwaitables(hooks, "hooks");
   validateOptions(options);
+  const [problem] = waitProblems({ waitFor: hooks });
+  if (problem !== undefined) throw new TypeError(problem);
   const { timeoutMs = LONGEST_MS, signal = new AbortController().signal } = options;
   const report = createReport(options.log ?? silentLogger);
-  const sidecars = trackAll(hooks, resolveOptions(options), signal, report);
-  const late = await waitForAll(sidecars, timeoutMs, signal, report);
+  const awaited = trackAwaited(hooks, resolveOptions(options), signal, report);
+  const late = await waitForAll(awaited, timeoutMs, signal, report);
   signal.throwIfAborted();
   if (late !== undefined) throw late;
 }
 
+/** How often a line says what is still missing, in milliseconds. */
+const REMINDER_MS = 60_000;
+
 /** Waits until all are ready; the error names those that are not, at the time-out or the abort. */
 export async function waitForAll(
-  sidecars: readonly Sidecar[],
+  awaited: readonly Awaited[],
   timeoutMs: number,
   signal: AbortSignal,
   report: Report,
+  reminderMs = REMINDER_MS,
 ): Promise<NotReadyError | undefined> {
   const startMs = performance.now();
-  const names = sidecars.map(({ name }) => name).join(", ");
+  const tookMs = () => performance.now() - startMs;
+  /** The last answer of each that is not ready. */
+  const missing = new Map(awaited.map((one) => [one, "no answer"]));
+  const late = () => [...missing].map(([{ name }, answer]) => ({ hook: name, answer }));
   const timeUp = new AbortController();
   const timer = setTimeout(() => timeUp.abort(), timeoutMs);
+  const reminder = setInterval(
+    () => report("wait-goes-on", { hooks: describeLate(late()), durationMs: tookMs() }),
+    reminderMs,
+  );
   const ended = AbortSignal.any([signal, timeUp.signal]);
-  report("wait-started", { limitMs: timeoutMs, hooks: names });
+  report("wait-started", { limitMs: timeoutMs, hooks: namesOf(awaited) });
+
+  async function untilReady(one: Awaited): Promise<void> {
+    for (let attempt = 1; !ended.aborted; attempt++) {
+      const { state, answer } = await one.probe(ended);
+      if (state === "ready") {
+        missing.delete(one);
+        const others = namesOf([...missing.keys()]);
+        const durationMs = tookMs();
+        if (missing.size > 0) report("wait-progress", { hook: one.name, durationMs, others });
+        return;
+      }
+      // A probe that was cut short by the end of the wait has seen nothing.
+      if (!ended.aborted) missing.set(one, answer);
+      await sleep(probePauseMs(attempt), ended);
+    }
+  }
+
   try {
-    const late = await Promise.all(sidecars.map((sidecar) => untilReady(sidecar, ended)));
-    const notReady = late.filter((one) => one !== undefined);
-    if (notReady.length > 0) return new NotReadyError(notReady, timeoutMs);
-    report("wait-ended", { hooks: names, durationMs: performance.now() - startMs });
+    await Promise.all(awaited.map(untilReady));
+    if (missing.size > 0) return new NotReadyError(late(), timeoutMs);
+    report("wait-ended", { hooks: namesOf(awaited), durationMs: tookMs() });
     return undefined;
   } finally {
     clearTimeout(timer);
+    clearInterval(reminder);
   }
 }
 
-async function untilReady(sidecar: Sidecar, ended: AbortSignal): Promise<LateSidecar | undefined> {
-  let answer = "no answer";
-  for (let attempt = 1; !ended.aborted; attempt++) {
-    const found = await sidecar.probe(ended);
-    if (found.state === "ready") return undefined;
-    // A probe that was cut short by the end of the wait has seen nothing.
-    if (!ended.aborted) answer = found.answer;
-    await sleep(probePauseMs(attempt), ended);
-  }
-  return { hook: sidecar.name, answer };
+function namesOf(awaited: readonly Awaited[]): string {
+  return awaited.map(({ name }) => name).join(", ");
 }

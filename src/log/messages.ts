@@ -120,22 +120,39 @@ export const MESSAGES = {
   "wait-started": {
     level: "info",
     text: "waiting up to {limitMs} for {hooks} to be ready",
-    meaning: "COMMAND starts as soon as every sidecar is ready (--wait).",
+    meaning: "COMMAND starts as soon as all of these are ready (--wait, --wait-for).",
+  },
+  "wait-progress": {
+    level: "info",
+    text: "{hook} ready after {durationMs}; still waiting for {others}",
+    meaning: "One of several that COMMAND waits for is ready.",
+  },
+  "wait-goes-on": {
+    level: "info",
+    text: "still waiting after {durationMs}: {hooks}",
+    meaning:
+      "Once a minute: what is not ready yet, each with its last answer. If an answer does not change, look at that sidecar's or server's log, and check the address.",
+  },
+  "wait-for-nothing": {
+    level: "warn",
+    text: "--wait waits for nothing (hooks: {hooks}): name what COMMAND needs with --wait-for",
+    meaning:
+      "The hooks, `file:` or none at all, have nothing that could be ready, so that COMMAND starts at once, perhaps before its network or its database is there. Name what it needs with --wait-for, or remove --wait.",
   },
   "wait-ended": {
     level: "info",
     text: "{hooks} ready after {durationMs}",
-    meaning: "Every sidecar is ready; COMMAND starts now.",
+    meaning: "Everything that COMMAND waits for is ready; it starts now.",
   },
   "wait-timeout": {
     level: "error",
     text: "not ready after {limitMs} (--wait): {hooks}; {consequence}",
     meaning:
-      "A sidecar was not ready in time. By default, the job fails with exit code 125 and the hooks run; with `--on-wait-timeout start`, COMMAND starts anyway, and may not reach its network. Look at that sidecar's log.",
+      "A sidecar, or what --wait-for names, was not ready in time. By default, the job fails with exit code 125 and the hooks run; with `--on-wait-timeout start`, COMMAND starts anyway, and may not reach its network. Look at that sidecar's or server's log.",
   },
   "wait-interrupted": {
     level: "warn",
-    text: "{signal} while waiting for the sidecars: command not started (exit code {code})",
+    text: "{signal} while waiting: command not started (exit code {code})",
     meaning:
       "The pod is being deleted before COMMAND has started. The hooks run, and the wrapper ends. There is nothing to do.",
   },

@@ -7,7 +7,15 @@
 import { exitCodeOfSignal, WRAPPER_FAILED } from "../exit_code.ts";
 import { errorCode, isMissing, isNobodyListening, isSomebodyListening } from "./errors.ts";
 import { CATCHABLE, type CatchableSignal, type SignalName } from "./signals.ts";
-import type { Child, ChildWaiter, Connection, Exit, LockFile, SocketAddress } from "./types.ts";
+import type {
+  Child,
+  ChildWaiter,
+  Connection,
+  Exit,
+  LockFile,
+  SocketAddress,
+  SpawnOptions,
+} from "./types.ts";
 
 export function environmentVariable(name: string): string | undefined {
   try {
@@ -47,9 +55,9 @@ export function isTerminal(stream: "stdout" | "stderr"): boolean {
 // deno-lint-ignore require-await -- Node learns only later whether the command has started.
 export async function spawn(
   words: readonly string[],
-  options: { newSession: boolean },
+  options: SpawnOptions,
 ): Promise<Child> {
-  const child = startHere(words, options.newSession);
+  const child = startHere(words, options);
   return { pid: child.pid, exit: child.status.then(toExit, unnamedSignal) };
 }
 
@@ -57,15 +65,15 @@ export async function spawn(
  * Deno makes a child enter the working directory again, by its path. In a container it may be inside
  * a folder that is closed to this user, as `/root` is; the kernel's own link works all the same.
  */
-function startHere(words: readonly string[], newSession: boolean): Deno.ChildProcess {
+function startHere(words: readonly string[], options: SpawnOptions): Deno.ChildProcess {
   try {
-    return startIn(undefined, words, newSession);
+    return startIn(undefined, words, options);
   } catch (error) {
     if (!isClosed(() => Deno.cwd())) throw error;
     if (isClosed(() => ".")) {
       throw new Error("the working directory is closed to this user", { cause: error });
     }
-    return startIn("/proc/self/cwd", words, newSession);
+    return startIn("/proc/self/cwd", words, options);
   }
 }
 
@@ -83,7 +91,7 @@ function isClosed(findFolder: () => string): boolean {
 function startIn(
   cwd: string | undefined,
   words: readonly string[],
-  newSession: boolean,
+  { newSession, variables }: SpawnOptions,
 ): Deno.ChildProcess {
   const [file, ...args] = words;
   if (file === undefined) throw new TypeError("no command to start");
@@ -94,6 +102,8 @@ function startIn(
     stderr: "inherit",
     detached: newSession,
     ...(cwd === undefined ? {} : { cwd }),
+    // Without them nothing is rebuilt: what is inherited may have bytes that are not UTF-8.
+    ...(variables === undefined ? {} : { env: { ...variables } }),
   }).spawn();
 }
 

@@ -14,7 +14,15 @@ import tty from "node:tty";
 import { exitCodeOfSignal, WRAPPER_FAILED } from "../exit_code.ts";
 import { errorCode, isMissing, isNobodyListening, isSomebodyListening } from "./errors.ts";
 import { CATCHABLE, type CatchableSignal, type SignalName } from "./signals.ts";
-import type { Child, ChildWaiter, Connection, Exit, LockFile, SocketAddress } from "./types.ts";
+import type {
+  Child,
+  ChildWaiter,
+  Connection,
+  Exit,
+  LockFile,
+  SocketAddress,
+  SpawnOptions,
+} from "./types.ts";
 
 export function environmentVariable(name: string): string | undefined {
   return process.env[name];
@@ -40,11 +48,15 @@ const DESCRIPTORS = { stdout: 1, stderr: 2 } as const;
 
 export async function spawn(
   words: readonly string[],
-  options: { newSession: boolean },
+  { newSession, variables }: SpawnOptions,
 ): Promise<Child> {
   const [file, ...args] = words;
   if (file === undefined) throw new TypeError("no command to start");
-  const child = startProcess(file, args, { stdio: "inherit", detached: options.newSession });
+  const child = startProcess(file, args, {
+    stdio: "inherit",
+    detached: newSession,
+    ...(variables === undefined ? {} : { env: { ...process.env, ...variables } }),
+  });
   const exit = new Promise<Exit>((resolve) => {
     child.once("exit", (code, signal) => resolve(toExit(code, signal)));
   });

@@ -28,7 +28,7 @@ export interface Platform {
    *
    * @throws the system's error if it cannot be started
    */
-  spawn(words: readonly string[], options: { newSession: boolean }): Promise<Child>;
+  spawn(words: readonly string[], options: SpawnOptions): Promise<Child>;
   /** The signals that this runtime can catch. */
   readonly CATCHABLE_SIGNALS: readonly CatchableSignal[];
   /** Calls `listener` for each such signal, in place of the signal's default action. */
@@ -114,6 +114,14 @@ export interface Platform {
   executablePath(): string | undefined;
   /** The runtime and its version, for `--version`. */
   runtimeName(): string;
+}
+
+/** How a command is started. */
+export interface SpawnOptions {
+  /** Whether it leads a session of its own. */
+  readonly newSession: boolean;
+  /** Variables that it gets in addition to those of this process, or in their place. */
+  readonly variables?: Readonly<Record<string, string>> | undefined;
 }
 
 /** How a command ended. */

@@ -38,7 +38,7 @@ Deno.test("--wait probes again after 50 ms, then half as often each time, down t
   assert(tookMs < alwaysDoubledMs, `took ${tookMs} ms`);
 });
 
-Deno.test("--wait writes one line when it starts and one when all are ready", async () => {
+Deno.test("--wait writes one line when it starts, and one for each that is ready", async () => {
   const port = freePort();
   let isReady = false;
   await using slow = startSidecar([200], { get: () => isReady ? 200 : 503 });
@@ -53,8 +53,14 @@ Deno.test("--wait writes one line when it starts and one when all are ready", as
   isReady = true;
   const { code, stdout, stderr } = await wrapper.ended;
   assertEquals([code, stdout], [3, "started\n"], stderr);
-  const [start = "", end = "", ...more] = aboutWaiting(stderr);
+  const [start = "", first = "", end = "", ...more] = aboutWaiting(stderr);
   assertEquals(start, `wrapper: waiting up to 5m for envoy, 127.0.0.1:${port} to be ready`);
+  const names = ["envoy", `127.0.0.1:${port}`];
+  if (first.startsWith("wrapper: 127.")) names.reverse();
+  assertEquals(
+    first.replace(/after [\d.]+m?s/, "after …"),
+    `wrapper: ${names[0]} ready after …; still waiting for ${names[1]}`,
+  );
   assertMatch(end, /^wrapper: envoy, 127\.0\.0\.1:\d+ ready after [\d.]+m?s$/);
   assertEquals(more, []);
   assertEquals([slow.posts().length, late.posts().length], [1, 1]);
@@ -79,7 +85,8 @@ for (const [what, expectedCode, expectedOutput, consequence] of TIMEOUTS) {
       ...COMMAND,
     );
     assertEquals([code, stdout], [expectedCode, expectedOutput], stderr);
-    const [, end, ...more] = aboutWaiting(stderr);
+    const [, first = "", end, ...more] = aboutWaiting(stderr);
+    assertMatch(first, /^wrapper: linkerd ready after [\d.]+m?s; still waiting for envoy, dapr$/);
     assertEquals(
       end,
       "wrapper: error: not ready after 700ms (--wait): envoy (503 Service Unavailable), " +
@@ -133,7 +140,7 @@ for (
     assertEquals([code, stdout], [expectedCode, ""], stderr);
     assertStringIncludes(
       stderr,
-      `${signal} while waiting for the sidecars: command not started (exit code ${expectedCode})`,
+      `${signal} while waiting: command not started (exit code ${expectedCode})`,
     );
     assertEquals(silent.posts(), ["POST /quitquitquit"]);
   });

@@ -253,7 +253,7 @@ Deno.test("--injected: the one sidecar may come late", async () => {
   const wrapper = startWrapper("binary", {
     args: ["--hook=auto", "--injected=true", "sh", "-c", "exit 3"],
   });
-  await wrapper.waitFor("auto: found so far: none; expecting others for another 10m");
+  await wrapper.waitFor("auto: found so far: none; expecting others for another ");
   await using started = startStandIns(VAULT_AGENT);
   assertEquals((await wrapper.ended).code, 3);
   assertEquals(stopping(started.requests), [VAULT_AGENT.stop]);
@@ -325,4 +325,19 @@ Deno.test("Kuma with Envoy's admin interface on a socket is found and gets no st
   await using other = startStandIns(withReply(ENVOY, 9901, "GET /ready", { body: "hello" }));
   assertStringIncludes((await run(["true"])).stderr, "auto: no sidecar found");
   assertEquals(stopping(other.requests), []);
+});
+
+Deno.test("--wait-for auto: one is found, and all that are found are ready", async () => {
+  const never = ["--hook=none", "--wait-for=auto", "--wait=300ms", "true"];
+  const { code, stderr } = await runWrapper("binary", { args: never });
+  assertEquals(code, 125);
+  assertStringIncludes(stderr, "not ready after 300ms (--wait): auto (no sidecar found)");
+
+  await using wrapper = startWrapper("binary", {
+    args: ["--hook=none", "--wait-for=auto", "sh", "-c", "exit 3"],
+  });
+  await wrapper.waitFor("waiting up to 5m for auto to be ready");
+  await using started = startStandIns(LINKERD);
+  assertEquals((await wrapper.ended).code, 3, wrapper.output.stderr);
+  assertEquals(stopping(started.requests), []);
 });

@@ -16,6 +16,8 @@ interface Row {
   readonly headers?: Readonly<Record<string, string>>;
   /** What the log says if the stop request gets this status. */
   readonly hints?: readonly (readonly [status: number, text: string])[];
+  /** Whether its readiness is on that port alone, so that it has none on another origin. */
+  readonly isReadyOnlyThere?: boolean;
   /** What the log says if nothing listens there. */
   readonly refused?: string;
 }
@@ -55,6 +57,7 @@ const ROWS: readonly Row[] = [
     name: "cloud-sql-proxy",
     stop: [9091, "/quitquitquit"],
     ready: [9090, "/readiness"],
+    isReadyOnlyThere: true,
     hints: [[404, "--debug: add --quitquitquit"]],
     refused: "--quitquitquit",
   },
@@ -62,6 +65,7 @@ const ROWS: readonly Row[] = [
     name: "alloydb-auth-proxy",
     stop: [9091, "/quitquitquit"],
     ready: [9090, "/readiness"],
+    isReadyOnlyThere: true,
     hints: [[404, "--debug: add --quitquitquit"]],
     refused: "--quitquitquit",
   },
@@ -82,6 +86,7 @@ const ROWS: readonly Row[] = [
     name: "consul-dataplane",
     stop: [20600, "/graceful_shutdown"],
     ready: [19000, "/ready"],
+    isReadyOnlyThere: true,
     hints: [[404, "graceful-shutdown-path"]],
     refused: "20300",
   },
@@ -141,15 +146,25 @@ for (const row of ROWS) {
     }
   });
 
-  Deno.test(`${name}=BASE_URL has both paths on that origin`, async () => {
+  Deno.test(`${name}=BASE_URL has all its paths on that origin`, async () => {
     await using sidecar = startSidecar();
-    const { code, stderr } = await runWrapper("binary", {
-      args: ["--hook", `${name}=${sidecar.origin}`, "--wait=60s", "sh", "-c", "exit 3"],
-      env,
-    });
-    assertEquals(code, 3, stderr);
-    assertEquals(sidecar.requests[0]?.path, ready[1]);
+    const target = `${name}=${sidecar.origin}`;
+    const runThere = (...args: readonly string[]) =>
+      runWrapper("binary", { args: ["--hook", target, ...args, "sh", "-c", "exit 3"], env });
+    const waiting = await runThere("--wait=60s");
+    if (row.isReadyOnlyThere) {
+      const address = `http://localhost:${ready[0]}${ready[1]}`;
+      assertEquals(waiting.code, 125);
+      assertStringIncludes(waiting.stderr, `${target} cannot be waited for`);
+      assertStringIncludes(waiting.stderr, `expected --wait-for ${address}`);
+    } else {
+      assertEquals(waiting.code, 3, waiting.stderr);
+      assertEquals(sidecar.requests[0]?.path, ready[1]);
+    }
     assertEquals(sidecar.posts().map(({ path }) => path), [stop[1]]);
+    const { code, stderr } = await runThere();
+    assertEquals(code, 3, stderr);
+    assertEquals(sidecar.posts().map(({ path }) => path), [stop[1], stop[1]]);
   });
 
   for (const [status, text] of hints) {

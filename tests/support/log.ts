@@ -7,8 +7,8 @@ export interface Recording {
   /** All entries, the oldest first. */
   readonly entries: readonly LogEntry[];
   readonly log: Logger;
-  /** Waits for the first entry of an event. */
-  event(name: string): Promise<LogEntry>;
+  /** Waits for the first entry of an event, or for the first that `matches`. */
+  event(name: string, matches?: (entry: LogEntry) => boolean): Promise<LogEntry>;
 }
 
 /** Records a log. */
@@ -21,10 +21,10 @@ export function recordLog(): Recording {
       entries.push(entry);
       for (const check of waiting) check();
     },
-    event: (name) =>
+    event: (name, matches = () => true) =>
       new Promise((resolve) => {
         const check = () => {
-          const entry = entries.find(({ event }) => event === name);
+          const entry = entries.find((one) => one.event === name && matches(one));
           if (entry !== undefined) resolve(entry);
         };
         waiting.add(check);
