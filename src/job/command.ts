@@ -11,7 +11,7 @@ import { errorReason } from "../platform/errors.ts";
 import { kill, spawn } from "../platform/mod.ts";
 import type { CatchableSignal, SignalName } from "../platform/signals.ts";
 import type { Child, Exit } from "../platform/types.ts";
-import { countGroup, hasTerminal, readProcess } from "../process/proc.ts";
+import { countGroup, readProcess } from "../process/proc.ts";
 import { isEndedBy, START_KILL_CLOCK } from "../process/signals.ts";
 import { isFromTerminal, isShellJob, stopSelf, trackStops } from "../process/terminal.ts";
 import { backoffMs } from "../time.ts";
@@ -22,6 +22,8 @@ export interface CommandOptions
   extends Pick<JobSettings, "timeoutMs" | "killAfterMs" | "processGroup"> {
   /** Whether this process exists for COMMAND only, and so stops with it on a terminal. */
   readonly jobControl: boolean;
+  /** Whether this process has a controlling terminal; undefined if that cannot be known. */
+  readonly onTerminal: boolean | undefined;
 }
 
 /** COMMAND, running. */
@@ -61,15 +63,25 @@ async function spawnOrExplain(
   options: CommandOptions,
 ): Promise<Child> {
   try {
-    return await spawn(words, { newSession: options.processGroup });
+    return await spawn(words, { newSession: hasOwnSession(options) });
   } catch (error) {
     throw new StartError(words[0] ?? "", error);
   }
 }
 
+/**
+ * Whether COMMAND leads a session and a process group of its own: what a job does to its own group
+ * must not hit the wrapper, and what is sent to the wrapper's group must not reach COMMAND twice. Job
+ * control on a terminal needs one group for both.
+ */
+function hasOwnSession({ processGroup, jobControl, onTerminal }: CommandOptions): boolean {
+  return processGroup || (jobControl && onTerminal === false);
+}
+
 function superviseCommand(child: Child, options: CommandOptions, report: Report): RunningCommand {
   const target = options.processGroup ? -child.pid : child.pid;
-  const sharesTerminal = options.jobControl && !options.processGroup && hasTerminal();
+  const sharesTerminal = options.jobControl && !options.processGroup &&
+    options.onTerminal === true;
   const timers = new Set<ReturnType<typeof setTimeout>>();
   let timedOut = false;
   let killing = false;

@@ -170,7 +170,7 @@ async function runCommand(job: Job): Promise<CommandResult> {
   try {
     const running = await startCommand(
       command,
-      { ...settings, jobControl: job.forwardsSignals },
+      { ...settings, jobControl: job.forwardsSignals, onTerminal: signals.onTerminal },
       report,
     );
     commandEnd = running.end;
