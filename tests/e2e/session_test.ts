@@ -44,7 +44,7 @@ Deno.test("without --process-group, a signal goes to COMMAND alone", async () =>
 
 for (
   const [what, leftover] of [
-    ["sends SIGTERM to group 0 twice", "trap : TERM; kill -TERM 0; sleep 0.2; kill -TERM 0"],
+    ["sends SIGTERM to group 0 twice", "kill -TERM 0; sleep 0.2; kill -TERM 0"],
     ["sends SIGKILL to group 0", "kill -KILL 0"],
   ] as const
 ) {
@@ -53,7 +53,7 @@ for (
     `a leftover of COMMAND that ${what} does not hit the wrapper`,
     async (others) => {
       await using sidecar = startSidecar();
-      const script = `sh -c '${leftover}' & trap "" TERM; sleep 0.5; exit 4`;
+      const script = `trap "" TERM; sh -c '${leftover}' & sleep 0.5; exit 4`;
       const command = ["sh", "-c", script];
       const [tini, dumbInit] = others;
       await using running = startWrapper("binary", {
