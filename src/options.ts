@@ -360,7 +360,7 @@ const JOB_ENTRIES = {
     variable: "WRAPPER_PROCESS_GROUP",
     kind: boolean,
     defaultValue: () => false,
-    help: "COMMAND leads its own session, and signals go to its whole process group",
+    help: "signals go to COMMAND's whole process group; it leads its own on a terminal too",
   }),
   reap: option({
     name: "reap",

@@ -118,16 +118,23 @@ async function runCommandLine(
   if (action === "help") return print((await import("./help.ts")).helpText(presets));
   if (action === "version") return print(versionText());
 
-  const log = createLogger({ level: settings.logLevel, format: settings.logFormat });
+  const write = createLogger({ level: settings.logLevel, format: settings.logFormat });
+  // Where a job runs, nothing is written before its signals are caught, as they are at its first
+  // entry: past the limit of a file's size (`ulimit -f`), a line ends a process that does not catch
+  // SIGXFSZ.
+  let early: readonly string[] = [];
+  const log: Logger = (entry) => {
+    const problems = early;
+    early = [];
+    for (const problem of problems) createReport(write)("settings-warning", { problem });
+    write(entry);
+  };
   const report = createReport(log);
   const { hooks, waitFor, problems, warnings } = readHooks(invocation, presets);
   known.log = log;
-  if (action === undefined) known.hooks = hooks;
-
-  for (const problem of action === "install" ? [] : warnings) {
-    report("settings-warning", { problem });
-  }
   if (action === undefined) {
+    known.hooks = hooks;
+    early = warnings;
     const { startupWindowMs, hook: _, waitTargets: __, ...otherSettings } = settings;
     const runOptions = {
       ...otherSettings,
@@ -143,6 +150,9 @@ async function runCommandLine(
       ? await refuse(invocation.command, problems, runOptions)
       : await run(invocation.command, runOptions);
     return exitCode;
+  }
+  for (const problem of action === "install" ? [] : warnings) {
+    report("settings-warning", { problem });
   }
   const wrong = action === "install" ? invocation.problems : problems;
   for (const problem of wrong) report("settings-error", { problem });

@@ -11,7 +11,7 @@ import { errorReason } from "../platform/errors.ts";
 import { kill, spawn } from "../platform/mod.ts";
 import type { CatchableSignal, SignalName } from "../platform/signals.ts";
 import type { Child, Exit } from "../platform/types.ts";
-import { countGroup, hasTerminal, readProcess } from "../process/proc.ts";
+import { countGroup, readProcess } from "../process/proc.ts";
 import { isEndedBy, START_KILL_CLOCK } from "../process/signals.ts";
 import { isFromTerminal, isShellJob, stopSelf, trackStops } from "../process/terminal.ts";
 import { backoffMs } from "../time.ts";
@@ -24,6 +24,8 @@ export interface CommandOptions
   readonly jobControl: boolean;
   /** Variables that it gets in addition to the wrapper's own, or in their place. */
   readonly variables?: Readonly<Record<string, string>> | undefined;
+  /** Whether this process has a controlling terminal; undefined if that cannot be known. */
+  readonly onTerminal: boolean | undefined;
 }
 
 /** COMMAND, running. */
@@ -64,16 +66,26 @@ async function spawnOrExplain(
   options: CommandOptions,
 ): Promise<Child> {
   try {
-    const { processGroup: newSession, variables } = options;
-    return await spawn(words, { newSession, variables });
+    const { variables } = options;
+    return await spawn(words, { newSession: hasOwnSession(options), variables });
   } catch (error) {
     throw new StartError(words[0] ?? "", error);
   }
 }
 
+/**
+ * Whether COMMAND leads a session and a process group of its own: what a job does to its own group
+ * must not hit the wrapper, and what is sent to the wrapper's group must not reach COMMAND twice. Job
+ * control on a terminal needs one group for both.
+ */
+function hasOwnSession({ processGroup, jobControl, onTerminal }: CommandOptions): boolean {
+  return processGroup || (jobControl && onTerminal === false);
+}
+
 function superviseCommand(child: Child, options: CommandOptions, report: Report): RunningCommand {
   const target = options.processGroup ? -child.pid : child.pid;
-  const sharesTerminal = options.jobControl && !options.processGroup && hasTerminal();
+  const sharesTerminal = options.jobControl && !options.processGroup &&
+    options.onTerminal === true;
   const timers = new Set<ReturnType<typeof setTimeout>>();
   let timedOut = false;
   let killing = false;

@@ -157,7 +157,8 @@ export interface RunOptions extends HookOptions {
    */
   readonly killAfterMs?: number;
   /**
-   * Whether COMMAND leads a session of its own, and signals go to its whole process group.
+   * Whether signals go to COMMAND's whole process group. It then leads a session and a group of its
+   * own, whatever `forwardSignals` is, and on a terminal too.
    *
    * @default false
    */
@@ -184,7 +185,8 @@ export interface RunOptions extends HookOptions {
    */
   readonly terminationLog?: string;
   /**
-   * Whether the signals that this process gets are passed on to COMMAND.
+   * Whether the signals that this process gets are passed on to COMMAND. It then leads a session and
+   * a process group of its own, unless this process has a controlling terminal.
    *
    * @default false
    */

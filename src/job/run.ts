@@ -180,7 +180,12 @@ async function runCommand(job: Job): Promise<CommandResult> {
   try {
     const running = await startCommand(
       command,
-      { ...settings, jobControl: job.forwardsSignals, variables: await readVariables(settings) },
+      {
+        ...settings,
+        jobControl: job.forwardsSignals,
+        onTerminal: signals.onTerminal,
+        variables: await readVariables(settings),
+      },
       report,
     );
     commandEnd = running.end;

@@ -1,13 +1,24 @@
 /**
- * Log lines on stderr, and the SIGPIPEs that they cause.
+ * Log lines on stderr, and the signals that they cause.
  *
  * @module
  */
 
 import { errorCode } from "../platform/errors.ts";
 import { writeText } from "../platform/mod.ts";
+import type { CatchableSignal, SignalName } from "../platform/signals.ts";
 
-let brokenPipes = 0;
+/**
+ * What the kernel sends to a process that catches it, for each of its writes that fails so: to a pipe
+ * that nobody reads, and past the limit of a file's size (`ulimit -f`).
+ */
+export const CAUSED_BY_WRITES: ReadonlyMap<string, CatchableSignal> = new Map([
+  ["EPIPE", "SIGPIPE"],
+  ["EFBIG", "SIGXFSZ"],
+]);
+
+/** How many of these signals are still to come. */
+const caused = new Map<SignalName, number>();
 
 /** Writes a line to stderr. If it cannot be written, it is lost, and nothing else happens. */
 export function writeToStderr(line: string): void {
@@ -15,16 +26,15 @@ export function writeToStderr(line: string): void {
     writeText("stderr", line);
   } catch (error) {
     // The reader of stderr is gone, or the disk behind it is full: the hooks matter more.
-    if (errorCode(error) === "EPIPE") brokenPipes++;
+    const signal = CAUSED_BY_WRITES.get(errorCode(error));
+    if (signal !== undefined) caused.set(signal, (caused.get(signal) ?? 0) + 1);
   }
 }
 
-/**
- * Whether a SIGPIPE that has just come was caused by a log line. Once SIGPIPE is caught, the kernel
- * sends it for each write to a broken pipe, and these are not for COMMAND. Each counts once.
- */
-export function takeOwnBrokenPipe(): boolean {
-  if (brokenPipes === 0) return false;
-  brokenPipes--;
-  return true;
+/** Whether a signal that has just come was caused by a log line, and so is not for COMMAND. */
+export function takeOwnSignal(signal: SignalName): boolean {
+  const left = caused.get(signal) ?? 0;
+  // Each counts once.
+  if (left > 0) caused.set(signal, left - 1);
+  return left > 0;
 }

@@ -19,6 +19,7 @@ const CODES: Readonly<Record<string, string>> = {
   "23": "ENFILE",
   "24": "EMFILE",
   "26": "ETXTBSY",
+  "27": "EFBIG",
   "28": "ENOSPC",
   "30": "EROFS",
   "36": "ENAMETOOLONG",

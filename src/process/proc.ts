@@ -44,9 +44,9 @@ export function readProcess(pid: number | "self"): ProcessState | undefined {
   return { comm, state, parent, group, session, hasTerminal, foregroundGroup, startTime };
 }
 
-/** Whether the wrapper has a controlling terminal. */
-export function hasTerminal(): boolean {
-  return readProcess("self")?.hasTerminal ?? false;
+/** Whether the wrapper has a controlling terminal; undefined if that cannot be known. */
+export function hasTerminal(): boolean | undefined {
+  return readProcess("self")?.hasTerminal;
 }
 
 /** Whether a process has ended, even if its parent has not taken its status yet. */

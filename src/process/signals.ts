@@ -5,7 +5,7 @@
  */
 
 import { exitCodeOfSignal } from "../exit_code.ts";
-import { takeOwnBrokenPipe } from "../log/stderr.ts";
+import { CAUSED_BY_WRITES, takeOwnSignal } from "../log/stderr.ts";
 import {
   addSignalListener,
   CATCHABLE_SIGNALS,
@@ -67,6 +67,8 @@ export interface Signals {
   listen(listener: SignalListener): void;
   /** How many SIGTERM and SIGINT have come so far, from outside. */
   readonly endRequests: number;
+  /** Whether this process has a controlling terminal; undefined if that cannot be known. */
+  readonly onTerminal: boolean | undefined;
   /** Holds the signals that come until the next call of `listen`. */
   hold(): void;
   /** Stops catching: signals have their default actions again. */
@@ -83,11 +85,12 @@ export function catchSignals(onEndRequest: () => void): Signals {
   let listener: SignalListener | undefined;
   let endRequests = 0;
 
-  const signals = signalsToCatch();
-  surviveBrokenPipes();
+  const onTerminal = hasTerminal();
+  const signals = signalsToCatch(onTerminal);
+  surviveOwnSignals();
   const removals = signals.map((signal) => {
     const take = () => {
-      if (signal === "SIGCHLD" || (signal === "SIGPIPE" && takeOwnBrokenPipe())) return;
+      if (signal === "SIGCHLD" || takeOwnSignal(signal)) return;
       if (GIVE_UP_WHEN_REPEATED.has(signal)) {
         endRequests++;
         onEndRequest();
@@ -102,6 +105,7 @@ export function catchSignals(onEndRequest: () => void): Signals {
     get endRequests() {
       return endRequests;
     },
+    onTerminal,
     listen(next) {
       listener = next;
       held = held.filter((signal) => next(signal, true) === false);
@@ -115,29 +119,32 @@ export function catchSignals(onEndRequest: () => void): Signals {
   };
 }
 
-let brokenPipesAreSurvived = false;
+let ownSignalsAreSurvived = false;
 
 /**
- * Adds a listener for SIGPIPE that stays. The runtimes ignore this signal from the start, but the end
- * of its last listener would restore the kernel's default, and the next broken pipe end the process.
+ * Adds listeners that stay for the signals that log lines cause. The runtimes ignore SIGPIPE from the
+ * start, but the end of its last listener would restore the kernel's default, and the next broken pipe
+ * end the process. Deno also applies the default to a signal that came while a listener was there and
+ * is handled when none is left: the last log line's own SIGXFSZ would end the process at its end.
  *
  * SIGBUS must have been released before: with any listener there it comes later than the call.
  */
-function surviveBrokenPipes(): void {
-  if (!brokenPipesAreSurvived) addSignalListener("SIGPIPE", () => {});
-  brokenPipesAreSurvived = true;
+function surviveOwnSignals(): void {
+  if (ownSignalsAreSurvived) return;
+  for (const signal of CAUSED_BY_WRITES.values()) addSignalListener(signal, () => {});
+  ownSignalsAreSurvived = true;
 }
 
 /** For a caller that handles its signals itself. */
 export const noSignals: Signals = {
   endRequests: 0,
+  onTerminal: undefined,
   listen: () => {},
   hold: () => {},
   release: () => {},
 };
 
-function signalsToCatch(): readonly CatchableSignal[] {
-  const onTerminal = hasTerminal();
+function signalsToCatch(onTerminal: boolean | undefined): readonly CatchableSignal[] {
   const { ignored, caught } = readDispositions("self") ?? { ignored: 0, caught: 0 };
   return CATCHABLE_SIGNALS.filter((signal) => {
     switch (signal) {

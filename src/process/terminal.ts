@@ -1,8 +1,8 @@
 /**
  * Terminals and job control: the wrapper and COMMAND are one job of the user's shell.
  *
- * Without `--process-group` both are in one process group. A key on the terminal sends its signal to
- * that whole group, so COMMAND already has a signal when the wrapper gets it.
+ * On a terminal, and without `--process-group`, both are in one process group. A key on the terminal
+ * sends its signal to that whole group, so COMMAND already has a signal when the wrapper gets it.
  *
  * @module
  */
@@ -22,8 +22,15 @@ export function isFromTerminal(signal: CatchableSignal): boolean {
     const self = readProcess("self");
     return self !== undefined && self.hasTerminal && self.group === self.foregroundGroup;
   }
+  if (signal === "SIGHUP") {
+    // When a terminal hangs up, its session loses it, and only then do the session's leader, the
+    // kernel at the leader's end, and a shell for each of its jobs send SIGHUP to whole groups. The
+    // leader itself gets the first one alone.
+    const self = readProcess("self");
+    return self !== undefined && !self.hasTerminal && self.session !== processId();
+  }
   // The wrapper never reads from the terminal: COMMAND did, in the background.
-  return signal === "SIGTTIN" && hasTerminal();
+  return signal === "SIGTTIN" && hasTerminal() === true;
 }
 
 /** Tracks when COMMAND is stopped (Ctrl-Z). */

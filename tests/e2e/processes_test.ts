@@ -1,6 +1,6 @@
 /** COMMAND's time limits, its process group, and a machine without resources. */
 
-import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
+import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
 import { findProgram, type Need, testWith } from "../support/needs.ts";
 import { freePort, startSidecar } from "../support/sidecar.ts";
 import { BINARY, runWrapper, startProgram, startWrapper } from "../support/wrapper.ts";
@@ -62,13 +62,6 @@ Deno.test("--process-group: a new session; the whole group gets signals, and is 
   assertEquals(got, ["term", "term", "usr1", "usr1"]);
   const self = /self (\d+)/.exec(stdout)?.[1] ?? "";
   assertStringIncludes(stdout, `${self} ${self}\n`);
-});
-
-Deno.test("without --process-group, COMMAND runs in the wrapper's group", async () => {
-  const script = "cut -d' ' -f5 /proc/$$/stat /proc/$PPID/stat; exit 2";
-  const { code, stdout } = await start("sh", "-c", script).ended;
-  assertEquals(code, 2);
-  assertMatch(stdout, /^(\d+)\n\1\n$/);
 });
 
 Deno.test("the rest of the group is continued, and gets SIGTERM, and SIGKILL after --kill-after", async () => {

