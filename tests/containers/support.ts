@@ -361,8 +361,12 @@ export async function playPod(
   others: readonly object[],
 ): Promise<Pick<Pod, "exitCode" | "log"> & AsyncDisposable> {
   const name = `wrapper-test-${crypto.randomUUID().slice(0, 8)}`;
-  // A manifest's volume becomes a volume of this machine; each run needs its own.
-  const text = JSON.stringify(spec).replaceAll('"name":"wrapper"', `"name":"${name}-volume"`);
+  // As the kubelet makes it: podman's own emptyDir belongs to one of the containers' users.
+  const folder = `${CACHE}/${name}-volume`;
+  Deno.mkdirSync(folder);
+  Deno.chmodSync(folder, 0o777);
+  const volume = JSON.stringify({ path: folder, type: "Directory" });
+  const text = JSON.stringify(spec).replaceAll(/"emptyDir":\{[^}]*\}/g, `"hostPath":${volume}`);
   const pod = { apiVersion: "v1", kind: "Pod", metadata: { name }, spec: JSON.parse(text) };
   const file = `${CACHE}/${name}.yaml`;
   const documents = [...others, pod].map((document) => JSON.stringify(document));
@@ -374,7 +378,7 @@ export async function playPod(
     async [Symbol.asyncDispose]() {
       await podman("pod", "rm", "--force", "--time=0", name);
       await podman("kube", "down", file);
-      await podman("volume", "rm", "--force", `${name}-volume`);
+      Deno.removeSync(folder, { recursive: true });
       Deno.removeSync(file);
     },
   };
