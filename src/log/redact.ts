@@ -90,9 +90,8 @@ export function redactCommand(word: string): string {
   const start = /^[^\s=]*=?/.exec(word)?.[0] ?? "";
   if (start === word) return redactPath(word);
   // Credentials that are cut in half can no longer be recognized.
-  const shown = word.includes("@", start.length) && redactPath(word) !== word
-    ? start.replace(/:.*$/s, ":")
-    : redactPath(start);
+  const cutCredentials = word.includes("@", start.length) && redactPath(word) !== word;
+  const shown = redactPath(cutCredentials ? start.replace(/:.*$/s, ":") : start);
   return shown === "" ? "…" : shown;
 }
 
