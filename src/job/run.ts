@@ -399,8 +399,13 @@ function withoutRun({ command }: Job, exitCode: number): CommandResult {
 
 /** Says what is wrong with the settings; COMMAND is not started. */
 function refused(job: Job, problems: readonly string[]): CommandResult {
+  const result = withoutRun(job, WRAPPER_FAILED);
   for (const problem of problems) job.report("settings-error", { problem });
-  return withoutRun(job, WRAPPER_FAILED);
+  if (result.command !== "") {
+    const reason = "the settings are wrong";
+    job.report("command-not-started", { command: result.command, reason, code: WRAPPER_FAILED });
+  }
+  return result;
 }
 
 /**
