@@ -100,7 +100,7 @@ export function readInvocation(
   environment: Environment,
   { variables = [], presets = PRESETS }: ReadingContext = {},
 ): Invocation {
-  const { optionWords, command, problems, meant, hasUnknown } = cutAtCommand(args);
+  const { optionWords, command, problems, meant, hasUnknown, ...cut } = cutAtCommand(args);
   const names = [...OPTION_LIST, ...ACTIONS].map(({ name }) => name);
   const parsed = parseArgs(optionWords, { string: names, collect: names });
   const scuttle = readScuttle(environment);
@@ -172,7 +172,10 @@ export function readInvocation(
     problems.push(explain(`--${action}`, actionArgument, "runs no COMMAND, and one is given"));
   }
   if (command.length === 0 && action === undefined && problems.length === 0) {
-    problems.push("COMMAND is missing: expected wrapper [OPTION...] [--] COMMAND [ARG...]");
+    problems.push(
+      "COMMAND is missing: write it after the options, as in wrapper --hook istio my-job --flag; " +
+        "wrapper --help has the rest",
+    );
   }
   return {
     command,
@@ -182,6 +185,7 @@ export function readInvocation(
     hookIsLost,
     problems,
     warnings: [
+      ...cut.warnings,
       ...ignoredVariables(environment),
       ...unknown.warnings,
       ...scuttle?.warnings ?? [],
@@ -238,6 +242,8 @@ function cutAtCommand(args: readonly string[]) {
   /** The options that an unknown or incomplete one was probably meant to be. */
   const meant = new Set<string>();
   let hasUnknown = false;
+  /** Where the last option was that had no value of its own. */
+  let bare: { readonly index: number; readonly boolean?: string } | undefined;
   let index = 0;
   for (; index < args.length; index++) {
     const word = args[index] ?? "";
@@ -260,6 +266,7 @@ function cutAtCommand(args: readonly string[]) {
       problems.push(unknown.problem);
       if (unknown.meant !== undefined) meant.add(unknown.meant);
       hasUnknown = true;
+      if (!word.includes("=")) bare = { index };
       continue;
     }
     const name = `--${named.name}`;
@@ -270,6 +277,7 @@ function cutAtCommand(args: readonly string[]) {
       optionWords.push(`${name}=${wanted ? value : ""}`);
     } else if (placeholder === "") {
       optionWords.push(`${name}=${action === undefined ? "true" : ""}`);
+      if (action === undefined) bare = { index, boolean: name };
     } else if (index + 1 < args.length) {
       optionWords.push(`${name}=${args[++index]}`);
     } else {
@@ -278,7 +286,31 @@ function cutAtCommand(args: readonly string[]) {
       meant.add(named.name);
     }
   }
-  return { optionWords, problems, meant, hasUnknown, command: args.slice(index) };
+  const words = args.slice(index);
+  const before = bare?.index === index - 1 ? bare : undefined;
+  const boolean = before?.boolean;
+  return {
+    optionWords,
+    problems,
+    meant,
+    hasUnknown,
+    // After an unknown option, the first word may be its value, and a secret.
+    command: before !== undefined && boolean === undefined ? [] : words,
+    warnings: boolean === undefined ? [] : warnAboutBoolean(boolean, words),
+  };
+}
+
+/** A boolean's value after a blank is COMMAND, which is rarely meant if it is such a word. */
+function warnAboutBoolean(
+  name: string,
+  [word = "", ...others]: readonly string[],
+): readonly string[] {
+  if (!/^(true|false|1|0|yes|no)$/.test(word) || others.length === 0) return [];
+  const value = /^(true|1|yes)$/.test(word);
+  return [
+    `${name} takes a value only after "=", so ${JSON.stringify(word)} is COMMAND; ` +
+    `if it was meant as the value, write ${name}=${value}`,
+  ];
 }
 
 /** Suggests the known option that a misspelled one is likely to mean. */

@@ -143,7 +143,8 @@ Deno.test("every error names the option or variable, its value, and what was exp
     "--log-level: its value is missing: expected error, warn, info or debug",
   ]);
   assertEquals(problemsOf([]), [
-    "COMMAND is missing: expected wrapper [OPTION...] [--] COMMAND [ARG...]",
+    "COMMAND is missing: write it after the options, as in wrapper --hook istio my-job --flag; " +
+    "wrapper --help has the rest",
   ]);
   assertEquals(problemsOf(["--help=yes"]), ['--help "yes": takes no value']);
 });

@@ -5,17 +5,17 @@
  */
 
 import type { Report } from "../log/log.ts";
-import { redactPath } from "../log/redact.ts";
+import { redactCommand } from "../log/redact.ts";
 import type { JobSettings } from "../options.ts";
 import { errorReason } from "../platform/errors.ts";
-import { kill, spawn } from "../platform/mod.ts";
+import { kill } from "../platform/mod.ts";
 import type { CatchableSignal, SignalName } from "../platform/signals.ts";
 import type { Child, Exit } from "../platform/types.ts";
 import { countGroup, readProcess } from "../process/proc.ts";
 import { isEndedBy, START_KILL_CLOCK } from "../process/signals.ts";
 import { isFromTerminal, isShellJob, stopSelf, trackStops } from "../process/terminal.ts";
 import { backoffMs } from "../time.ts";
-import { StartError } from "./errors.ts";
+import { startProgram } from "./program.ts";
 
 /** How COMMAND runs. */
 export interface CommandOptions
@@ -56,21 +56,10 @@ export async function startCommand(
   options: CommandOptions,
   report: Report,
 ): Promise<RunningCommand> {
-  const child = await spawnOrExplain(words, options);
-  report("command-started", { command: redactPath(words[0] ?? ""), pid: child.pid });
+  const { variables } = options;
+  const child = await startProgram(words, { newSession: hasOwnSession(options), variables });
+  report("command-started", { command: redactCommand(words[0] ?? ""), pid: child.pid });
   return superviseCommand(child, options, report);
-}
-
-async function spawnOrExplain(
-  words: readonly string[],
-  options: CommandOptions,
-): Promise<Child> {
-  try {
-    const { variables } = options;
-    return await spawn(words, { newSession: hasOwnSession(options), variables });
-  } catch (error) {
-    throw new StartError(words[0] ?? "", error);
-  }
 }
 
 /**

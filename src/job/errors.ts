@@ -4,7 +4,6 @@
  * @module
  */
 
-import { errorCode, startErrorReason } from "../platform/errors.ts";
 import { formatDuration } from "../time.ts";
 
 /**
@@ -23,20 +22,27 @@ import { formatDuration } from "../time.ts";
 export class StartError extends Error {
   /** The name of the class, for where `instanceof` does not reach. */
   override readonly name = "StartError";
-  /** COMMAND's first word. */
+  /** COMMAND's first word, up to its first blank or `=`. */
   readonly command: string;
   /** 127 if it is not found, 126 if it cannot be executed, 125 if the system had no room for it. */
   readonly exitCode: number;
   /** The system's code for the reason, such as `ENOENT`; an empty string if it has none. */
   readonly code: string;
 
-  /** Explains the system's error. */
-  constructor(command: string, cause: unknown) {
-    const [reason, exitCode] = startErrorReason(cause);
+  /** Keeps what was found out. */
+  constructor(
+    command: string,
+    { reason, exitCode, code, cause }: {
+      readonly reason: string;
+      readonly exitCode: number;
+      readonly code: string;
+      readonly cause?: unknown;
+    },
+  ) {
     super(reason, { cause });
     this.command = command;
     this.exitCode = exitCode;
-    this.code = errorCode(cause);
+    this.code = code;
   }
 }
 

@@ -7,7 +7,7 @@
 import { TIMED_OUT, WRAPPER_FAILED } from "../exit_code.ts";
 import { type Hook, hookProblems, isHook, type JobSummary } from "../hook.ts";
 import { createReport, type Report, silentLogger } from "../log/log.ts";
-import { describeDefect, redactPath } from "../log/redact.ts";
+import { describeDefect, redactCommand } from "../log/redact.ts";
 import { reapOrphans } from "../process/reap.ts";
 import {
   ASK_TO_END,
@@ -394,7 +394,7 @@ function prepareJob(command: readonly string[], options: RunOptions): Job {
 
 /** The result of a COMMAND that never ran, and what every other result starts from. */
 function withoutRun({ command }: Job, exitCode: number): CommandResult {
-  return { command: redactPath(command[0] ?? ""), exitCode, durationMs: 0, timedOut: false };
+  return { command: redactCommand(command[0] ?? ""), exitCode, durationMs: 0, timedOut: false };
 }
 
 /** Says what is wrong with the settings; COMMAND is not started. */

@@ -41,7 +41,7 @@ export const MESSAGES = {
     level: "error",
     text: "cannot start {command}: {reason} (exit code {code})",
     meaning:
-      "COMMAND did not run. 127: it is not found; look at the image's PATH and the spelling. 126: it cannot be executed; look at the file's mode, its architecture and its first line. 125: the settings are wrong (the line before says which), or the system had no resources for another process. The hooks run anyway, so that the pod ends.",
+      "COMMAND did not run. 127: it is not found, or the interpreter or loader that it needs is not; look at the image's PATH and the spelling. 126: it cannot be executed; look at the file's mode, its architecture and its first line. Of its name, nothing after the first blank or `=` is shown. 125: the settings are wrong (the line before says which), or the system had no resources for another process. The hooks run anyway, so that the pod ends.",
   },
   "command-aborted": {
     level: "warn",

@@ -56,8 +56,7 @@ export function redactValue(value: string): string {
 }
 
 /**
- * COMMAND's name, or a file's, as it may be printed. A TARGET in its place, because someone forgot
- * the `--hook`, is redacted like any other.
+ * A file's name, as it may be printed. A TARGET in its place is redacted like any other.
  *
  * @example
  * ```ts
@@ -70,6 +69,30 @@ export function redactValue(value: string): string {
  */
 export function redactPath(name: string): string {
   return /^[^./].*(:|\/\/)/s.test(name) ? redactValue(name) : name;
+}
+
+/**
+ * COMMAND's first word, as it may be printed: nothing after its first blank, or after its `=`. A whole
+ * command line in one word, or a variable in front of it, can hold a password.
+ *
+ * @example
+ * ```ts
+ * import { redactCommand } from "./redact.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(redactCommand("my-job --password=sesame"), "my-job");
+ * assertEquals(redactCommand("TOKEN=sesame"), "TOKEN=");
+ * assertEquals(redactCommand("http://me:pw@host/quit?token=x"), "http://host/quit");
+ * assertEquals(redactCommand("http://me:p w@host/quit"), "http:");
+ * ```
+ */
+export function redactCommand(word: string): string {
+  const start = /^[^\s=]*=?/.exec(word)?.[0] ?? "";
+  if (start === word) return redactPath(word);
+  // Credentials that are cut in half can no longer be recognized.
+  const cutCredentials = word.includes("@", start.length) && redactPath(word) !== word;
+  const shown = redactPath(cutCredentials ? start.replace(/:.*$/s, ":") : start);
+  return shown === "" ? "…" : shown;
 }
 
 /**

@@ -5,6 +5,7 @@
  */
 
 import { exitCodeOfSignal, WRAPPER_FAILED } from "../exit_code.ts";
+import { ANYONE_EXECUTES, DEFAULT_PATH } from "./files.ts";
 import { errorCode, isMissing, isNobodyListening, isSomebodyListening } from "./errors.ts";
 import { CATCHABLE, type CatchableSignal, type SignalName } from "./signals.ts";
 import type {
@@ -287,6 +288,29 @@ export function writeText(stream: "stdout" | "stderr", text: string): void {
   for (let done = 0; done < bytes.length;) {
     done += Deno[stream].writeSync(bytes.subarray(done));
   }
+}
+
+export function searchPath(): string | undefined {
+  if (Deno.permissions.querySync({ name: "read" }).state !== "granted") return undefined;
+  try {
+    return Deno.env.get("PATH") ?? DEFAULT_PATH;
+  } catch {
+    // It is not UTF-8, or not for us to read.
+    return undefined;
+  }
+}
+
+export function fileKind(path: string): "program" | "data" | "folder" | "other" {
+  const { isFile, isDirectory, mode } = Deno.statSync(path);
+  if (!isFile) return isDirectory ? "folder" : "other";
+  return ((mode ?? 0) & ANYONE_EXECUTES) === 0 ? "data" : "program";
+}
+
+export function readBytes(path: string, offset: number, length: number): Uint8Array {
+  using file = Deno.openSync(path);
+  file.seekSync(offset, Deno.SeekMode.Start);
+  const bytes = new Uint8Array(length);
+  return bytes.subarray(0, file.readSync(bytes) ?? 0);
 }
 
 export function readTextFile(path: string): string {

@@ -12,6 +12,7 @@ import process from "node:process";
 import tls from "node:tls";
 import tty from "node:tty";
 import { exitCodeOfSignal, WRAPPER_FAILED } from "../exit_code.ts";
+import { ANYONE_EXECUTES, DEFAULT_PATH } from "./files.ts";
 import { errorCode, isMissing, isNobodyListening, isSomebodyListening } from "./errors.ts";
 import { CATCHABLE, type CatchableSignal, type SignalName } from "./signals.ts";
 import type {
@@ -181,6 +182,26 @@ export function writeText(stream: "stdout" | "stderr", text: string): void {
   const bytes = new TextEncoder().encode(text);
   for (let done = 0; done < bytes.length;) {
     done += fs.writeSync(DESCRIPTORS[stream], bytes, done);
+  }
+}
+
+export function searchPath(): string | undefined {
+  return process.env["PATH"] ?? DEFAULT_PATH;
+}
+
+export function fileKind(path: string): "program" | "data" | "folder" | "other" {
+  const stat = fs.statSync(path);
+  if (!stat.isFile()) return stat.isDirectory() ? "folder" : "other";
+  return (stat.mode & ANYONE_EXECUTES) === 0 ? "data" : "program";
+}
+
+export function readBytes(path: string, offset: number, length: number): Uint8Array {
+  const file = fs.openSync(path, "r");
+  try {
+    const bytes = new Uint8Array(length);
+    return bytes.subarray(0, fs.readSync(file, bytes, 0, length, offset));
+  } finally {
+    fs.closeSync(file);
   }
 }
 

@@ -78,6 +78,18 @@ export interface Platform {
    * @throws the system's error, `EPIPE` if the reader is gone
    */
   writeText(stream: "stdout" | "stderr", text: string): void;
+  /**
+   * The folders that `execvp` looks for a command in, separated by colons: PATH, or the C library's
+   * default. Undefined if only the runtime can search them.
+   */
+  searchPath(): string | undefined;
+  /**
+   * What is at a path, symbolic links followed: a file that somebody may execute, one that nobody may,
+   * a folder, or something else.
+   */
+  fileKind(path: string): "program" | "data" | "folder" | "other";
+  /** A part of a file's bytes; fewer, where the file ends before. */
+  readBytes(path: string, offset: number, length: number): Uint8Array;
   /** The content of a file. */
   readTextFile(path: string): string;
   /** Replaces the content of a file, or creates it. */

@@ -8,7 +8,7 @@ import { formatDuration, LONGEST_MS, parseDuration } from "../../src/time.ts";
 import { configText } from "../../src/cli/help.ts";
 import { createLogger, createReport } from "../../src/log/log.ts";
 import { OPTIONS, type Settings } from "../../src/options.ts";
-import { describeDefect, redact, redactValue } from "../../src/log/redact.ts";
+import { describeDefect, redact, redactCommand, redactValue } from "../../src/log/redact.ts";
 import { errorReason, startErrorReason } from "../../src/platform/errors.ts";
 import { parseGoDuration, readScuttle } from "../../src/cli/scuttle.ts";
 import { readInvocation } from "../../src/cli/settings.ts";
@@ -247,6 +247,19 @@ export const PROPERTIES: readonly Property[] = [
         assertNoSecret(redact(`(${new URL(url)}): refused`));
       }
     }),
+  },
+  {
+    title: "nothing of COMMAND is printed after its first blank or its =",
+    property: fc.property(
+      fc.oneof(urlText, word),
+      fc.constantFrom(" ", "\t", "\r", "\n", "\u00a0", "="),
+      fc.oneof(word, urlText),
+      (before, separator, after) => {
+        assertNoSecret(redactCommand(before));
+        assertNoSecret(redactCommand(`${before}${separator}opensaysme${after}`));
+        assertNoSecret(redactCommand(`${before}${separator}${after}`));
+      },
+    ),
   },
   {
     title: "scuttle's variables are read without an exception or a leaked secret",

@@ -143,3 +143,43 @@ Deno.test("a named sidecar that never came is a warning, the default one is not"
     assertMatch(stderr, line);
   }
 });
+
+Deno.test("a boolean's value after a blank is COMMAND, and a warning says so", async () => {
+  const rows: readonly (readonly [args: readonly string[], code: number, warning?: string])[] = [
+    [["--strict", "false", "true"], 1, 'so "false" is COMMAND; if it was meant'],
+    [["--strict", "true", "my-job"], 0, "write --strict=true"],
+    [["--process-group", "no", "my-job"], 127, "write --process-group=false"],
+    // These are legal.
+    [["--strict", "false"], 1],
+    [["--strict", "--", "false", "true"], 1],
+    [["--strict=false", "true", "x"], 0],
+    [["--strict", "--on", "always", "false", "x"], 1],
+  ];
+  for (const [args, code, warning] of rows) {
+    const ended = await runWrapper("binary", { args: ["--hook=none", ...args] });
+    assertEquals(ended.code, code, ended.stderr);
+    if (warning === undefined) assert(!ended.stderr.includes("="), ended.stderr);
+    else assertStringIncludes(ended.stderr, warning);
+  }
+});
+
+Deno.test("after a settings error, no line and no summary names a word that was meant as a value", async () => {
+  const log = await Deno.makeTempFile();
+  for (const args of [["--tokn", "sesame", "my-job"], ["--retries=x", "--tokn", "sesame"]]) {
+    const { code, stderr } = await runWrapper("binary", {
+      args: ["--hook=none", `--termination-log=${log}`, ...args],
+    });
+    assertEquals(code, 125);
+    assertStringIncludes(stderr, 'unknown option "--tokn"');
+    const summary = await Deno.readTextFile(log);
+    assert(!(stderr + summary).includes("sesame"), stderr + summary);
+    assert(!stderr.includes("cannot start"), stderr);
+  }
+  const { stderr } = await runWrapper("binary", { args: ["--hook=none"] });
+  assertEquals(
+    stderr,
+    "wrapper: error: COMMAND is missing: write it after the options, as in " +
+      "wrapper --hook istio my-job --flag; wrapper --help has the rest\n",
+  );
+  await Deno.remove(log);
+});
