@@ -175,7 +175,7 @@ async function runInCluster(
   try {
     makeCgroup(settings.cgroup);
     const deno = [Deno.execPath(), "run", "--allow-all", NODE, JSON.stringify(settings)];
-    const test = [Deno.execPath(), "test", "--quiet", "--allow-all", ...filter, ROOT + TESTS];
+    const test = [Deno.execPath(), "test", "--no-check", "--allow-all", ...filter, ROOT + TESTS];
     const child = new Deno.Command("setpriv", {
       args: [
         ...["--pdeathsig", "KILL"],
