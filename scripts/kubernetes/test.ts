@@ -18,6 +18,7 @@ import {
   ENVOY,
   findProgram,
   type Need,
+  OPENBAO_PROGRAM,
 } from "../../tests/support/needs.ts";
 import { CNI_PROGRAMS, type NodeSettings, NOT_READY } from "./node.ts";
 import { buildPrograms, CACHE, GO, isBuilt, TESTS } from "./programs.ts";
@@ -61,6 +62,7 @@ const NEEDS: readonly Need<unknown>[] = [
   },
   ENVOY,
   CLOUD_SQL_PROXY_PROGRAM,
+  OPENBAO_PROGRAM,
   PODMAN,
 ];
 

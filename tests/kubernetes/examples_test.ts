@@ -2,12 +2,12 @@
 
 import { assert, assertEquals } from "../support/assert.ts";
 import { type Document, EXAMPLES } from "../support/examples.ts";
-import { withIstio } from "./injectors.ts";
+import { withInjectors } from "./injectors.ts";
 import { containerOf, exitCodes, mustKubectl, summaryOf, testInNamespace } from "./support.ts";
 
 const FOLDER = new URL("../../examples/", import.meta.url).pathname;
 
-/** Each manifest that runs here, and the outcome of its hooks in every pod. */
+/** Each manifest with Jobs, and its pods' sidecars: its own, and those that an injector adds. */
 const RUNS: readonly (readonly [file: string, sidecars: readonly string[]])[] = [
   ["istio.yaml", ["istio-proxy"]],
   ["init-container.yaml", ["istio-proxy"]],
@@ -15,7 +15,21 @@ const RUNS: readonly (readonly [file: string, sidecars: readonly string[]])[] = 
   ["indexed.yaml", ["istio-proxy"]],
   ["envoy.yaml", ["envoy"]],
   ["cloud-sql.yaml", ["cloud-sql-proxy"]],
+  ["linkerd.yaml", ["linkerd-proxy"]],
+  ["dapr.yaml", ["daprd"]],
+  ["vault.yaml", ["vault-agent"]],
   ["several.yaml", ["istio-proxy", "cloud-sql-proxy"]],
+];
+
+/** What the manifests expect in their namespace. */
+const NEEDED: readonly object[] = [
+  { apiVersion: "v1", kind: "ServiceAccount", metadata: { name: "my-job" } },
+  {
+    apiVersion: "v1",
+    kind: "Secret",
+    metadata: { name: "dapr-api-token" },
+    stringData: { token: "a-token" },
+  },
 ];
 
 const files = [...new Set(EXAMPLES.map(({ file }) => file))];
@@ -36,9 +50,15 @@ for (const file of files) {
   });
 }
 
+Deno.test("every example with a Job is run", () => {
+  const withJobs = files.filter((file) => named(file, "Job").length > 0);
+  assertEquals(RUNS.map(([file]) => file).toSorted(), withJobs);
+});
+
 for (const [file, sidecars] of RUNS) {
   testInNamespace(`${file}: its Job and a run of its CronJob are Complete`, async (here) => {
-    await using _istio = await withIstio();
+    await using _injectors = await withInjectors();
+    await here.apply(...NEEDED);
     await mustKubectl(["--namespace", here.name, "apply", "--filename", FOLDER + file]);
     const jobs = named(file, "Job").map(({ metadata }) => metadata.name);
     assert(jobs.length > 0);

@@ -2,7 +2,7 @@
 
 import { assert, assertEquals } from "../support/assert.ts";
 import { PILOT_AGENT } from "./images.ts";
-import { withIstio } from "./injectors.ts";
+import { withInjectors } from "./injectors.ts";
 import {
   containerOf,
   endOfContainer,
@@ -27,7 +27,7 @@ function either(name: string, script: string, inject: boolean) {
 }
 
 testInNamespace("a job of 1 s takes 1 s, without its sidecar and with it", async (here) => {
-  await using _istio = await withIstio();
+  await using _injectors = await withInjectors();
   await here.apply(either("without", "sleep 1", false), either("with", "sleep 1", true));
   const expected = { without: [{ main: 0 }], with: [{ main: 0, "istio-proxy": 0 }] };
   for (const [name, codes] of Object.entries(expected)) {

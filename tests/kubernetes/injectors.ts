@@ -1,68 +1,129 @@
 /** Injectors: like those of the meshes, they add a sidecar to a pod when it is created. */
 
-import { PILOT_AGENT } from "./images.ts";
+import { DENO, OPENBAO, PILOT_AGENT } from "./images.ts";
 import { clusterWide } from "./support.ts";
 
-/** What Istio's injector adds, with the stand-in for pilot-agent, and the annotation that it writes. */
-const CONTAINER = `Object.spec.containers{
-  name: "istio-proxy",
-  image: "${PILOT_AGENT}",
-  args: ["0", "10000"],
-  resources: Object.spec.containers.resources{
-    requests: {"cpu": "10m", "memory": "16Mi"},
-    limits: {"cpu": "1", "memory": "64Mi"}
-  },
-  securityContext: Object.spec.containers.securityContext{
-    runAsNonRoot: true,
-    runAsUser: 1337,
-    readOnlyRootFilesystem: true,
-    allowPrivilegeEscalation: false,
-    capabilities: Object.spec.containers.securityContext.capabilities{drop: ["ALL"]},
-    seccompProfile: Object.spec.containers.securityContext.seccompProfile{type: "RuntimeDefault"}
-  }
-}`;
+/** What an injector does. */
+interface Injector {
+  readonly name: string;
+  /** The label or annotation that asks for the sidecar. */
+  readonly asks: readonly ["labels" | "annotations", name: string, value: string];
+  /** The annotation or label that the injector writes. */
+  readonly writes: readonly ["labels" | "annotations", name: string, value: string];
+  /** The sidecar's container. */
+  readonly container: string;
+  readonly image: string;
+  readonly args: readonly string[];
+}
 
-const NAME = "istio-sidecar-injector";
+const standIn = (name: string) => ({
+  image: DENO,
+  args: ["run", "--no-lock", "--allow-net", "/tests/containers/stand_in.ts", name],
+});
 
-/** Istio's injector, for pods with its label. */
-const ISTIO: readonly object[] = [
+/** The injectors of the examples. Each writes what the real one writes. */
+const INJECTORS: readonly Injector[] = [
   {
-    apiVersion: "admissionregistration.k8s.io/v1",
-    kind: "MutatingAdmissionPolicy",
-    metadata: { name: NAME },
-    spec: {
-      failurePolicy: "Fail",
-      reinvocationPolicy: "Never",
-      matchConstraints: {
-        resourceRules: [
-          { apiGroups: [""], apiVersions: ["v1"], operations: ["CREATE"], resources: ["pods"] },
-        ],
-        objectSelector: { matchLabels: { "sidecar.istio.io/inject": "true" } },
-      },
-      mutations: [{
-        patchType: "ApplyConfiguration",
-        applyConfiguration: {
-          expression: `Object{
-            metadata: Object.metadata{annotations: {"sidecar.istio.io/status": "injected"}},
-            spec: Object.spec{containers: [${CONTAINER}]}
-          }`,
-        },
-      }],
-    },
+    name: "istio",
+    asks: ["labels", "sidecar.istio.io/inject", "true"],
+    writes: ["annotations", "sidecar.istio.io/status", "injected"],
+    container: "istio-proxy",
+    image: PILOT_AGENT,
+    args: ["0", "10000"],
   },
   {
-    apiVersion: "admissionregistration.k8s.io/v1",
-    kind: "MutatingAdmissionPolicyBinding",
-    metadata: { name: NAME },
-    spec: { policyName: NAME },
+    name: "linkerd",
+    asks: ["annotations", "linkerd.io/inject", "enabled"],
+    writes: ["annotations", "linkerd.io/proxy-version", "test"],
+    container: "linkerd-proxy",
+    ...standIn("linkerd"),
+  },
+  {
+    name: "dapr",
+    asks: ["annotations", "dapr.io/enabled", "true"],
+    writes: ["labels", "dapr.io/sidecar-injected", "true"],
+    container: "daprd",
+    ...standIn("dapr"),
+  },
+  {
+    name: "vault",
+    asks: ["annotations", "vault.hashicorp.com/agent-inject", "true"],
+    writes: ["annotations", "vault.hashicorp.com/agent-inject-status", "injected"],
+    container: "vault-agent",
+    image: OPENBAO,
+    args: ["agent", "-config=/agent.hcl"],
   },
 ];
 
-/** Installs the injector, and waits until it injects. */
-export function withIstio(): Promise<AsyncDisposable> {
-  const pod = {
-    metadata: { labels: { "sidecar.istio.io/inject": "true" } },
-    spec: { containers: [{ name: "main", image: PILOT_AGENT }] },
-  };
-  return clusterWide(ISTIO, pod, ({ spec }) => spec.containers.length === 2);
+function policyOf({ name, asks, writes, container, image, args }: Injector): readonly object[] {
+  const [where, key, value] = asks;
+  const [there, written, text] = writes;
+  const escaped = written.replaceAll("/", "~1");
+  const expression = `
+    (has(object.metadata.${there}) ? [] : [
+      JSONPatch{op: "add", path: "/metadata/${there}", value: {}}
+    ]) + [
+      JSONPatch{op: "add", path: "/metadata/${there}/${escaped}", value: "${text}"},
+      JSONPatch{op: "add", path: "/spec/containers/-", value: Object.spec.containers{
+        name: "${container}",
+        image: "${image}",
+        args: ${JSON.stringify(args)},
+        resources: Object.spec.containers.resources{
+          requests: {"cpu": "10m", "memory": "16Mi"},
+          limits: {"cpu": "1", "memory": "256Mi"}
+        },
+        securityContext: Object.spec.containers.securityContext{
+          runAsNonRoot: true,
+          runAsUser: 1337,
+          allowPrivilegeEscalation: false,
+          capabilities: Object.spec.containers.securityContext.capabilities{drop: ["ALL"]},
+          seccompProfile: Object.spec.containers.securityContext.seccompProfile{
+            type: "RuntimeDefault"
+          }
+        }
+      }}
+    ]`;
+  const metadata = { name: `${name}-injector` };
+  const apiVersion = "admissionregistration.k8s.io/v1";
+  return [
+    {
+      apiVersion,
+      kind: "MutatingAdmissionPolicy",
+      metadata,
+      spec: {
+        failurePolicy: "Fail",
+        reinvocationPolicy: "Never",
+        matchConstraints: {
+          resourceRules: [
+            { apiGroups: [""], apiVersions: ["v1"], operations: ["CREATE"], resources: ["pods"] },
+          ],
+        },
+        matchConditions: [{
+          name: "asks-for-the-sidecar",
+          expression: `has(object.metadata.${where}) && "${key}" in object.metadata.${where} ` +
+            `&& object.metadata.${where}["${key}"] == "${value}"`,
+        }],
+        mutations: [{ patchType: "JSONPatch", jsonPatch: { expression } }],
+      },
+    },
+    {
+      apiVersion,
+      kind: "MutatingAdmissionPolicyBinding",
+      metadata,
+      spec: { policyName: metadata.name },
+    },
+  ];
+}
+
+/** Installs the injectors, and waits until they inject. */
+export function withInjectors(): Promise<AsyncDisposable> {
+  const metadata: Record<string, Record<string, string>> = { labels: {}, annotations: {} };
+  for (const { asks: [where, key, value] } of INJECTORS) {
+    metadata[where] = { ...metadata[where], [key]: value };
+  }
+  return clusterWide(
+    INJECTORS.flatMap(policyOf),
+    { metadata, spec: { containers: [{ name: "main", image: PILOT_AGENT }] } },
+    ({ spec }) => spec.containers.length === 1 + INJECTORS.length,
+  );
 }
