@@ -91,7 +91,7 @@ const MADE: readonly {
   },
   {
     name: "gcr.io/cloud-sql-connectors/cloud-sql-proxy:2.27.0",
-    from: "gcr.io/distroless/static-debian12:nonroot",
+    from: "gcr.io/distroless/base-debian12:nonroot",
     files: { "/cloud-sql-proxy": { copy: CLOUD_SQL_PROXY_PROGRAM.find } },
     // There are no credentials here, and no service that checks them.
     more: 'ENV CSQL_PROXY_TOKEN=none\nENTRYPOINT ["/cloud-sql-proxy"]',
