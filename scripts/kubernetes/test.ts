@@ -18,6 +18,7 @@ import {
   ENVOY,
   findProgram,
   type Need,
+  OPENBAO_PROGRAM,
 } from "../../tests/support/needs.ts";
 import { CNI_PROGRAMS, type NodeSettings, NOT_READY } from "./node.ts";
 import { buildPrograms, CACHE, GO, isBuilt, TESTS } from "./programs.ts";
@@ -61,6 +62,7 @@ const NEEDS: readonly Need<unknown>[] = [
   },
   ENVOY,
   CLOUD_SQL_PROXY_PROGRAM,
+  OPENBAO_PROGRAM,
   PODMAN,
 ];
 
@@ -175,7 +177,7 @@ async function runInCluster(
   try {
     makeCgroup(settings.cgroup);
     const deno = [Deno.execPath(), "run", "--allow-all", NODE, JSON.stringify(settings)];
-    const test = [Deno.execPath(), "test", "--quiet", "--allow-all", ...filter, ROOT + TESTS];
+    const test = [Deno.execPath(), "test", "--no-check", "--allow-all", ...filter, ROOT + TESTS];
     const child = new Deno.Command("setpriv", {
       args: [
         ...["--pdeathsig", "KILL"],

@@ -3,6 +3,7 @@
 import { VERSION } from "../../src/cli/version.ts";
 import { SANDBOX_IMAGE } from "../../scripts/kubernetes/node.ts";
 import {
+  BUILDER_IMAGE,
   ENVOY_IMAGE,
   imageOn,
   makeImages,
@@ -11,7 +12,8 @@ import {
   PROGRAM,
   TARGET_IMAGE,
 } from "../containers/support.ts";
-import { CLOUD_SQL_PROXY_PROGRAM, ENVOY, findProgram } from "../support/needs.ts";
+import { CLOUD_SQL_PROXY_PROGRAM, ENVOY, findProgram, OPENBAO_PROGRAM } from "../support/needs.ts";
+import { agentConfig } from "../support/programs.ts";
 
 /** Debian with a shell, and the wrapper at `/wrapper`. */
 export const SHELL = "registry.example.com/shell:1";
@@ -21,6 +23,12 @@ export const BARE = "registry.example.com/bare:1";
 
 /** The stand-in for Istio's pilot-agent. Its arguments: milliseconds until it listens, and from SIGTERM on. */
 export const PILOT_AGENT = "registry.example.com/pilot-agent:1";
+
+/** Deno with the tests' sources, for stand-ins that are written in TypeScript. */
+export const DENO = "registry.example.com/deno:1";
+
+/** OpenBao's agent, a fork of Vault's, with what Vault's injector configures for `agent-enable-quit`. */
+export const OPENBAO = "registry.example.com/openbao:1";
 
 /** The wrapper's own image for init containers. */
 export const INSTALLER = `ghcr.io/k8s-job/wrapper:${VERSION}-portable`;
@@ -33,45 +41,65 @@ const RENAMED: readonly (readonly [name: string, image: string])[] = [
   [INSTALLER, TARGET_IMAGE.portable],
 ];
 
+/** A file's text, or where the file or folder is on this machine. */
+type Content = { readonly text: string } | { readonly copy: () => string | undefined };
+
 /** Images that are made here: a base image, and programs in it. */
 const MADE: readonly {
   readonly name: string;
   readonly from: string;
   /** Each path in the image, and the file on this machine or the lines of a script. */
-  readonly files: Readonly<
-    Record<string, { script: string } | { program: () => string | undefined }>
-  >;
+  readonly files: Readonly<Record<string, Content>>;
   readonly more?: string;
 }[] = [
   {
     name: "registry.example.com/my-job:1",
     from: imageOn("Debian slim"),
-    files: { "/my-job": { script: "echo my job" } },
+    files: { "/my-job": { text: "#!/bin/sh\necho my job\n" } },
   },
   {
     name: "registry.example.com/my-job-without-wrapper:1",
     from: ENVOY_IMAGE,
-    files: { "/my-job": { script: "echo my job" } },
+    files: { "/my-job": { text: "#!/bin/sh\necho my job\n" } },
+  },
+  {
+    name: DENO,
+    from: BUILDER_IMAGE,
+    files: { "/tests": { copy: () => TESTS } },
+    // There is no network, and no folder that every user may write.
+    more: "ENV DENO_NO_UPDATE_CHECK=1",
+  },
+  {
+    name: OPENBAO,
+    from: "gcr.io/distroless/static-debian12:nonroot",
+    files: {
+      "/bao": { copy: OPENBAO_PROGRAM.find },
+      "/agent.hcl": { text: agentConfig("agent_api { enable_quit = true }") },
+    },
+    more: 'ENTRYPOINT ["/bao"]',
   },
   {
     name: SANDBOX_IMAGE,
     from: "scratch",
-    files: { "/catatonit": { program: () => findProgram("catatonit") } },
+    files: { "/catatonit": { copy: () => findProgram("catatonit") } },
     more: 'ENTRYPOINT ["/catatonit", "-P"]',
   },
   {
     name: "docker.io/envoyproxy/envoy:distroless-v1.36.2",
     from: ENVOY_IMAGE,
-    files: { "/usr/local/bin/envoy": { program: ENVOY.find } },
+    files: { "/usr/local/bin/envoy": { copy: ENVOY.find } },
   },
   {
     name: "gcr.io/cloud-sql-connectors/cloud-sql-proxy:2.27.0",
-    from: "gcr.io/distroless/static-debian12:nonroot",
-    files: { "/cloud-sql-proxy": { program: CLOUD_SQL_PROXY_PROGRAM.find } },
+    from: "gcr.io/distroless/base-debian12:nonroot",
+    files: { "/cloud-sql-proxy": { copy: CLOUD_SQL_PROXY_PROGRAM.find } },
     // There are no credentials here, and no service that checks them.
     more: 'ENV CSQL_PROXY_TOKEN=none\nENTRYPOINT ["/cloud-sql-proxy"]',
   },
 ];
+
+/** The tests' sources, and what they import. */
+const TESTS = new URL("../", import.meta.url).pathname;
 
 /** Makes the images, and returns the path of an archive with all of them in `folder`. */
 export async function makeClusterImages(folder: string): Promise<string> {
@@ -81,15 +109,16 @@ export async function makeClusterImages(folder: string): Promise<string> {
     const context = `${folder}/context`;
     await must("rm", ["-rf", context]);
     Deno.mkdirSync(context);
-    const copies = Object.entries(files).map(([path, file], index) => {
-      if ("script" in file) {
-        Deno.writeTextFileSync(`${context}/${index}`, `#!/bin/sh\n${file.script}\n`);
+    const copies: string[] = [];
+    for (const [index, [path, content]] of Object.entries(files).entries()) {
+      const file = `${context}/${index}`;
+      if ("text" in content) {
+        Deno.writeTextFileSync(file, content.text, { mode: 0o755 });
       } else {
-        Deno.copyFileSync(file.program() ?? "", `${context}/${index}`);
+        await must("cp", ["--recursive", content.copy() ?? "", file]);
       }
-      Deno.chmodSync(`${context}/${index}`, 0o755);
-      return `COPY ${index} ${path}\n`;
-    });
+      copies.push(`COPY ${index} ${path}\n`);
+    }
     const build = ["build", "--quiet", "--network=none", "--pull=never", "--timestamp=0"];
     await must(
       "podman",

@@ -338,6 +338,35 @@ function namespace(name: string): Namespace {
   return here;
 }
 
+/**
+ * Creates policies for the whole cluster and waits until they take effect, which the API does not tell:
+ * pods are created for trial.
+ */
+export async function clusterWide(
+  objects: readonly object[],
+  trial: { readonly metadata?: object; readonly spec: object },
+  isEffective: (pod: Pod) => boolean,
+): Promise<AsyncDisposable> {
+  const manifest = objects.map((object) => JSON.stringify(object)).join("\n---\n");
+  await mustKubectl(["apply", "--validate=strict", "--filename=-"], manifest);
+  const pod = JSON.stringify({
+    apiVersion: "v1",
+    kind: "Pod",
+    ...trial,
+    metadata: { name: "trial", ...trial.metadata },
+  });
+  const args = ["create", "--dry-run=server", "--output=json", "--filename=-"];
+  const endMs = performance.now() + LIMIT_MS;
+  while (!isEffective(JSON.parse(await mustKubectl(args, pod)))) {
+    if (performance.now() > endMs) throw new Error(`without effect: ${manifest}`);
+  }
+  return {
+    async [Symbol.asyncDispose]() {
+      await mustKubectl(["delete", "--filename=-"], manifest);
+    },
+  };
+}
+
 /** What to look at if a test fails. */
 async function report(name: string): Promise<string> {
   const parts: string[] = [];
@@ -355,8 +384,6 @@ async function report(name: string): Promise<string> {
   return parts.join("\n");
 }
 
-let namespaces = 0;
-
 /** Registers a test with a namespace of its own. */
 export function testInNamespace(
   name: string,
@@ -364,7 +391,7 @@ export function testInNamespace(
   labels: Readonly<Record<string, string>> = {},
 ): void {
   Deno.test(name, async () => {
-    const own = `test-${Deno.pid}-${++namespaces}`;
+    const own = `test-${crypto.randomUUID().slice(0, 8)}`;
     await mustKubectl(
       ["create", "--filename=-"],
       JSON.stringify({ apiVersion: "v1", kind: "Namespace", metadata: { name: own, labels } }),

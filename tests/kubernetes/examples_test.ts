@@ -1,0 +1,88 @@
+/** The manifests in `examples/`, as they stand in the files. */
+
+import { assert, assertEquals } from "../support/assert.ts";
+import { type Document, EXAMPLES } from "../support/examples.ts";
+import { withInjectors } from "./injectors.ts";
+import { containerOf, exitCodes, mustKubectl, summaryOf, testInNamespace } from "./support.ts";
+
+const FOLDER = new URL("../../examples/", import.meta.url).pathname;
+
+/** Each manifest with Jobs, and its pods' sidecars: its own, and those that an injector adds. */
+const RUNS: readonly (readonly [file: string, sidecars: readonly string[]])[] = [
+  ["istio.yaml", ["istio-proxy"]],
+  ["init-container.yaml", ["istio-proxy"]],
+  ["on-failure.yaml", ["istio-proxy"]],
+  ["indexed.yaml", ["istio-proxy"]],
+  ["envoy.yaml", ["envoy"]],
+  ["cloud-sql.yaml", ["cloud-sql-proxy"]],
+  ["linkerd.yaml", ["linkerd-proxy"]],
+  ["dapr.yaml", ["daprd"]],
+  ["vault.yaml", ["vault-agent"]],
+  ["several.yaml", ["istio-proxy", "cloud-sql-proxy"]],
+];
+
+/** What the manifests expect in their namespace. */
+const NEEDED: readonly object[] = [
+  { apiVersion: "v1", kind: "ServiceAccount", metadata: { name: "my-job" } },
+  {
+    apiVersion: "v1",
+    kind: "Secret",
+    metadata: { name: "dapr-api-token" },
+    stringData: { token: "a-token" },
+  },
+];
+
+const files = [...new Set(EXAMPLES.map(({ file }) => file))];
+
+function named(file: string, kind: string): readonly Document[] {
+  return EXAMPLES.flatMap((example) =>
+    example.file === file && example.document.kind === kind ? [example.document] : []
+  );
+}
+
+for (const file of files) {
+  testInNamespace(`${file}: the API server accepts it, with strict validation`, async (here) => {
+    const args = ["apply", "--dry-run=server", "--validate=strict", "--filename", FOLDER + file];
+    const { code, stdout, stderr } = await here.kubectl(args);
+    assertEquals([code, stderr], [0, ""]);
+    const count = EXAMPLES.filter((example) => example.file === file).length;
+    assertEquals(stdout.match(/created \(server dry run\)/g)?.length, count, stdout);
+  });
+}
+
+Deno.test("every example with a Job is run", () => {
+  const withJobs = files.filter((file) => named(file, "Job").length > 0);
+  assertEquals(RUNS.map(([file]) => file).toSorted(), withJobs);
+});
+
+for (const [file, sidecars] of RUNS) {
+  testInNamespace(`${file}: its Job and a run of its CronJob are Complete`, async (here) => {
+    await using _injectors = await withInjectors();
+    await here.apply(...NEEDED);
+    await mustKubectl(["--namespace", here.name, "apply", "--filename", FOLDER + file]);
+    const jobs = named(file, "Job").map(({ metadata }) => metadata.name);
+    assert(jobs.length > 0);
+    for (const { metadata: { name } } of named(file, "CronJob")) {
+      const args = ["create", "job", `by-${name}`, `--from=cronjob/${name}`];
+      await mustKubectl(["--namespace", here.name, ...args]);
+      jobs.push(`by-${name}`);
+    }
+    for (const name of jobs) {
+      const { result, pods } = await here.ended(name);
+      assertEquals(result, "Complete", name);
+      const codes = Object.fromEntries(["main", ...sidecars].map((container) => [container, 0]));
+      assertEquals(pods.map(exitCodes).map(sorted), pods.map(() => sorted(codes)));
+      for (const pod of pods) {
+        const outcomes = summaryOf(pod).hooks.map(({ outcome }) => outcome);
+        assertEquals(outcomes, sidecars.map(() => "stopped"));
+        for (const { name } of pod.spec.containers) {
+          assertEquals(containerOf(pod, name)?.restartCount, 0);
+        }
+      }
+    }
+  });
+}
+
+function sorted(codes: Readonly<Record<string, number | undefined>>) {
+  return Object.entries(codes).toSorted();
+}

@@ -1,0 +1,178 @@
+/** The policy in `examples/`, which puts the wrapper into pods with a label. */
+
+import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
+import { EXAMPLES } from "../support/examples.ts";
+import { SHELL } from "./images.ts";
+import {
+  clusterWide,
+  endOfContainer,
+  exitCodes,
+  job,
+  mustKubectl,
+  type Parts,
+  pilotAgent,
+  type Pod,
+  RESTRICTED,
+  testInNamespace,
+  unwrapped,
+} from "./support.ts";
+
+const LABELS = { wrapper: "enabled" };
+const INSTALL = "install-wrapper";
+const PREFIX = "/shared/wrapper";
+
+/** Applies the policy from the file, and waits until it changes pods. */
+function withPolicy(): Promise<AsyncDisposable> {
+  const documents = EXAMPLES.filter(({ file }) => file === "mutating-admission-policy.yaml");
+  const container = { name: "main", image: SHELL, command: ["true"] };
+  return clusterWide(
+    documents.map(({ document }) => document),
+    { metadata: { labels: LABELS }, spec: { containers: [container] } },
+    ({ spec }) => spec.initContainers !== undefined,
+  );
+}
+
+/** A Job whose pods have the label; `main` is not wrapped. */
+function labeled(name: string, script: string, parts: Parts = {}, pod: object = {}) {
+  const main = unwrapped(script, { env: { WRAPPER_HOOKS: "istio" }, ...parts });
+  return job(name, [main, pilotAgent(RESTRICTED)], {
+    pod,
+    template: { metadata: { labels: LABELS } },
+  });
+}
+
+function commandOf({ spec }: Pod): readonly string[] | undefined {
+  return spec.containers.find(({ name }) => name === "main")?.command;
+}
+
+testInNamespace(
+  "the policy wraps a Job's pod, and a second apply changes nothing",
+  async (here) => {
+    await using _policy = await withPolicy();
+    const manifest = labeled("applied", "exit 0");
+    await here.apply(manifest);
+    const { result, pods: [pod] } = await here.ended("applied");
+    assert(pod !== undefined);
+    assertEquals([result, exitCodes(pod)], ["Complete", { main: 0, "istio-proxy": 0 }]);
+    assertEquals(commandOf(pod), [PREFIX, "sh", "-c", "exit 0"]);
+    assertEquals(endOfContainer(pod, INSTALL).exitCode, 0);
+
+    assertEquals(await here.apply(manifest), "job.batch/applied unchanged");
+    const text = JSON.stringify(manifest);
+    const { code, stdout } = await here.kubectl(["diff", "--filename=-"], text);
+    assertEquals([code, stdout], [0, ""]);
+    for (const _time of ["first", "second"]) {
+      const args = ["apply", "--server-side", "--force-conflicts", "--filename=-"];
+      const { code, stderr } = await here.kubectl(args, text);
+      assertEquals([code, stderr], [0, ""]);
+    }
+  },
+);
+
+testInNamespace("the policy keeps a pod's own volumes and init containers", async (here) => {
+  await using _policy = await withPolicy();
+  const mounts = { volumeMounts: [{ name: "own", mountPath: "/own" }] };
+  await here.apply(labeled("own", "test -e /own/made", mounts, {
+    volumes: [{ name: "own", emptyDir: {} }],
+    initContainers: [{ ...unwrapped("touch /own/made", mounts), name: "prepare" }],
+  }));
+  const { result, pods: [pod] } = await here.ended("own");
+  assert(pod !== undefined);
+  assertEquals(result, "Complete");
+  assertEquals(pod.spec.initContainers?.map(({ name }) => name), ["prepare", INSTALL]);
+});
+
+testInNamespace(
+  "the policy leaves alone what has no command or is wrapped already",
+  async (here) => {
+    await using _policy = await withPolicy();
+    const dryRun = async (container: object): Promise<Pod> => {
+      const pod = {
+        apiVersion: "v1",
+        kind: "Pod",
+        metadata: { name: "trial", labels: LABELS },
+        spec: { containers: [{ name: "main", image: SHELL, ...container }] },
+      };
+      const args = ["create", "--dry-run=server", "--output=json", "--filename=-"];
+      return JSON.parse(
+        await mustKubectl(["--namespace", here.name, ...args], JSON.stringify(pod)),
+      );
+    };
+    for (const container of [{}, { command: [PREFIX, "true"] }]) {
+      const pod = await dryRun(container);
+      assertEquals(commandOf(pod), "command" in container ? container.command : undefined);
+      assertEquals(pod.spec.initContainers, undefined);
+    }
+  },
+);
+
+testInNamespace(
+  "the policy wraps the pods of a CronJob, in a restricted namespace",
+  async (here) => {
+    await using _policy = await withPolicy();
+    const { spec } = labeled("", "exit 0", RESTRICTED);
+    await here.apply({
+      apiVersion: "batch/v1",
+      kind: "CronJob",
+      metadata: { name: "nightly" },
+      spec: { schedule: "15 3 * * *", jobTemplate: { spec } },
+    });
+    await mustKubectl([
+      ...["--namespace", here.name, "create", "job", "now", "--from=cronjob/nightly"],
+    ]);
+    const { result, pods } = await here.ended("now");
+    assertEquals([result, pods.map(exitCodes)], ["Complete", [{ main: 0, "istio-proxy": 0 }]]);
+  },
+  { "pod-security.kubernetes.io/enforce": "restricted" },
+);
+
+/** A quota under which every container must say what it needs. */
+const QUOTA = {
+  apiVersion: "v1",
+  kind: "ResourceQuota",
+  metadata: { name: "quota" },
+  spec: {
+    hard: {
+      "requests.cpu": "2",
+      "limits.cpu": "4",
+      "requests.memory": "1Gi",
+      "limits.memory": "1Gi",
+    },
+  },
+};
+
+testInNamespace("the policy's pods fit into a namespace with a ResourceQuota", async (here) => {
+  await using _policy = await withPolicy();
+  const amounts = { cpu: "100m", memory: "96Mi" };
+  const resources = { requests: amounts, limits: amounts };
+  const [main, sidecar] = [unwrapped("exit 0", { resources }), pilotAgent({ resources })];
+  const template = { metadata: { labels: LABELS } };
+  await here.apply(
+    QUOTA,
+    job("fits", [{ ...main, env: [{ name: "WRAPPER_HOOKS", value: "istio" }] }, sidecar], {
+      template,
+    }),
+    // The quota is really enforced.
+    job("refused", [unwrapped("exit 0")]),
+  );
+  const { result, pods } = await here.ended("fits");
+  assertEquals([result, pods.map(exitCodes)], ["Complete", [{ main: 0, "istio-proxy": 0 }]]);
+  const { message } = await here.event("refused", "FailedCreate");
+  assertStringIncludes(message, "must specify");
+});
+
+testInNamespace("a label on the Job alone is a warning to whoever applies it", async (here) => {
+  await using _policy = await withPolicy();
+  const plain = job("plain", [unwrapped("exit 0")]);
+  const manifest = JSON.stringify({ ...plain, metadata: { name: "plain", labels: LABELS } });
+  const args = ["apply", "--dry-run=server", "--filename=-"];
+  let { code, stderr } = await here.kubectl(args, manifest);
+  // A policy takes effect some moments after it was created.
+  const endMs = performance.now() + 60_000;
+  while (stderr === "" && performance.now() < endMs) {
+    ({ code, stderr } = await here.kubectl(args, manifest));
+  }
+  assertEquals(code, 0);
+  assertStringIncludes(stderr, "Warning:");
+  assertStringIncludes(stderr, "put it on the pod template");
+});
