@@ -7,9 +7,14 @@ import { containerOf, exitCodes, mustKubectl, summaryOf, testInNamespace } from 
 
 const FOLDER = new URL("../../examples/", import.meta.url).pathname;
 
-/** Each manifest with Jobs, and its pods' sidecars: its own, and those that an injector adds. */
-const RUNS: readonly (readonly [file: string, sidecars: readonly string[]])[] = [
+/** Each manifest with Jobs; its pods' sidecars, its own and the injectors'; its work containers. */
+const RUNS: readonly (readonly [
+  file: string,
+  sidecars: readonly string[],
+  work?: readonly string[],
+])[] = [
   ["istio.yaml", ["istio-proxy"]],
+  ["containers.yaml", ["istio-proxy"], ["main", "second"]],
   ["init-container.yaml", ["istio-proxy"]],
   ["on-failure.yaml", ["istio-proxy"]],
   ["indexed.yaml", ["istio-proxy"]],
@@ -55,7 +60,7 @@ Deno.test("every example with a Job is run", () => {
   assertEquals(RUNS.map(([file]) => file).toSorted(), withJobs);
 });
 
-for (const [file, sidecars] of RUNS) {
+for (const [file, sidecars, work = ["main"]] of RUNS) {
   testInNamespace(`${file}: its Job and a run of its CronJob are Complete`, async (here) => {
     await using _injectors = await withInjectors();
     await here.apply(...NEEDED);
@@ -70,11 +75,14 @@ for (const [file, sidecars] of RUNS) {
     for (const name of jobs) {
       const { result, pods } = await here.ended(name);
       assertEquals(result, "Complete", name);
-      const codes = Object.fromEntries(["main", ...sidecars].map((container) => [container, 0]));
+      const codes = Object.fromEntries([...work, ...sidecars].map((container) => [container, 0]));
       assertEquals(pods.map(exitCodes).map(sorted), pods.map(() => sorted(codes)));
       for (const pod of pods) {
-        const outcomes = summaryOf(pod).hooks.map(({ outcome }) => outcome);
-        assertEquals(outcomes, sidecars.map(() => "stopped"));
+        // Of several work containers, one has told the sidecar to quit.
+        const outcomes = work.flatMap((name) => summaryOf(pod, name).hooks)
+          .map(({ outcome }) => outcome);
+        const expected = sidecars.map(() => "stopped");
+        assertEquals(outcomes.filter((outcome) => outcome === "stopped"), expected);
         for (const { name } of pod.spec.containers) {
           assertEquals(containerOf(pod, name)?.restartCount, 0);
         }

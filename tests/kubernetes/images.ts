@@ -58,6 +58,12 @@ const MADE: readonly {
     files: { "/my-job": { text: "#!/bin/sh\necho my job\n" } },
   },
   {
+    name: "registry.example.com/my-other-job:1",
+    from: imageOn("Debian slim"),
+    // It ends after the first job.
+    files: { "/my-other-job": { text: "#!/bin/sh\nsleep 2\necho my other job\n" } },
+  },
+  {
     name: "registry.example.com/my-job-without-wrapper:1",
     from: ENVOY_IMAGE,
     files: { "/my-job": { text: "#!/bin/sh\necho my job\n" } },
