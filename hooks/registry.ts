@@ -20,7 +20,7 @@ import { linkerd } from "./linkerd.ts";
 import { ABSENT_ADVICE, type NamedHook } from "./preset.ts";
 import { fileReady, httpReady, processReady, tcpReady, unixReady } from "./ready.ts";
 import { parseSignalHook } from "./signal.ts";
-import { targetHint } from "./target_hint.ts";
+import { targetHint, waitHint } from "./target_hint.ts";
 import { vaultAgent } from "./vault_agent.ts";
 
 /**
@@ -88,16 +88,21 @@ export function parseHook(
   const [, scheme, rest = ""] = /^(signal|file):(.*)$/s.exec(text) ?? [];
   if (scheme === "signal") return parseSignalHook(rest);
   if (scheme === "file") return fileHook({ path: rest });
-  return parsePreset(text, presets, "a URL, signal:NAME, file:PATH, auto or none");
+  const others = "a URL, signal:NAME, file:PATH, auto or none";
+  return parsePreset(text, presets, others, targetHint(text, presets));
 }
 
 /** Reads `NAME` or `NAME=BASE_URL`; `others` has the other forms, for the error. */
-function parsePreset(text: string, presets: readonly NamedHook[], others: string): Hook {
+function parsePreset(
+  text: string,
+  presets: readonly NamedHook[],
+  others: string,
+  hint: string | undefined,
+): Hook {
   const [, name = text, baseUrl] = /^([^=]*)=(.*)$/s.exec(text) ?? [];
   const preset = presets.find(({ hookName }) => hookName === name);
   if (preset === undefined) {
     const names = presets.map(({ hookName }) => hookName).join(", ");
-    const hint = targetHint(text, presets);
     throw new TypeError(
       `expected ${names}, NAME=BASE_URL, ${others}` + (hint === undefined ? "" : `; ${hint}`),
     );
@@ -152,6 +157,7 @@ export function parseWaitFor(
     text,
     presets,
     "a URL, tcp://HOST:PORT, unix:PATH, file:PATH, process:NAME, auto or none",
+    waitHint(text, presets),
   );
 }
 

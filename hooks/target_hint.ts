@@ -115,6 +115,31 @@ function isTarget(text: string): boolean {
   return /^(signal|file):.|:\/\/./.test(text);
 }
 
+/**
+ * Says what was probably meant by a TARGET of `--wait-for` that cannot be read. It repeats nothing of it.
+ *
+ * @returns undefined if nothing comes to mind
+ *
+ * @example
+ * ```ts
+ * import { waitHint } from "./target_hint.ts";
+ * import { PRESETS } from "@k8s-job/wrapper";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(waitHint("db:5432", PRESETS), "an address needs tcp:// or http:// before it");
+ * ```
+ */
+export function waitHint(text: string, presets: readonly NamedHook[]): string | undefined {
+  if (isQuoted(text)) return REMOVE_QUOTES;
+  if (/^[\w.-]+:\d+$/.test(text)) return "an address needs tcp:// or http:// before it";
+  if (/^\.{0,2}\//.test(text)) return "a path needs file: or unix: before it";
+  if (text.startsWith("signal:")) return "a process is process:NAME";
+  if (/^[A-Z]+\s/.test(text)) return "it is always a GET: leave out the method";
+  if (/^\w+:\/\//.test(text)) return "for a server of another protocol, name its port by tcp://";
+  const near = nearestTarget(text.replace(/=.*$/s, ""), presets);
+  return near === undefined ? undefined : `did you mean ${near}?`;
+}
+
 /** Whether a text could have been meant as a TARGET. */
 export function couldBeTarget(text: string, presets: readonly NamedHook[]): boolean {
   return isTarget(text) || targetHint(text, presets) !== undefined ||

@@ -178,16 +178,19 @@ interface HooksRead {
 
 function readHooks(invocation: Invocation, presets: readonly NamedHook[]): HooksRead {
   const { settings, hookSource, hookIsLost, scuttle, problems, warnings, origins } = invocation;
-  const stopped = readTargets("hook", invocation, (target) => parseHook(target, presets));
+  const isDefault = hookSource === "default";
+  const stopped = readTargets("hook", invocation, (target) => {
+    const hook = parseHook(target, presets);
+    // Whether this pod has the default sidecar, nobody has said.
+    return hook !== undefined && isDefault ? asOptional(hook) : hook;
+  });
   const awaited = readTargets("waitTargets", invocation, (target) => {
     const one = parseWaitFor(target, presets);
     // What is told to quit too is the same sidecar, found over the same connection.
     return one !== undefined && isHook(one) ? stopped.read.get(target) ?? one : one;
   });
   const waitFor = settings.waitTargets.length > 0 ? [...awaited.read.values()] : scuttle?.waitFor;
-  const isDefault = hookSource === "default";
-  // Whether this pod has the default sidecar, nobody has said.
-  const read = [...stopped.read.values()].map((hook) => isDefault ? asOptional(hook) : hook);
+  const read = [...stopped.read.values()];
   const wanted = scuttle?.hooks ?? read;
   const targetProblems = scuttle === undefined ? stopped.problems : [];
   const isLost = hookIsLost || targetProblems.length > 0;

@@ -101,7 +101,8 @@ for (const [name, content, problem] of BAD) {
     const { code, stdout, stderr } = await runWrapper("binary", {
       args: [
         ...[`--hook=${sidecar.origin}/quit`, `--env-file=${folder.path}/${name}`],
-        ...[`--termination-log=${log}`, "--log-level=debug", "echo", "started"],
+        ...[`--termination-log=${log}`, "--log-level=debug", "--on=success"],
+        ...["echo", "started"],
       ],
     });
     assertEquals([code, stdout], [125, ""], stderr);

@@ -371,9 +371,12 @@ const WRONG = [
   ["file:", "expected the path of a file"],
   ["process:", "expected one without blanks or /"],
   ["process:a:TERM", "expected process:NAME"],
-  ["signal:x", "a URL, tcp://HOST:PORT, unix:PATH, file:PATH, process:NAME, auto or none"],
-  ["POST http://localhost/x", "a URL, tcp://HOST:PORT"],
-  ["itsio", "expected istio, envoy,"],
+  ["signal:x", "tcp://HOST:PORT, unix:PATH, file:PATH, process:NAME, auto or none; a process is"],
+  ["POST http://localhost/x", "it is always a GET: leave out the method"],
+  ["db:5432", "an address needs tcp:// or http:// before it"],
+  ["/vault/secrets/config", "a path needs file: or unix: before it"],
+  ["postgres://db:5432/x", "for a server of another protocol, name its port by tcp://"],
+  ["itsio", "did you mean istio?"],
 ] as const;
 
 Deno.test("a wrong --wait-for: COMMAND is not started, and the hooks run", async () => {
