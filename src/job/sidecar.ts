@@ -218,6 +218,12 @@ export function trackSidecar(
             const { lostAtMs = NaN } = firstLoss;
             return { outcome: "already-stopped", answer: firstLoss.answer, lostAtMs };
           }
+          if (firstLoss === stop) {
+            const text = `gone without having been told; looking again for ${
+              formatDuration(RESTART_MS)
+            }`;
+            report("hook-note", { hook: name, text });
+          }
           await sleep(RESTART_PAUSE_MS, AbortSignal.any([signal, expectation.jobEnding]));
           continue;
         }

@@ -326,7 +326,7 @@ for (const hook of ["vault-agent", "auto"]) {
   Deno.test(`${hook}: a sidecar that crashed and is started again is told to quit`, async () => {
     const { code, stderr, phase } = await afterCrash(hook, async (wrapper, double) => {
       await wrapper.child.stdin.close();
-      await wrapper.waitFor("command ended");
+      await wrapper.waitFor("gone without having been told");
       double.enter("ready");
     });
     assertEquals([code, phase], [0, "ended"], stderr);
