@@ -199,8 +199,7 @@ export function trackSidecar(
     const { over, release } = lastLook(expectation, () => seen.has(hook));
     const stopLooking = AbortSignal.any([signal, over]);
     const stopPausing = AbortSignal.any([signal, expectation.ended]);
-    const startMs = performance.now();
-    let firstLoss: Stop | undefined;
+    let loss: { readonly stop: Stop; readonly atMs: number } | undefined;
     try {
       for (let attempt = 1;; attempt++) {
         const stop = await attemptStop(job, stopLooking);
@@ -209,20 +208,19 @@ export function trackSidecar(
         if (over.aborted && !seen.has(hook)) return { outcome: "no-sidecar", answer: "no answer" };
         if (state !== "absent") return { outcome: state, answer, ...withHint };
         if (seen.has(hook)) {
-          firstLoss ??= stop;
           // With several containers, another one's wrapper may have told it.
           const isFinal = stop.isEnding || limits.containers > 1 || expectation.jobEnding.aborted ||
             signal.aborted;
           if (isFinal) return { outcome: "already-stopped", answer };
-          if (performance.now() - startMs >= RESTART_MS) {
-            const { lostAtMs = NaN } = firstLoss;
-            return { outcome: "already-stopped", answer: firstLoss.answer, lostAtMs };
-          }
-          if (firstLoss === stop) {
-            const text = `gone without having been told; looking again for ${
-              formatDuration(RESTART_MS)
-            }`;
-            report("hook-note", { hook: name, text });
+          if (loss === undefined) {
+            loss = { stop, atMs: performance.now() };
+            report("hook-note", {
+              hook: name,
+              text: "gone without having been told; looking again",
+            });
+          } else if (performance.now() - loss.atMs >= RESTART_MS) {
+            const { answer, lostAtMs = NaN } = loss.stop;
+            return { outcome: "already-stopped", answer, lostAtMs };
           }
           await sleep(RESTART_PAUSE_MS, AbortSignal.any([signal, expectation.jobEnding]));
           continue;
