@@ -55,12 +55,13 @@ export {
   hookProblems,
   isHook,
   type JobSummary,
+  type Obstacle,
   type Probe,
   type SidecarHook,
   type Stop,
 } from "./src/hook.ts";
 export type { ExchangeOptions, HttpRequest, StopFailure } from "./src/http/exchange.ts";
-export type { Get, Page } from "./src/http/page.ts";
+export type { Get, HarmlessMethod, Page } from "./src/http/page.ts";
 export {
   createLogger,
   type LogEntry,

@@ -45,7 +45,7 @@ function recognizedHook(hook: SidecarHook, recognize: Recognize): SidecarHook {
 
   async function isThere(context: HookContext): Promise<boolean> {
     try {
-      return await recognize((url, headers) => getPage(url, context, headers));
+      return await recognize((url, headers, method) => getPage(url, context, headers, method));
     } catch {
       // Another program is there, which does not speak HTTP or does not answer at all.
       return false;
@@ -79,7 +79,10 @@ function recognizedHook(hook: SidecarHook, recognize: Recognize): SidecarHook {
         if (!await isThere(context)) return { state: "absent", answer: "not recognized" };
         context.markSeen();
       }
-      return await hook.stop(context);
+      const stopped = await hook.stop(context);
+      // Whatever listens there next may be another program.
+      if (stopped.state === "absent") isStoppable = false;
+      return stopped;
     },
   };
 }

@@ -1,15 +1,16 @@
-import { isNotFoundOfGo, type Page } from "../src/http/page.ts";
+import { type Get, isNotFoundOfGo, type Page } from "../src/http/page.ts";
 import { type HttpPreset, httpPreset, type NamedHook } from "./preset.ts";
 
 /**
  * Google's Cloud SQL Auth Proxy.
  *
  * `--quitquitquit` opens an admin server on 9091, which quits at a POST, and since 2.7 at a GET too.
- * Readiness is on another server, on 9090, which `--health-check` opens; the proxy can only be
- * recognized with it, and then it may also be the AlloyDB Auth Proxy, which gives the same answers.
+ * Readiness is on another server, on 9090, which `--health-check` opens. What is recognized may also be
+ * the AlloyDB Auth Proxy, which gives the same answers.
  *
  * @see https://github.com/GoogleCloudPlatform/cloud-sql-proxy/blob/main/cmd/root.go
  * @see https://github.com/GoogleCloudPlatform/cloud-sql-proxy/blob/main/internal/healthcheck/healthcheck.go
+ * @see https://github.com/GoogleCloudPlatform/cloud-sql-proxy/blob/main/internal/proxy/proxy.go
  *
  * @example
  * ```ts
@@ -24,15 +25,28 @@ export const cloudSqlProxy: NamedHook = httpPreset({
   summary: "Google's Cloud SQL Auth Proxy; needs its --quitquitquit",
   ...googleProxy(),
   async recognize(get) {
-    for (const path of ["/liveness", "/readiness", "/startup"]) {
-      const page = await get(`http://localhost:9090${path}`);
-      if (page === undefined || !isHealthPage(page)) return false;
-    }
     // The admin server's port may be taken by another program.
     const admin = await get("http://localhost:9091/");
-    return admin === undefined || isNotFoundOfGo(admin);
+    if (admin !== undefined && !isNotFoundOfGo(admin)) return false;
+    for (const path of ["/liveness", "/readiness", "/startup"]) {
+      const page = await get(`http://localhost:9090${path}`);
+      if (page === undefined) return admin !== undefined && await refusesOptions(get);
+      if (!isHealthPage(page)) return false;
+    }
+    return true;
   },
 });
+
+/**
+ * Without `--health-check` there is no page to recognize the proxy by, but it answers every method
+ * other than POST and GET at its quit path with an empty 400, and does not quit. OPTIONS is the one
+ * that is harmless to other programs, too.
+ */
+async function refusesOptions(get: Get): Promise<boolean> {
+  const page = await get("http://localhost:9091/quitquitquit", {}, "OPTIONS");
+  return page?.status === 400 && page.text === "" && page.headers.get("content-length") === "0" &&
+    !page.headers.has("content-type") && !page.headers.has("server");
+}
 
 /** Whether this is an answer from the server for health checks. */
 function isHealthPage({ status, headers, text }: Page): boolean {

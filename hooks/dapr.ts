@@ -58,8 +58,23 @@ async function recognize(get: Get): Promise<boolean> {
   const page = await get(`${baseUrl}/v1.0/metadata`, headers);
   // A sidecar that wants another token is still one; the stop request's answer will show it.
   if (page?.status === 401) return page.text.trim() === "invalid api token";
+  if (page?.status === 404) return await refusesAppId(get, baseUrl, headers);
   const metadata = jsonOf(page) ?? {};
   return typeof metadata["id"] === "string" && typeof metadata["runtimeVersion"] === "string";
+}
+
+/**
+ * A Configuration whose `spec.api.allowed` lacks `metadata` hides that page. The health pages are
+ * always there, and with the ID of another app the answer is an error, whether Dapr is ready or not.
+ */
+async function refusesAppId(
+  get: Get,
+  baseUrl: string,
+  headers: Readonly<Record<string, string>> | undefined,
+): Promise<boolean> {
+  const page = await get(`${baseUrl}/v1.0/healthz?appid=~`, headers);
+  return page?.status === 500 &&
+    /"errorCode":\s*"ERR_HEALTH_(APPID_NOT_MATCH|NOT_READY)"/.test(page.text);
 }
 
 function preset({ apiToken }: DaprOptions = {}): HttpPreset {

@@ -6,7 +6,7 @@
 
 import type { HookContext, SidecarHook } from "../src/hook.ts";
 import type { Exchange, ExchangeOptions } from "../src/http/exchange.ts";
-import type { Page } from "../src/http/page.ts";
+import type { HarmlessMethod, Page } from "../src/http/page.ts";
 import { resolveUrl } from "../src/http/url.ts";
 import { redactValue } from "../src/log/redact.ts";
 
@@ -103,6 +103,7 @@ export const EXPECTED_HEADER_VALUE = "expected one line of visible characters, n
  * @param url `http://`, `https://` or `http+unix://%2Fpath%2Fto.sock/`
  * @param context what the hook was given
  * @param headers headers of the request
+ * @param method the method
  * @returns undefined if nobody listens there
  * @throws {TypeError} if the URL is invalid, or a header cannot be sent
  * @throws what went wrong, if somebody listens and does not answer as a web server in time
@@ -123,8 +124,9 @@ export async function getPage(
   url: string,
   context: HookContext,
   headers?: Readonly<Record<string, string>>,
+  method: HarmlessMethod = "GET",
 ): Promise<Page | undefined> {
   for (const [name, value] of Object.entries(headers ?? {})) checkHeader(name, value);
   const { getPageOnce } = await import("../src/http/exchange.ts");
-  return await getPageOnce(url, context, headers);
+  return await getPageOnce(url, context, headers, method);
 }

@@ -1,4 +1,4 @@
-import { jsonOf } from "../src/http/page.ts";
+import { jsonOf, type Page } from "../src/http/page.ts";
 import { nodeOfEnvoy } from "./envoy_admin.ts";
 import { httpPreset, type NamedHook } from "./preset.ts";
 
@@ -31,15 +31,13 @@ export const istio: NamedHook = httpPreset({
   ],
   warmUp: { path: "/healthz/ready" },
   async recognize(get) {
+    // Envoy has no listener there before its first configuration, or if the control plane is away.
     const ready = await get("http://localhost:15021/healthz/ready");
-    // Envoy passes on pilot-agent's own answer, which is empty.
-    if (
-      ready === undefined || ![200, 503].includes(ready.status) || ready.text !== "" ||
-      ready.headers.get("server") !== "envoy" || !ready.headers.has("x-envoy-upstream-service-time")
-    ) return false;
+    if (ready !== undefined && !isPassedOn(ready)) return false;
     // Its status port may have been moved, and 15020 taken by another program.
     const agent = await get("http://localhost:15020/healthz/ready");
-    if (agent !== undefined && (agent.text !== "" || agent.headers.has("server"))) return false;
+    if (agent !== undefined && !isReadiness(agent)) return false;
+    if (ready === undefined && agent === undefined) return false;
 
     const node = await nodeOfEnvoy(get, "http://127.0.0.1:15000");
     if (node !== undefined) {
@@ -48,14 +46,19 @@ export const istio: NamedHook = httpPreset({
     }
     // Envoy's admin interface may be closed. Only pilot-agent has this page.
     const names = await get("http://localhost:15020/debug/ndsz");
-    return jsonOf(names) !== undefined || (names?.status === 404 && names.text.trim() === "{}");
+    if (jsonOf(names) !== undefined) return true;
+    // Without its DNS proxy it has no names to show, and an empty object alone proves little.
+    return ready !== undefined && names?.status === 404 && names.text.trim() === "{}";
   },
-  hint({ state, status, headers }) {
+  hint({ state, status, broke, headers }) {
     if (state === "refused") {
       return "Its status port was moved (status.sidecar.istio.io/port): --hook istio=http://localhost:PORT";
     }
     if (state === "absent") {
       return "Istio puts it into pods with the label sidecar.istio.io/inject: 'true', or in a namespace that injects";
+    }
+    if (broke) {
+      return "Without Envoy (gRPC without a proxy) pilot-agent cannot be told by HTTP: share the process namespace and use --hook signal:pilot-agent";
     }
     if (status === 403) return "pilot-agent accepts this from the pod's own loopback only";
     if (status !== 404 && status !== 405) return undefined;
@@ -64,3 +67,14 @@ export const istio: NamedHook = httpPreset({
       : "This is not pilot-agent: with a bare Envoy use --hook envoy, for another address --hook istio=URL";
   },
 });
+
+/** Whether this is pilot-agent's readiness, which is an empty page. */
+function isReadiness({ status, headers, text }: Page): boolean {
+  return (status === 200 || status === 503) && text === "" && !headers.has("server");
+}
+
+/** Whether Envoy has passed on pilot-agent's readiness. */
+function isPassedOn({ status, headers, text }: Page): boolean {
+  return (status === 200 || status === 503) && text === "" && headers.get("server") === "envoy" &&
+    headers.has("x-envoy-upstream-service-time");
+}

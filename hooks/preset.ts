@@ -108,6 +108,8 @@ export interface HttpPreset {
   readonly warmUp?: { readonly path: string };
   /** Headers for every request. */
   readonly headers?: Readonly<Record<string, string>>;
+  /** Which further answers to the stop request are tried again, as a 5xx is. */
+  readonly isTemporary?: (status: number, headers: Headers) => boolean;
   /** What to do about a stop request that failed like this. */
   readonly hint?: (failure: StopFailure) => string | undefined;
   /** How the sidecar is told from others at its usual address, for `--hook auto`. */
@@ -170,6 +172,7 @@ export function presetHook(preset: HttpPreset, options: PresetOptions = {}): Sid
     ...(warmUp && { warmUp: on(warmUp.path) }),
     ...(preset.isReady && { isReady: preset.isReady }),
     ...(preset.headers && { headers: preset.headers }),
+    ...(preset.isTemporary && { isTemporary: preset.isTemporary }),
     hint: (failure) => withAbsentAdvice(preset, failure),
   });
   if (unknown === undefined) return hook;
@@ -187,7 +190,10 @@ export const ABSENT_ADVICE =
   "wrapper --check shows what is there, and --hook auto looks for every sidecar it knows";
 
 /** What to do about a stop request that failed: what the preset knows, and how to find the sidecar. */
-function withAbsentAdvice({ name, hint }: HttpPreset, failure: StopFailure): string | undefined {
+export function withAbsentAdvice(
+  { name, hint }: Pick<HttpPreset, "name" | "hint">,
+  failure: StopFailure,
+): string | undefined {
   const own = hint?.(failure);
   if (failure.state !== "absent") return own;
   const elsewhere = `if it has another port: --hook ${name}=http://localhost:PORT`;
@@ -199,7 +205,7 @@ function withAbsentAdvice({ name, hint }: HttpPreset, failure: StopFailure): str
  *
  * @throws {TypeError} if the base URL has a path, a query or a fragment
  */
-function joinUrl(baseUrl: string, path: string): string {
+export function joinUrl(baseUrl: string, path: string): string {
   const match = /^([a-z+]+:\/\/[^/?#]+)\/?$/.exec(baseUrl);
   if (match === null) throw new TypeError("expected an origin without a path: http://HOST:PORT");
   return match[1] + path;

@@ -15,7 +15,14 @@ export interface Probe {
   readonly state: "ready" | "present" | "absent";
   /** What was seen, in a few words for a person: `200 OK`, `connection refused`. */
   readonly answer: string;
+  /** Where that was seen, for people to read, if it may be another place than the hook's own. */
+  readonly address?: string;
+  /** What will make {@linkcode SidecarHook.stop} fail, if the sidecar says so beforehand. */
+  readonly obstacle?: Obstacle;
 }
+
+/** What will make a hook fail. */
+export type Obstacle = Pick<Stop, "answer" | "hint">;
 
 /** The result of telling a sidecar to quit. */
 export interface Stop {
@@ -30,6 +37,13 @@ export interface Stop {
   readonly answer: string;
   /** What the operator can do about it, as a sentence without its period. */
   readonly hint?: string;
+  /**
+   * With `absent`: whether it is known to end for good, because it was told to, or says so. Otherwise
+   * it may have crashed, and be started again.
+   */
+  readonly isEnding?: boolean;
+  /** With `absent`: when its last connection ended, as `performance.now()` has it, if that was seen. */
+  readonly lostAtMs?: number;
 }
 
 /** What is known of the job when hooks run. */
@@ -171,7 +185,7 @@ export interface SidecarHook {
    *
    * @returns undefined if nothing is in the way that can be seen so early
    */
-  foresee?(): Pick<Stop, "answer" | "hint"> | undefined;
+  foresee?(): Obstacle | undefined;
   /** Tells the sidecar to quit; repeats failed attempts itself, as `context` allows. */
   stop(context: HookContext): Promise<Stop>;
 }

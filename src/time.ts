@@ -111,6 +111,29 @@ export function sleep(ms: number, signal: AbortSignal): Promise<void> {
 }
 
 /**
+ * Looks again and again, with pauses that grow from 50 ms to half a second, until something is found.
+ *
+ * @param limitMs how long to look at most; there is always one look
+ * @param signal ends the search
+ * @param look returns undefined as long as nothing is found
+ */
+export async function lookUntil<Found>(
+  limitMs: number,
+  signal: AbortSignal,
+  look: () => Promise<Found | undefined>,
+): Promise<Found | undefined> {
+  const endMs = performance.now() + limitMs;
+  for (let attempt = 1;; attempt++) {
+    const found = await look();
+    // A look that was cut short has seen nothing.
+    if (signal.aborted) return undefined;
+    const leftMs = endMs - performance.now();
+    if (found !== undefined || leftMs <= 0) return found;
+    await sleep(Math.min(backoffMs(attempt, 50, 500), leftMs), signal);
+  }
+}
+
+/**
  * Waits for a promise, but not beyond the moment that the signal is aborted. The work behind the
  * promise is not interrupted.
  *

@@ -31,6 +31,8 @@ export class AnswerError extends Error {
 export interface HttpClient {
   /** Sends one request to that address, never through a proxy. */
   fetch(request: Request): Promise<Response>;
+  /** When the server ended the connection that was kept, as `performance.now()` has it. */
+  lostAtMs(): number | undefined;
   /** Closes the connection that is kept for the next request. */
   close(): void;
 }
@@ -68,6 +70,7 @@ export type Connect = (
  */
 export function openHttpClient(address: SocketAddress, connect: Connect): HttpClient {
   let kept: HttpReader | undefined;
+  let lostAtMs: number | undefined;
 
   async function openReader(isSecure: boolean, signal: AbortSignal): Promise<HttpReader> {
     return await whenThereIsRoom(signal, async () => {
@@ -85,7 +88,9 @@ export function openHttpClient(address: SocketAddress, connect: Connect): HttpCl
     if (kept !== undefined) return reader.close();
     kept = reader;
     reader.watch(() => {
-      if (kept === reader) kept = undefined;
+      if (kept !== reader) return;
+      kept = undefined;
+      lostAtMs = performance.now();
     });
   }
 
@@ -114,6 +119,7 @@ export function openHttpClient(address: SocketAddress, connect: Connect): HttpCl
         throw signal.aborted ? signal.reason : error;
       }
     },
+    lostAtMs: () => lostAtMs,
     close() {
       kept?.close();
       kept = undefined;

@@ -15,6 +15,9 @@ import { abortable } from "../time.ts";
 import { whenThereIsRoom } from "./descriptors.ts";
 import { AnswerError, type HttpClient, openHttpClient } from "./client.ts";
 
+/** The message of a {@linkcode NobodyListensError} if nothing was sent. */
+export const REFUSED = "connection refused";
+
 /** Nobody listens at the endpoint. */
 export class NobodyListensError extends Error {
   override readonly name = "NobodyListensError";
@@ -48,6 +51,8 @@ export interface Endpoint {
    * @throws the signal's reason
    */
   accepts(signal: AbortSignal): Promise<boolean>;
+  /** When the other side last ended a connection that was kept, as `performance.now()` has it. */
+  lostAtMs(): number | undefined;
   /** Closes the connections that are kept for further requests. */
   close(): void;
 }
@@ -76,7 +81,7 @@ export function openEndpoint(addresses: readonly SocketAddress[]): Endpoint {
         broke ||= !isNobodyListening(error);
       }
     }
-    throw new NobodyListensError(broke ? "it quit without an answer" : "connection refused");
+    throw new NobodyListensError(broke ? "it quit without an answer" : REFUSED);
   }
 
   async function accepts(signal: AbortSignal): Promise<boolean> {
@@ -90,7 +95,12 @@ export function openEndpoint(addresses: readonly SocketAddress[]): Endpoint {
     for (const client of clients.values()) client.close();
   }
 
-  return { send, accepts, close };
+  function lostAtMs(): number | undefined {
+    const lost = [...clients.values()].flatMap((client) => client.lostAtMs() ?? []);
+    return lost.length === 0 ? undefined : Math.max(...lost);
+  }
+
+  return { send, accepts, lostAtMs, close };
 }
 
 async function listens(address: SocketAddress, signal: AbortSignal): Promise<boolean> {

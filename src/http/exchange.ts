@@ -6,6 +6,7 @@
 
 import ky, { type Options } from "ky";
 import type { HookContext, Probe, Stop } from "../hook.ts";
+import { redactValue } from "../log/redact.ts";
 import { errorReason } from "../platform/errors.ts";
 import type { SocketAddress } from "../platform/mod.ts";
 import { backoffMs, formatDuration, sleep } from "../time.ts";
@@ -14,10 +15,11 @@ import {
   type Endpoint,
   NobodyListensError,
   openEndpoint,
+  REFUSED,
   UnreachableError,
 } from "./endpoint.ts";
 import { AnswerError } from "./client.ts";
-import type { Page } from "./page.ts";
+import type { HarmlessMethod, Page } from "./page.ts";
 import { resolveUrl } from "./url.ts";
 
 /** One request. */
@@ -58,6 +60,12 @@ export interface ExchangeOptions {
   readonly warmUp?: HttpRequest;
   /** Headers for every request. */
   readonly headers?: Readonly<Record<string, string>>;
+  /**
+   * Which further answers to the stop request are tried again, as a 5xx is.
+   *
+   * @default none
+   */
+  readonly isTemporary?: (status: number, headers: Headers) => boolean;
   /** What the operator can do about a stop request that failed like this, as a sentence. */
   readonly hint?: (failure: StopFailure) => string | undefined;
 }
@@ -72,6 +80,8 @@ export interface StopFailure {
   readonly state: "absent" | "refused" | "failed";
   /** The status of the last answer; 0 if there was none. */
   readonly status: number;
+  /** Whether the last attempt got no answer because the connection was closed or reset. */
+  readonly broke: boolean;
   /** The headers of the last answer. */
   readonly headers: Headers;
 }
@@ -145,7 +155,13 @@ export function openExchange(options: ExchangeOptions): Exchange {
       await sleep(backoffMs(attempt, FIRST_DELAY_MS, LONGEST_DELAY_MS), context.signal);
       if (attempt <= context.retries && !context.signal.aborted) continue;
       const answer = `${stopped.answer}, but it is there and ready`;
-      const hint = options.hint?.({ state: "refused", status: 0, headers: new Headers() });
+      const failure = {
+        state: "refused",
+        status: 0,
+        broke: false,
+        headers: new Headers(),
+      } as const;
+      const hint = options.hint?.(failure);
       return { state: "failed", answer, ...withHint(hint) };
     }
   }
@@ -168,12 +184,15 @@ export function openExchange(options: ExchangeOptions): Exchange {
 const NOWHERE: Endpoint = {
   send: () => Promise.resolve(new Response()),
   accepts: () => Promise.resolve(true),
+  lostAtMs: () => undefined,
   close: () => {},
 };
 
 interface PreparedRequest {
   readonly method: string;
   readonly url: URL;
+  /** The URL for people to read. */
+  readonly address: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly endpoint: Endpoint;
 }
@@ -192,6 +211,7 @@ function prepare(
   return {
     method: request.method ?? method,
     url,
+    address: redactValue(request.url),
     headers: {
       "user-agent": "k8s-job-wrapper",
       ...(authorization === undefined ? {} : { authorization }),
@@ -245,27 +265,29 @@ async function probe(
   context: HookContext,
 ): Promise<Probe> {
   const isReady = options.isReady ?? ((status) => status === 200);
+  const { address } = request;
   try {
     const response = await sendOnce(request, context);
     const body = await readText(response);
     return {
       state: isReady(response.status, body) ? "ready" : "present",
       answer: describeStatus(response),
+      address,
     };
   } catch (error) {
     // Only a connection that was made is a sign of life.
     if (error instanceof BrokenConnectionError) {
-      return { state: "present", answer: describeError(error) };
+      return { state: "present", answer: describeError(error), address };
     }
     if (error instanceof NobodyListensError || error instanceof UnreachableError) {
-      return { state: "absent", answer: describeError(error) };
+      return { state: "absent", answer: describeError(error), address };
     }
     const isLate = isNamed(error, "AbortError") || isNamed(error, "TimeoutError");
     const answer = isLate ? noAnswer(context) : describeError(error);
     // This probe's time has run out, but a connection on the loopback takes almost no time.
     const soon = AbortSignal.timeout(LAST_PROBE_MS);
     const isThere = await request.endpoint.accepts(soon).catch(() => false);
-    return { state: isThere ? "present" : "absent", answer };
+    return { state: isThere ? "present" : "absent", answer, address };
   }
 }
 
@@ -279,10 +301,11 @@ export async function getPageOnce(
   url: string,
   context: HookContext,
   headers: Readonly<Record<string, string>> | undefined,
+  method: HarmlessMethod,
 ): Promise<Page | undefined> {
   // ky's time-out ends with the headers; this one includes the body, however slow it is.
   const signal = AbortSignal.any([context.signal, AbortSignal.timeout(context.requestTimeoutMs)]);
-  const request = prepare({ url }, "GET", headers, new Map());
+  const request = prepare({ url }, method, headers, new Map());
   try {
     const response = await sendOnce(request, { ...context, signal });
     return { status: response.status, headers: response.headers, text: await readText(response) };
@@ -321,7 +344,9 @@ async function stop(
   let status = 0;
   let headers = new Headers();
   let answer = "";
+  let broke = false;
   let isLastAttempt = false;
+  let wasSent = false;
 
   /** Makes one attempt; ky decides what follows. */
   async function attempt(input: string | URL | Request, init?: RequestInit): Promise<Response> {
@@ -329,6 +354,7 @@ async function stop(
     status = 0;
     headers = new Headers();
     answer = noAnswer(context);
+    broke = false;
     try {
       const response = await send(new Request(input, init));
       ({ status, headers } = response);
@@ -337,10 +363,14 @@ async function stop(
       if (status < 200 || status > 599) throw new AnswerError(answer);
       // ky only gets the status: it would read the body of an error, however long that takes, and
       // respect `Retry-After` even beyond the deadline.
-      return new Response(null, { status });
+      const isTemporary = options.isTemporary?.(status, headers) ?? false;
+      return new Response(null, { status: isTemporary ? 503 : status });
     } catch (error) {
       // An attempt that timed out may fail again while the next one is under way.
-      if (number === attempts && !isNamed(error, "AbortError")) answer = describeError(error);
+      if (number === attempts && !isNamed(error, "AbortError")) {
+        answer = describeError(error);
+        broke = error instanceof BrokenConnectionError;
+      }
       throw error;
     }
   }
@@ -349,10 +379,14 @@ async function stop(
     // If the request fails and nobody listens any more, it matters whether the sidecar was ever there.
     if (!context.wasSeen()) {
       const isThere = await request.endpoint.accepts(attempted.signal);
-      if (!isThere) throw new NobodyListensError("connection refused");
+      if (!isThere) throw new NobodyListensError(REFUSED);
       context.markSeen();
     }
-    const response = await request.endpoint.send(attempted);
+    const response = await request.endpoint.send(attempted).catch((error) => {
+      wasSent ||= !(error instanceof NobodyListensError) || error.message !== REFUSED;
+      throw error;
+    });
+    wasSent = true;
     context.markSeen();
     response.body?.cancel().catch(() => {});
     return response;
@@ -399,9 +433,17 @@ async function stop(
     return { state: "stopped", answer: answer.replace(/^answered /, "") };
   } catch (error) {
     const state = error instanceof NobodyListensError ? "absent" : "failed";
-    const hint = options.hint?.({ state, status, headers }) ?? protocolHint(request.url, answer);
+    const hint = options.hint?.({ state, status, broke, headers }) ??
+      protocolHint(request.url, answer);
     if (error instanceof NobodyListensError) {
-      return { state, answer: error.message, ...withHint(hint) };
+      const lostAtMs = request.endpoint.lostAtMs();
+      return {
+        state,
+        answer: error.message,
+        isEnding: wasSent,
+        ...(lostAtMs !== undefined && { lostAtMs }),
+        ...withHint(hint),
+      };
     }
     if (attempts === 0) answer = describeError(error);
     const times = attempts === 1 ? "1 attempt" : `${attempts} attempts`;

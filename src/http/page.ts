@@ -4,7 +4,7 @@
  * @module
  */
 
-/** The answer to a harmless GET. */
+/** The answer to a harmless request. */
 export interface Page {
   /** The status. */
   readonly status: number;
@@ -23,7 +23,11 @@ export interface Page {
 export type Get = (
   url: string,
   headers?: Readonly<Record<string, string>>,
+  method?: HarmlessMethod,
 ) => Promise<Page | undefined>;
+
+/** The methods of requests that change nothing: GET, unless a server has no page to recognize it by. */
+export type HarmlessMethod = "GET" | "OPTIONS";
 
 /** A JSON object. */
 export type JsonObject = Readonly<Record<string, unknown>>;

@@ -61,7 +61,9 @@ export async function checkAll(
   const awaited = trackAwaited(hooks, resolveOptions(options), signal, report);
   const checks = await Promise.all(awaited.map(async (one): Promise<Check> => {
     const startMs = performance.now();
-    const { state, answer } = await one.probe(signal);
+    const { obstacle, ...found } = await one.probe(signal);
+    const state = obstacle === undefined ? found.state : "present";
+    const answer = found.answer + (obstacle === undefined ? "" : `, but ${obstacle.answer}`);
     const durationMs = Math.round(performance.now() - startMs);
     return { hook: one.name, address: one.readyAddress, state, answer, durationMs };
   }));

@@ -18,6 +18,8 @@ export interface Expectation {
   remainingMs(): number;
   /** Aborted as soon as none is expected any more, however much of the window is left. */
   readonly ended: AbortSignal;
+  /** Aborted when the job has been asked to end: Kubernetes then stops the sidecars itself. */
+  readonly jobEnding: AbortSignal;
   /** To be called when a sidecar was seen for the first time. */
   sawOne(): void;
 }
@@ -41,6 +43,7 @@ export function expectSidecars(
       return Math.max(0, windowMs - performance.now());
     },
     ended,
+    jobEnding: ended,
     sawOne: () => {},
   };
 }
@@ -61,6 +64,7 @@ export function expectOneOf(
   return {
     remainingMs: () => isAnyFound() ? 0 : all.remainingMs(),
     ended: AbortSignal.any([all.ended, found.signal]),
+    jobEnding: all.jobEnding,
     sawOne: () => found.abort(),
   };
 }

@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { HookContext, JobSummary, Probe, SidecarHook, Stop } from "../hook.ts";
+import type { HookContext, JobSummary, Obstacle, Probe, SidecarHook, Stop } from "../hook.ts";
 import type { Report } from "../log/log.ts";
 import { redact } from "../log/redact.ts";
 import { isRefused, thrownReason } from "../platform/errors.ts";
@@ -17,7 +17,7 @@ import type { HookOutcome } from "./result.ts";
 /** The limits within which a sidecar is looked for and stopped. */
 export type SidecarLimits =
   & ExpectationLimits
-  & Pick<ResolvedOptions, "requestTimeoutMs" | "shutdownTimeoutMs" | "retries">;
+  & Pick<ResolvedOptions, "requestTimeoutMs" | "shutdownTimeoutMs" | "retries" | "containers">;
 
 /** A sidecar, or a group of them, that is tracked. */
 export interface Sidecar {
@@ -54,6 +54,19 @@ const LAST_WORDS_MS = 500;
 const SHORTEST_WATCH_MS = 5000;
 
 /**
+ * A sidecar that is gone, and that nobody here has told, is looked for again during this time. With
+ * `restartPolicy: OnFailure` the kubelet starts a container that has failed again after 0.3 s.
+ */
+const RESTART_MS = 1000;
+const RESTART_PAUSE_MS = 100;
+
+/** When a sidecar went, in words; NaN if that was not seen. */
+function describeLoss(lostAtMs: number, endMs: number): string {
+  const before = Number.isNaN(lostAtMs) ? "" : `${formatDuration(endMs - lostAtMs)} `;
+  return `gone ${before}before the command ended`;
+}
+
+/**
  * The hooks whose sidecar has given a sign of life. This outlives one call of the library, so that a
  * job that first waits for its sidecars and later tells them to quit knows that they were there.
  */
@@ -72,6 +85,9 @@ export function trackSidecar(
   report: Report,
 ): Sidecar {
   const { name, address, readyAddress = address } = hook;
+
+  let isReported = false;
+  let isWarned = false;
 
   function markSeen(): void {
     if (seen.has(hook)) return;
@@ -103,18 +119,32 @@ export function trackSidecar(
       (deadline) => probing(makeContext(deadline, limitMs)),
       (answer) => ({ state: "absent", answer }),
     );
-    if (found.state !== "absent" && !seen.has(hook)) {
+    if (found.state !== "absent" && !isReported) {
+      isReported = true;
       markSeen();
-      report("sidecar-seen", { hook: name, address: readyAddress, answer: found.answer });
+      const where = found.address ?? readyAddress;
+      report("sidecar-seen", { hook: name, address: where, answer: found.answer });
     }
     return found;
   }
 
   function foresee(): void {
-    const { answer, hint } = hook.foresee?.() ?? {};
-    if (answer !== undefined) {
-      report("hook-doubtful", { hook: name, answer, address, hint: hint ?? "" });
+    warn(hook.foresee?.());
+  }
+
+  function warn(obstacle: Obstacle | undefined): void {
+    if (obstacle === undefined) return;
+    const { answer, hint = "" } = obstacle;
+    report("hook-doubtful", { hook: name, answer, address, hint });
+  }
+
+  async function probe(signal: AbortSignal): Promise<Probe> {
+    const found = await probeBy((context) => hook.probe(context), signal);
+    if (found.obstacle !== undefined && !isWarned) {
+      isWarned = true;
+      warn(found.obstacle);
     }
+    return found;
   }
 
   async function watch(signal: AbortSignal, commandPid?: number): Promise<void> {
@@ -132,14 +162,16 @@ export function trackSidecar(
 
   async function stop(job: JobSummary, signal: AbortSignal): Promise<HookOutcome> {
     const startMs = performance.now();
-    const { outcome, answer, hint } = await stopOrMiss(job, signal);
+    const { outcome, answer, hint, lostAtMs } = await stopOrMiss(job, signal);
     const durationMs = performance.now() - startMs;
     switch (outcome) {
       case "stopped":
-        report("hook-stopped", { hook: name, answer, durationMs });
+        if (hint === undefined) report("hook-stopped", { hook: name, answer, durationMs });
+        else report("hook-stop-unsure", { hook: name, answer, address, hint });
         break;
       case "already-stopped":
-        report("hook-already-stopped", { hook: name, answer });
+        if (lostAtMs === undefined) report("hook-already-stopped", { hook: name, answer });
+        else report("hook-gone", { hook: name, answer, when: describeLoss(lostAtMs, startMs) });
         break;
       case "no-sidecar":
         report(isMissed(hook, limits, expectation) ? "sidecar-missing" : "hook-no-sidecar", {
@@ -163,17 +195,36 @@ export function trackSidecar(
   async function stopOrMiss(
     job: JobSummary,
     signal: AbortSignal,
-  ): Promise<Pick<HookOutcome, "outcome" | "answer" | "hint">> {
+  ): Promise<Pick<HookOutcome, "outcome" | "answer" | "hint"> & Pick<Stop, "lostAtMs">> {
     const { over, release } = lastLook(expectation, () => seen.has(hook));
     const stopLooking = AbortSignal.any([signal, over]);
     const stopPausing = AbortSignal.any([signal, expectation.ended]);
+    let loss: { readonly stop: Stop; readonly atMs: number } | undefined;
     try {
       for (let attempt = 1;; attempt++) {
-        const { state, answer, hint } = await attemptStop(job, stopLooking);
+        const stop = await attemptStop(job, stopLooking);
+        const { state, answer, hint } = stop;
         const withHint = hint === undefined ? {} : { hint };
         if (over.aborted && !seen.has(hook)) return { outcome: "no-sidecar", answer: "no answer" };
         if (state !== "absent") return { outcome: state, answer, ...withHint };
-        if (seen.has(hook)) return { outcome: "already-stopped", answer };
+        if (seen.has(hook)) {
+          // With several containers, another one's wrapper may have told it.
+          const isFinal = stop.isEnding || limits.containers > 1 || expectation.jobEnding.aborted ||
+            signal.aborted;
+          if (isFinal) return { outcome: "already-stopped", answer };
+          if (loss === undefined) {
+            loss = { stop, atMs: performance.now() };
+            report("hook-note", {
+              hook: name,
+              text: "gone without having been told; looking again",
+            });
+          } else if (performance.now() - loss.atMs >= RESTART_MS) {
+            const { answer, lostAtMs = NaN } = loss.stop;
+            return { outcome: "already-stopped", answer, lostAtMs };
+          }
+          await sleep(RESTART_PAUSE_MS, AbortSignal.any([signal, expectation.jobEnding]));
+          continue;
+        }
         const remainingMs = expectation.remainingMs();
         if (remainingMs === 0) return { outcome: "no-sidecar", answer, ...withHint };
         if (signal.aborted) return { outcome: "failed", answer: "given up before it came" };
@@ -201,7 +252,7 @@ export function trackSidecar(
     readyAddress,
     isSeen: () => seen.has(hook),
     foresee,
-    probe: (signal) => probeBy((context) => hook.probe(context), signal),
+    probe,
     watch,
     stop,
   };

@@ -119,8 +119,12 @@ function trackGroup(
 function combineProbes(probes: readonly (readonly [name: string, Probe])[]): Probe {
   const there = probes.filter(([, { state }]) => state !== "absent");
   if (there.length === 0) return { state: "absent", answer: "no sidecar found" };
+  const obstacles = there.flatMap(([name, { obstacle }]) =>
+    obstacle === undefined ? [] : [`${name}: ${obstacle.answer}`]
+  );
   return {
     state: there.every(([, { state }]) => state === "ready") ? "ready" : "present",
     answer: there.map(([name, { answer }]) => `${name}: ${answer}`).join(", "),
+    ...(obstacles.length > 0 && { obstacle: { answer: obstacles.join(", ") } }),
   };
 }

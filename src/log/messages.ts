@@ -179,13 +179,13 @@ export const MESSAGES = {
     level: "info",
     text: "{hook}: no sidecar found",
     meaning:
-      "No sidecar that the wrapper can recognize has answered, and the startup window has ended. If the pod does have one, it listens somewhere else or does not answer as its preset expects (for example, a Cloud SQL proxy without `--health-check`), and the pod will not end: name the hook.",
+      "No sidecar that the wrapper can recognize has answered, and the startup window has ended. If the pod does have one, it listens somewhere else or does not answer as its preset expects (for example, an Envoy with `allow_paths`), and the pod will not end: name the hook.",
   },
   "hook-doubtful": {
     level: "warn",
     text: "{hook}: will NOT be stopped as things are: {answer} at {address}. {hint}",
     meaning:
-      "COMMAND has not been started yet, and it can already be seen that the hook will fail: a `file:` in a folder that is missing or read-only. COMMAND starts anyway, and may create what is missing. Otherwise the sidecar keeps running at the end, and so does the pod.",
+      "COMMAND has not been started yet, and it can already be seen that the hook will fail: a `file:` in a folder that is missing or read-only, or (seen by --wait and --check) a Linkerd proxy whose shutdown endpoint is off. COMMAND starts anyway, and may create what is missing. Otherwise the sidecar keeps running at the end, and so does the pod.",
   },
   "hook-note": {
     level: "debug",
@@ -195,13 +195,27 @@ export const MESSAGES = {
   "hook-stopped": {
     level: "info",
     text: "{hook}: told to quit ({answer}) in {durationMs}",
-    meaning: "The sidecar accepted the stop request. Its container is about to end.",
+    meaning:
+      "The sidecar accepted the stop request. When its container ends is the sidecar's own matter: most end within a second, consul-dataplane after its grace period, Linkerd's proxy once its last connection is closed (or, if it was never ready, after its whole grace period, 120 s by default).",
+  },
+  "hook-stop-unsure": {
+    level: "warn",
+    text: "{hook}: told to quit ({answer}) at {address}, but it may not end. {hint}",
+    meaning:
+      "The sidecar accepted the stop request in a state in which it may not follow it: consul-dataplane before its Envoy has opened its admin port. If the pod does not end, follow the advice in the line.",
   },
   "hook-already-stopped": {
     level: "info",
     text: "{hook}: has already stopped ({answer})",
     meaning:
-      "The sidecar was seen before and is gone now: nothing is left to do. Some sidecars quit so fast after the stop request that their answer is lost; the line then says that the sidecar quit without one.",
+      "The sidecar was seen before, and nobody listens at its address any more: nothing is left to do. Some sidecars quit so fast after the stop request that their answer is lost; the line then says that the sidecar quit without one. A Linkerd proxy that someone else has told closes its port at once and may live on until its last connection is closed.",
+  },
+  "hook-gone": {
+    level: "warn",
+    text:
+      "{hook}: has already stopped ({answer}), {when}; should its container be started again (restartPolicy: OnFailure), nothing stops it",
+    meaning:
+      "The sidecar was seen before and ended without having been told by this wrapper. It was looked for again for one second, in vain. If its container failed, and the pod's restartPolicy is OnFailure, Kubernetes starts it again, after 0.3 s the first time, then after ten seconds and more; the pod then does not end. Look at why that container ended, or use restartPolicy: Never.",
   },
   "sidecar-missing": {
     level: "warn",
@@ -226,7 +240,7 @@ export const MESSAGES = {
     level: "error",
     text: "{hook}: NOT stopped, the pod may not end: {answer} at {address}. {hint}",
     meaning:
-      "The sidecar is there and did not accept the stop request before the deadline. Its container keeps running, and so does the pod, until someone deletes it (`kubectl delete pod`) or the Job's `activeDeadlineSeconds` expires. The exit code is still COMMAND's, unless --strict is on. The answer says why: 404 and 405 mean that something else listens there, 401 and 403 that it requires credentials; no answer means that it hangs, so look at its own log.",
+      "The sidecar is there and did not accept the stop request before the deadline. Its container keeps running, and so does the pod, until someone deletes it (`kubectl delete pod`) or the Job's `activeDeadlineSeconds` expires. The exit code is still COMMAND's, unless --strict is on. The answer says why, and the hint what to do where the preset knows it: 404 and 405 mean that the sidecar's stop endpoint is off, or that something else listens there; 401 and 403 that it requires credentials, or accepts this from nobody or from the pod's own loopback only; a connection that broke each time, that its handler fails; no answer, that it hangs, so look at its own log.",
   },
   "hooks-skipped": {
     level: "info",

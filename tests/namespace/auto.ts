@@ -14,13 +14,16 @@ import {
   ISTIO,
   KUMA,
   LINKERD,
+  type Port,
   type Reply,
   STAND_INS,
   type StandIn,
+  standIn,
   startStandIns,
   VAULT_AGENT,
   withReply,
 } from "../support/stand_ins.ts";
+import { CLOUD_SQL_PROXY_LIFE } from "../support/recordings.ts";
 import { runWrapper, startWrapper } from "../support/wrapper.ts";
 
 const run = (args: readonly string[], env: Record<string, string> = {}) =>
@@ -75,7 +78,6 @@ const NEAR_MISSES: readonly (readonly [StandIn, number, string, Partial<Reply> |
   [ISTIO, 15021, "GET /healthz/ready", { body: "ok" }],
   [ISTIO, 15021, "GET /healthz/ready", { headers: { "x-envoy-upstream-service-time": "0" } }],
   [ISTIO, 15021, "GET /healthz/ready", { headers: { server: "envoy" } }],
-  [ISTIO, 15021, "", undefined],
   [ISTIO, 15020, "GET /healthz/ready", { body: "ok" }],
   [ISTIO, 15020, "GET /healthz/ready", { headers: { server: "nginx" } }],
   [ENVOY, 9901, "GET /ready", { headers: {} }],
@@ -115,10 +117,15 @@ for (const [whose, port, request, change] of NEAR_MISSES) {
   });
 }
 
+/** The same sidecar with another program on one of its ports. */
+function withPort(standIn: StandIn, other: Port): StandIn {
+  return { ...standIn, ports: [...standIn.ports.filter(({ port }) => port !== other.port), other] };
+}
+
 Deno.test("another Envoy is not Consul's, and an Envoy without pilot-agent is not Istio's", async () => {
   const others = [
-    { ...CONSUL_DATAPLANE, ports: [envoyAdmin(19000), ...CONSUL_DATAPLANE.ports.slice(1)] },
-    { ...ISTIO, ports: [envoyAdmin(15000), ...ISTIO.ports.slice(0, 2)] },
+    withPort(CONSUL_DATAPLANE, envoyAdmin(19000)),
+    withPort(ISTIO, envoyAdmin(15000)),
   ];
   const [consul, istio] = others;
   assert(consul !== undefined && istio !== undefined);
@@ -131,6 +138,8 @@ Deno.test("another Envoy is not Consul's, and an Envoy without pilot-agent is no
 const STILL: readonly (readonly [StandIn, number, string, Partial<Reply> | undefined])[] = [
   [ISTIO, 15021, "GET /healthz/ready", { status: 503 }],
   [ISTIO, 15000, "", undefined],
+  // Envoy opens it with its first configuration.
+  [ISTIO, 15021, "", undefined],
   [ENVOY, 9901, "GET /ready", { status: 503, body: "DRAINING\n" }],
   [LINKERD, 4191, "GET /ready", { status: 503, headers: {}, body: "not ready\n" }],
   [LINKERD, 4191, "GET /env.json?LINKERD2_PROXY_SHUTDOWN_ENDPOINT_ENABLED", {
@@ -155,6 +164,41 @@ for (const [whose, port, request, change] of STILL) {
     assertEquals(outcome.sidecars?.map(({ hook }) => hook), [whose.name]);
   });
 }
+
+/** A Cloud SQL proxy without --health-check, and almost one: [the request, the difference]. */
+const WITHOUT_HEALTH_CHECK = standIn(CLOUD_SQL_PROXY_LIFE, "without --health-check");
+const NO_PROXIES: readonly (readonly [request: string, change: Partial<Reply>])[] = [
+  ["GET /", { body: "not found\n" }],
+  ["GET /", { headers: {} }],
+  ["GET /", { status: 200 }],
+  ["OPTIONS /quitquitquit", { status: 204 }],
+  ["OPTIONS /quitquitquit", { status: 405 }],
+  ["OPTIONS /quitquitquit", { body: "bad request" }],
+  ["OPTIONS /quitquitquit", { headers: { "content-type": "text/plain" } }],
+  ["OPTIONS /quitquitquit", { headers: { server: "nginx" } }],
+];
+
+for (const [request, change] of NO_PROXIES) {
+  Deno.test(`no proxy without --health-check: ${request} ${JSON.stringify(change)}`, async () => {
+    const stranger = withReply(WITHOUT_HEALTH_CHECK, 9091, request, change);
+    const { outcome, requests } = await quitAuto(stranger);
+    assertEquals(outcome.outcome, "no-sidecar");
+    const asked = request.startsWith("OPTIONS") ? ["OPTIONS :9091/quitquitquit"] : [];
+    assertEquals(requests.filter((one) => !one.startsWith("GET ")), asked);
+  });
+}
+
+Deno.test("where anything answers on the port for health checks, no OPTIONS is sent", async () => {
+  const other = withReply(CLOUD_SQL_PROXY, 9090, "GET /liveness", { body: "hello" });
+  const { requests } = await quitAuto(other);
+  assertEquals(requests.filter((one) => !one.startsWith("GET ")), []);
+});
+
+Deno.test("an Envoy of Istio's without pilot-agent is not told anything", async () => {
+  const alone = { ...ISTIO, ports: ISTIO.ports.filter(({ port }) => port === 15000) };
+  const { outcome, requests } = await quitAuto(alone);
+  assertEquals([outcome.outcome, stopping(requests)], ["no-sidecar", []]);
+});
 
 Deno.test("unrelated servers on the sidecars' ports get nothing but harmless requests", async () => {
   const ports = [3500, 4191, 8200, 9090, 9091, 9901, 9902, 15020, 15021, 19000, 20600];

@@ -2,7 +2,7 @@
 
 import { PRESETS } from "../../hooks/registry.ts";
 import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
-import { type Sidecar, startSidecar } from "../support/sidecar.ts";
+import { type Answer, type Sidecar, startSidecar } from "../support/sidecar.ts";
 import { runWrapper } from "../support/wrapper.ts";
 
 interface Row {
@@ -86,7 +86,6 @@ const ROWS: readonly Row[] = [
     name: "consul-dataplane",
     stop: [20600, "/graceful_shutdown"],
     ready: [19000, "/ready"],
-    isReadyOnlyThere: true,
     hints: [[404, "graceful-shutdown-path"]],
     refused: "20300",
   },
@@ -109,7 +108,11 @@ const ROWS: readonly Row[] = [
 /** Starts servers on the preset's ports, which may be the same. */
 function startOnDefaultPorts({ stop, ready }: Row, status: number) {
   const [stopPort, readyPort] = [stop[0], ready[0]];
-  const atStop = startSidecar([status], { port: stopPort });
+  // A refusal says why, as those of all these programs do.
+  const answer: Answer = status < 400
+    ? status
+    : () => new Response("no\n", { status, headers: { "content-type": "text/plain" } });
+  const atStop = startSidecar([answer], { port: stopPort });
   const atReady = readyPort === stopPort ? atStop : startSidecar([200], { port: readyPort });
   const all = [...new Set<Sidecar>([atStop, atReady])];
   return { atStop, atReady, close: () => Promise.all(all.map((sidecar) => sidecar.close())) };

@@ -248,6 +248,27 @@ testWith(
   },
 );
 
+for (
+  const [need, name, args] of [
+    [CLOUD_SQL_PROXY_PROGRAM, "Cloud SQL", CLOUD_SQL],
+    [ALLOYDB_AUTH_PROXY_PROGRAM, "AlloyDB", ALLOYDB],
+  ] as const
+) {
+  testWith(
+    need,
+    `a real ${name} proxy without --health-check is found by auto`,
+    async (program) => {
+      await using proxy = startProgram(program, args.filter((word) => word !== "--health-check"));
+      const { code, stderr } = await runWrapper("binary", {
+        args: ["--hook=auto", "--startup-window=60s", "--injected=yes", "sh", "-c", "exit 6"],
+      });
+      assertEquals(code, 6, stderr);
+      assertMatch(stderr, told("cloud-sql-proxy"));
+      assertEquals(await proxy.endsByItself(), 0, await proxy.output());
+    },
+  );
+}
+
 testWith(
   OPENBAO_PROGRAM,
   "a real agent that requires a header gets it",
