@@ -72,33 +72,45 @@ export function nearestTarget(text: string, presets: readonly NamedHook[]): stri
  */
 export function targetHint(text: string, presets: readonly NamedHook[]): string | undefined {
   if (isQuoted(text)) return REMOVE_QUOTES;
-  const isKnown = (word: string) => nearestTarget(word, presets) !== undefined || isTarget(word);
-  const words = text.split(/[\s,;]+/).filter((word) => word !== "");
-  if (words.length > 1 && !/^[A-Z]+\s+\S+$/.test(text)) {
-    return words.some(isKnown) ? REPEAT : undefined;
+  const [, method = "", address = text] = /^([A-Z]+\s+)?(\S+)$/.exec(text) ?? [];
+  if (method === "" && /[\s,;]/.test(text)) {
+    return severalHint(text, presets, "--hook", "WRAPPER_HOOKS");
   }
   const [, name = text, base] = /^([^=:/]+)[=:](.*)$/s.exec(text) ?? [];
   const port = base === undefined ? undefined : /^\d{1,5}$/.exec(base)?.[0];
   const meant = nearestTarget(name, presets);
   const isPreset = presets.some(({ hookName }) => hookName === meant);
+  if (text.startsWith("/")) return "a path needs file: before it";
   if (base === undefined) return meant && `did you mean ${meant}?`;
   if (isPreset && meant !== undefined) {
     return `did you mean ${meant}=${port === undefined ? "BASE_URL" : `http://localhost:${port}`}?`;
   }
-  if (/^(localhost|127\.0\.0\.1|\[::1\]):\d{1,5}(\/[\w./-]*)?$/.test(text)) {
-    return `did you mean http://${text}?`;
+  if (/^(localhost|127\.0\.0\.1|\[::1\]):\d{1,5}(\/[\w./-]*)?$/.test(address)) {
+    return `did you mean ${method}http://${address}?`;
   }
-  if (/^(https?|http\+unix)\b/i.test(text)) {
+  if (/^(https?|http\+unix)\b/i.test(address)) {
     return "a URL starts with http://, https:// or http+unix://";
   }
-  if (/^[\w.-]+:\d{1,5}(\/|$)/.test(text)) return "an address needs http:// before it";
+  if (/^[\w.-]+:\d{1,5}(\/|$)/.test(address)) return "an address needs http:// before it";
   const scheme = nearest(name.toLowerCase(), ["signal", "file"]);
   return scheme?.isClose ? `did you mean ${scheme.word}:…?` : undefined;
 }
 
-const REMOVE_QUOTES = "remove the quotes";
+/** Says how to name several TARGETs, if that is what a text was meant to do. */
+function severalHint(
+  text: string,
+  presets: readonly NamedHook[],
+  option: string,
+  variable: string,
+): string | undefined {
+  const words = text.split(/[\s,;]+/).filter((word) => word !== "");
+  const isKnown = (word: string) => nearestTarget(word, presets) !== undefined || isTarget(word);
+  return words.length > 1 && words.some(isKnown)
+    ? `${option} takes one TARGET: repeat it, ${option} A ${option} B, or set ${variable}=A,B`
+    : undefined;
+}
 
-const REPEAT = "--hook takes one TARGET: repeat it, --hook A --hook B, or set WRAPPER_HOOKS=A,B";
+const REMOVE_QUOTES = "remove the quotes";
 
 /** Whether a value still has the quotes that a shell or YAML would have removed, or one half of them. */
 export function isQuoted(text: string): boolean {
@@ -131,6 +143,7 @@ function isTarget(text: string): boolean {
  */
 export function waitHint(text: string, presets: readonly NamedHook[]): string | undefined {
   if (isQuoted(text)) return REMOVE_QUOTES;
+  if (/,/.test(text)) return severalHint(text, presets, "--wait-for", "WRAPPER_WAIT_FOR");
   if (/^[\w.-]+:\d+$/.test(text)) return "an address needs tcp:// or http:// before it";
   if (/^\.{0,2}\//.test(text)) return "a path needs file: or unix: before it";
   if (text.startsWith("signal:")) return "a process is process:NAME";
@@ -142,8 +155,7 @@ export function waitHint(text: string, presets: readonly NamedHook[]): string | 
 
 /** Whether a text could have been meant as a TARGET. */
 export function couldBeTarget(text: string, presets: readonly NamedHook[]): boolean {
-  return isTarget(text) || targetHint(text, presets) !== undefined ||
-    nearestTarget(text, presets) !== undefined;
+  return isTarget(text) || (!text.startsWith("/") && targetHint(text, presets) !== undefined);
 }
 
 function lettersOf(text: string): string {

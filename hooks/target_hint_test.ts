@@ -1,4 +1,4 @@
-import { parseHook, PRESETS } from "./registry.ts";
+import { parseHook, parseWaitFor, PRESETS } from "./registry.ts";
 import { couldBeTarget, nearestTarget, targetHint } from "./target_hint.ts";
 import {
   assert,
@@ -62,8 +62,26 @@ Deno.test("every other mistake says how to write it", () => {
     "singal:nginx": "did you mean signal:…?",
     "Signal=nginx": "did you mean signal:…?",
     "files:/x": "did you mean file:…?",
+    "/shared/done": "a path needs file: before it",
+    "POST localhost:80/quit": "did you mean POST http://localhost:80/quit?",
   };
   for (const [text, expected] of Object.entries(rows)) assertEquals(hint(text), expected, text);
+});
+
+Deno.test("what is waited for has other forms", () => {
+  const rows: Readonly<Record<string, string>> = {
+    linkrd: "did you mean linkerd?",
+    "istio,envoy":
+      "--wait-for takes one TARGET: repeat it, --wait-for A --wait-for B, or set WRAPPER_WAIT_FOR=A,B",
+    "postgres:5432": "an address needs tcp:// or http:// before it",
+    "/run/x.sock": "a path needs file: or unix: before it",
+    "signal:nginx": "a process is process:NAME",
+    '"istio"': "remove the quotes",
+  };
+  for (const [text, expected] of Object.entries(rows)) {
+    const error = assertThrows(() => parseWaitFor(text), TypeError);
+    assert(error.message.endsWith(`; ${expected}`), error.message);
+  }
 });
 
 Deno.test("a hint repeats nothing that could be a part of a secret", () => {
