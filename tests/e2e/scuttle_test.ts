@@ -1,6 +1,6 @@
 /** Pods that were made for scuttle: its variables, and a stand-in for its Istio. */
 
-import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import { freePort } from "../support/sidecar.ts";
 import { runWrapper } from "../support/wrapper.ts";
 
@@ -38,6 +38,8 @@ interface Row {
   readonly liveAfter?: number;
   readonly code?: number;
   readonly posts: readonly string[];
+  /** All warnings, in their order. */
+  readonly warnings?: readonly RegExp[];
 }
 
 const address = (origin: string) => ({ ENVOY_ADMIN_API: origin, ISTIO_QUIT_API: origin });
@@ -100,6 +102,48 @@ const ROWS: readonly Row[] = [
     posts: ["POST /quitquitquit"],
   },
   {
+    title: "a path in the two addresses is dropped, with a warning each",
+    env: (origin) => ({
+      ENVOY_ADMIN_API: `${origin}/healthz/ready`,
+      ISTIO_QUIT_API: `${origin}/quitquitquit`,
+    }),
+    posts: ["POST /quitquitquit"],
+    warnings: [
+      /ENVOY_ADMIN_API "\S+\/healthz\/ready": its path is dropped/,
+      /ISTIO_QUIT_API "\S+\/quitquitquit": its path is dropped/,
+    ],
+  },
+  {
+    title: "GENERIC_QUIT_ENDPOINT, in the singular, counts, with a warning",
+    env: (origin) => ({ ...address(origin), GENERIC_QUIT_ENDPOINT: `${origin}/a` }),
+    posts: ["POST /a", "POST /quitquitquit"],
+    warnings: [/GENERIC_QUIT_ENDPOINT is read as GENERIC_QUIT_ENDPOINTS/],
+  },
+  {
+    title: "envoy-preflight's ENVOY_KILL_API and ALWAYS_KILL_ENVOY do what they did",
+    env: (origin) => ({
+      ENVOY_ADMIN_API: origin,
+      ENVOY_KILL_API: `${origin}/bye`,
+      ALWAYS_KILL_ENVOY: "true",
+    }),
+    script: "exit 3",
+    code: 3,
+    posts: ["POST /bye"],
+  },
+  {
+    title: "envoy-preflight's NEVER_KILL_ENVOY stops nothing",
+    env: (origin) => ({ ...address(origin), NEVER_KILL_ENVOY: "true" }),
+    posts: [],
+  },
+  {
+    title: "envoy-preflight's ALWAYS_KILL_ENVOY=false stops Istio after a failure, with a warning",
+    env: (origin) => ({ ...address(origin), ALWAYS_KILL_ENVOY: "false" }),
+    script: "exit 3",
+    code: 3,
+    posts: ["POST /quitquitquit"],
+    warnings: [/ALWAYS_KILL_ENVOY=false has no effect: /],
+  },
+  {
     title: "WAIT_FOR_ENVOY_TIMEOUT: COMMAND starts without Envoy",
     env: (origin) => ({ ...address(origin), WAIT_FOR_ENVOY_TIMEOUT: "300ms" }),
     liveAfter: Infinity,
@@ -107,7 +151,7 @@ const ROWS: readonly Row[] = [
   },
 ];
 
-for (const { title, env, script = "exit 0", liveAfter = 0, code = 0, posts } of ROWS) {
+for (const { title, env, script = "exit 0", liveAfter = 0, code = 0, posts, warnings } of ROWS) {
   Deno.test(`scuttle's variables: ${title}`, async () => {
     await using istio = startIstio(liveAfter);
     const args = ["sh", "-c", `echo started; ${script}`];
@@ -115,6 +159,11 @@ for (const { title, env, script = "exit 0", liveAfter = 0, code = 0, posts } of 
     assertEquals(ended.code, code, ended.stderr);
     assertEquals([...istio.posts()].sort(), [...posts].sort(), ended.stderr);
     assertStringIncludes(ended.stdout, "started\n");
+    if (warnings !== undefined) {
+      const lines = ended.stderr.match(/^wrapper: warn: .*$/gm) ?? [];
+      assertEquals(lines.length, warnings.length, ended.stderr);
+      for (const [index, warning] of warnings.entries()) assertMatch(lines[index] ?? "", warning);
+    }
     if (Number.isFinite(liveAfter)) {
       const asked = istio.requests.filter((line) => line === "GET /server_info").length;
       assert(asked >= (env(istio.origin)["ENVOY_ADMIN_API"] ? liveAfter + 1 : 0), String(asked));

@@ -58,6 +58,21 @@ Deno.test("a URL without a path: the hint names the preset of its port", async (
   );
 });
 
+for (const port of [15020, 15021]) {
+  Deno.test(`scuttle's ENVOY_ADMIN_API with pilot-agent's port ${port}: its readiness counts`, async () => {
+    await using started = startStandIns(ISTIO);
+    const { code, stdout, stderr } = await runWrapper("binary", {
+      args: ["echo", "started"],
+      env: { ENVOY_ADMIN_API: `http://localhost:${port}/healthz/ready` },
+    });
+    assertEquals([code, stdout], [0, "started\n"], stderr);
+    assertStringIncludes(stderr, `ENVOY_ADMIN_API has port ${port}, which is pilot-agent's`);
+    assertStringIncludes(stderr, "istio ready after");
+    const posts = started.requests.filter((request) => request.startsWith("POST"));
+    assertEquals(posts, [ISTIO.stop]);
+  });
+}
+
 for (const { hookName } of PRESETS) {
   Deno.test(`${hookName}, named and not there: a warning with advice`, async () => {
     const { code, stderr } = await runWrapper("binary", { args: ["--hook", hookName, "true"] });

@@ -158,7 +158,8 @@ export async function untilCaught(pid: number, signal: number): Promise<void> {
 function cleanEnvironment(): Record<string, string> {
   return Object.fromEntries(
     Object.entries(Deno.env.toObject()).filter(([name]) =>
-      !/^(WRAPPER_|KUBERNETES_|.*_PROXY$|.*_proxy$|.*(ENVOY|ISTIO|SCUTTLE|QUIT)_)/.test(name)
+      !/^(WRAPPER_|KUBERNETES_|.*_PROXY$|.*_proxy$|.*(ENVOY|ISTIO|SCUTTLE|QUIT)_|.*_KILL_ENVOY$)/
+        .test(name)
     ),
   );
 }
