@@ -101,7 +101,8 @@ export const PROPERTIES: readonly Property[] = [
   {
     title: "any command line and environment is read without an exception or a leaked secret",
     property: fc.property(argumentList, environment, (args, variables) => {
-      const read = readInvocation(args, lookup(variables));
+      const names = Object.keys(variables);
+      const read = readInvocation(args, lookup(variables), { variables: names });
       assertEquals(read.command, args.slice(args.length - read.command.length));
       for (const text of [...read.problems, ...read.warnings]) assertNoSecret(text);
       for (const value of Object.values(read.settings)) {

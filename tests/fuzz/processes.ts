@@ -220,7 +220,9 @@ const LONGEST_MS = 2000;
 
 /** Whether it is safe to run: hooks lead nowhere, files stay in this folder, nothing takes long. */
 function isHarmless({ before, env }: Typo): boolean {
-  const { settings, action } = readInvocation([...before, "--", "c"], (name) => env[name]);
+  const { settings, action } = readInvocation([...before, "--", "c"], (name) => env[name], {
+    variables: Object.keys(env),
+  });
   const { waitMs, startupWindowMs, timeoutMs, terminationLog } = settings;
   const staysInFolder = /^(?!\/)(?!.*\.\.)/s.test(terminationLog) && action !== "install";
   return staysInFolder && waitMs <= LONGEST_MS && startupWindowMs <= LONGEST_MS &&
@@ -248,7 +250,7 @@ async function checkTypo({ before, env, ending }: Typo): Promise<void> {
   try {
     const command = ["/bin/sh", "-c", PRINT + ending.script, "sh"];
     const args = [`--hook=${quitUrl(sidecar)}`, ...before, "--", ...command];
-    const read = readInvocation(args, (name) => env[name]);
+    const read = readInvocation(args, (name) => env[name], { variables: Object.keys(env) });
     const { code, stdout, stderr } = await runBinary(args, { ...env, FUZZ: "x" });
     checkLog(stderr);
     const wrong = read.problems.length > 0 ||

@@ -124,11 +124,15 @@ export const argumentList: fc.Arbitrary<string[]> = fc.tuple(
   fc.array(word, { maxLength: 5 }),
 ).map((parts) => parts.flat());
 
-/** Variables that the wrapper reads. */
+/** Variables that the wrapper reads, or that look like it. */
 export const environment: fc.Arbitrary<Record<string, string>> = fc.dictionary(
   fc.constantFrom(
     ...Object.values(OPTIONS).map(({ variable }) => variable),
+    // Mistyped ones, too: one letter is missing.
+    ...Object.values(OPTIONS).map(({ variable }) => variable.slice(0, -1)),
     ...SCUTTLE_VARIABLES,
+    "WRAPPER_OS",
+    "ENVOY_ADMIN_APIS",
     "KUBERNETES_SERVICE_HOST",
     "WRAPPER_PLUGIN_PATH",
   ),
