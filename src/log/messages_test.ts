@@ -56,3 +56,16 @@ Deno.test("every message in the table is logged somewhere in the code", () => {
     .filter((path) => !path.endsWith("/messages.ts")).map(read).join("\n");
   for (const [event] of messages) assert(code.includes(`"${event}"`), event);
 });
+
+Deno.test("the page names every event after which a pod may hang, with its level", () => {
+  const [, section = ""] = read("docs/messages.md").split("\n## Alerts\n");
+  const rows = [...section.split("\n## ")[0]?.matchAll(/^\| `(\S+)` +\| (\w+) /gm) ?? []];
+  const listed = new Map(rows.map(([, event = "", level = ""]) => [event, level]));
+  const hanging = /pod (may|will|does) not end|sidecars? .*keeps? running|nothing stops it/;
+  for (const [event, { level, text, meaning }] of messages) {
+    if (hanging.test(`${text}\n${meaning}`)) assert(listed.has(event), event);
+    if (listed.has(event)) assertEquals(listed.get(event), level, event);
+  }
+  assert([...listed.keys()].every((event) => event in MESSAGES));
+  assert(listed.size >= 10, `${listed.size} events`);
+});
