@@ -142,7 +142,9 @@ function lookAt(path: string): Probe {
  */
 export function processReady(options: ReadyName & { readonly process: string }): Condition {
   const { process } = options;
-  if (process.includes(":")) throw new TypeError("expected process:NAME");
+  if (!/^[^\s/:]+$/.test(process)) {
+    throw new TypeError("expected process:NAME, a name without blanks, / or :");
+  }
   const { probe } = signalHook({ process });
   return condition(options, `process:${process}`, probe);
 }

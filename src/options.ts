@@ -193,9 +193,10 @@ const NO_PATHS: readonly string[] = [];
 
 const paths: Kind<readonly string[]> = {
   placeholder: "PATH",
-  expected: "a path",
+  expected: "a path: /secrets/env, or ./env",
   split: splitWords,
-  parse: (text) => text === "" ? undefined : [text],
+  // A blank or a comma in a URL would split it in the middle of a secret, and the rest look like a path.
+  parse: (text) => /^$|^[^./].*(:|\/\/)/s.test(text) ? undefined : [text],
   format: (list) => list.join(","),
   check: (value) =>
     Array.isArray(value) && value.every((path) => typeof path === "string" && path !== "")

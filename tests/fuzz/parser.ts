@@ -3,7 +3,7 @@
 import * as fc from "fast-check";
 import { resolveUrl } from "../../src/http/url.ts";
 import { httpHook } from "../../hooks/http.ts";
-import { parseHook } from "../../hooks/registry.ts";
+import { parseHook, parseWaitFor } from "../../hooks/registry.ts";
 import { formatDuration, LONGEST_MS, parseDuration } from "../../src/time.ts";
 import { configText } from "../../src/cli/help.ts";
 import { createLogger, createReport } from "../../src/log/log.ts";
@@ -40,8 +40,12 @@ function assertNoSecret(text: string): void {
 
 /** A hook from a TARGET; undefined if it is refused with a message for an operator. */
 function hookOf(target: string) {
+  return readOrRefuse(() => parseHook(target));
+}
+
+function readOrRefuse<Read>(read: () => Read): Read | undefined {
   try {
-    return parseHook(target);
+    return read();
   } catch (error) {
     // Any other error would be a bug.
     assert(error instanceof TypeError, `${error}`);
@@ -114,7 +118,12 @@ export const PROPERTIES: readonly Property[] = [
         target !== "none" && hookOf(target) === undefined
       );
       // `--print-config` says what is wrong instead, and src/cli/main.ts hides what it cannot read.
-      if (refused.length === 0) assertNoSecret(configText(read));
+      const isRefused = refused.length > 0 ||
+        read.settings.waitTargets.some((target) =>
+          target !== "none" && readOrRefuse(() => parseWaitFor(target)) === undefined
+        ) ||
+        read.problems.some((problem) => /^(--env-file|WRAPPER_ENV_FILE) /.test(problem));
+      if (!isRefused) assertNoSecret(configText(read));
       if (args.length === 0 && read.action === undefined) assert(read.problems.length > 0);
     }),
   },

@@ -1,7 +1,7 @@
 /** The wrapper as a whole process, with random arguments, environments and answers from its sidecar. */
 
 import * as fc from "fast-check";
-import { parseHook } from "../../hooks/registry.ts";
+import { parseHook, parseWaitFor } from "../../hooks/registry.ts";
 import { fieldNames } from "../../scripts/docs.ts";
 import { type Message, MESSAGES } from "../../src/log/messages.ts";
 import { readInvocation } from "../../src/cli/settings.ts";
@@ -227,13 +227,14 @@ function isHarmless({ before, env }: Typo): boolean {
   const staysInFolder = /^(?!\/)(?!.*\.\.)/s.test(terminationLog) && action !== "install";
   return staysInFolder && waitMs <= LONGEST_MS && startupWindowMs <= LONGEST_MS &&
     (timeoutMs === 0 || timeoutMs > 60_000) &&
-    settings.hook.every(isRefused);
+    settings.hook.every((target) => isRefused(target)) &&
+    settings.waitTargets.every((target) => isRefused(target, parseWaitFor));
 }
 
 /** Whether a TARGET sends no request: it is refused, or means nothing. */
-function isRefused(target: string): boolean {
+function isRefused(target: string, parse: (target: string) => unknown = parseHook): boolean {
   try {
-    return parseHook(target) === undefined;
+    return parse(target) === undefined;
   } catch {
     return true;
   }
@@ -254,13 +255,16 @@ async function checkTypo({ before, env, ending }: Typo): Promise<void> {
     const { code, stdout, stderr } = await runBinary(args, { ...env, FUZZ: "x" });
     checkLog(stderr);
     const wrong = read.problems.length > 0 ||
-      read.settings.hook.some((target) => target !== "none" && isRefused(target));
+      read.settings.hook.some((target) => target !== "none" && isRefused(target)) ||
+      read.settings.waitTargets.some((target) => target !== "none");
+    // Only when COMMAND is about to start is it seen that there is no such file.
+    const hasNoVariables = read.settings.envFile.length > 0;
     const posts = quitPosts(sidecar, "/quit?token=sesame");
     if (read.action === "help" || read.action === "version") {
       assertEquals([code, posts, stdout !== ""], [0, 0, true], stderr);
     } else if (read.action !== undefined) {
       assertEquals([code, posts], [wrong ? 125 : 0, 0], stderr);
-    } else if (wrong) {
+    } else if (wrong || hasNoVariables) {
       assertEquals([code, posts, stdout], [125, 1, ""], stderr);
     } else {
       const own = read.command.join("\0") === command.join("\0");

@@ -63,7 +63,18 @@ const host = fc.oneof(
 
 /** A URL, or something close to one, with secrets where users put them. */
 export const urlText: fc.Arbitrary<string> = fc.tuple(
-  fc.constantFrom("http", "https", "http+unix", "HTTP", "htp", "ftp", "file", "http "),
+  fc.constantFrom(
+    "http",
+    "https",
+    "http+unix",
+    "HTTP",
+    "htp",
+    "ftp",
+    "file",
+    "http ",
+    "tcp",
+    "unix",
+  ),
   fc.constantFrom("://", "://", "://", ":/", ":", "//", "///"),
   fc.constantFrom("", "", "me:hunter2@", ":hunter2@", "hunter2@", "%zz:hunter2@", "a@b:hunter2@"),
   host,
@@ -78,6 +89,7 @@ const presetName = fc.constantFrom(...PRESETS.map(({ hookName }) => hookName));
 export const targetText: fc.Arbitrary<string> = fc.oneof(
   presetName,
   fc.constantFrom("none", "auto", "istioo", "signal:x", "file:/x", "=", "istio=", "NONE"),
+  fc.constantFrom("tcp://db:1", "tcp:db:1", "unix:/x", "process:x", "process:x:1", "db:5432"),
   fc.tuple(presetName, urlText).map((pair) => pair.join("=")),
   fc.tuple(fc.constantFrom("", "GET ", "PUT ", "get ", "POST  ", "TRACE "), urlText)
     .map((pair) => pair.join("")),

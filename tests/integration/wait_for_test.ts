@@ -299,6 +299,21 @@ Deno.test("--wait-for a preset: its readiness alone, unless it is a hook too", a
   }
 });
 
+Deno.test("--wait-for replaces what scuttle's variables wait for; what they stop stays", async () => {
+  await using envoy = startSidecar([200], { get: 503 });
+  const { code, stderr } = await runWrapper("binary", {
+    args: COMMAND,
+    env: {
+      ENVOY_ADMIN_API: envoy.origin,
+      ISTIO_QUIT_API: envoy.origin,
+      WRAPPER_WAIT_FOR: "file:/etc/passwd",
+    },
+  });
+  assertEquals(code, 3, stderr);
+  assertStringIncludes(stderr, "waiting up to 15m for file:/etc/passwd to be ready");
+  assertEquals(envoy.posts().map(({ path }) => path), ["/quitquitquit"]);
+});
+
 Deno.test("--wait-for replaces what the hooks are waited for, and none is nothing", async () => {
   await using never = startSidecar([200], { get: 503 });
   for (const [target, line] of [["file:/etc/passwd", "file:/etc/passwd ready"], ["none", ""]]) {
@@ -369,7 +384,7 @@ const WRONG = [
   ["unix:", "expected the path of a socket"],
   [`unix:/${"x".repeat(107)}`, "expected a path of at most 107 bytes"],
   ["file:", "expected the path of a file"],
-  ["process:", "expected one without blanks or /"],
+  ["process:", "expected process:NAME, a name without blanks, / or :"],
   ["process:a:TERM", "expected process:NAME"],
   ["signal:x", "tcp://HOST:PORT, unix:PATH, file:PATH, process:NAME, auto or none; a process is"],
   ["POST http://localhost/x", "it is always a GET: leave out the method"],

@@ -292,3 +292,71 @@ testWith(OPENBAO_PROGRAM, "a real agent without enable_quit gets a hint", async 
     assert(/vault-agent: NOT stopped.*404.*enable_quit = true/.test(stderr), stderr);
   }
 });
+
+/** The template of the README's recipe, for a file of variables. */
+function recipeTemplate(): string {
+  const page = Deno.readTextFileSync(new URL("../../README.md", import.meta.url));
+  const [, block = ""] = /agent-inject-template-config: \|\n((?: {6}.*\n)+)/.exec(page) ?? [];
+  assertStringIncludes(block, "export {{ $name }}=");
+  return block.replaceAll(/^ {6}/gm, "");
+}
+
+/** OpenBao's server in memory, with these values of `secret/my-job`. */
+async function startBao(program: string, data: Readonly<Record<string, string>>): Promise<Program> {
+  const options = ["-dev", "-dev-no-store-token", "-dev-root-token-id=root"];
+  const server = startProgram(program, [
+    "server",
+    ...options,
+    "-dev-listen-address=127.0.0.1:8300",
+  ]);
+  for (;;) {
+    const response = await fetch("http://127.0.0.1:8300/v1/secret/data/my-job", {
+      method: "POST",
+      headers: { "x-vault-token": "root" },
+      body: JSON.stringify({ data }),
+    }).catch(() => undefined);
+    await response?.body?.cancel();
+    if (response?.ok) return server;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+testWith(
+  OPENBAO_PROGRAM,
+  "a real agent writes the file of variables that COMMAND gets, from the README's template",
+  async (program) => {
+    const data = { USER: "job", PASSWORD: "open $sesame #1\nand a second line" };
+    await using _server = await startBao(program, data);
+    const config = `${FOLDER}/config`;
+    Deno.writeTextFileSync(`${FOLDER}/token`, "root");
+    const agent = `${FOLDER}/agent-with-template.hcl`;
+    Deno.writeTextFileSync(
+      agent,
+      `${agentConfig("agent_api { enable_quit = true }").replace("127.0.0.1:1", "127.0.0.1:8300")}
+auto_auth {
+  method "token_file" { config = { token_file_path = "${FOLDER}/token" } }
+}
+template {
+  destination = "${config}"
+  contents    = <<EOT
+${recipeTemplate()}EOT
+}
+`,
+    );
+    await using wrapper = startWrapper("binary", {
+      args: ["sh", "-c", 'printf "%s|%s" "$USER" "$PASSWORD"; exit 3'],
+      env: {
+        WRAPPER_HOOKS: "vault-agent",
+        WRAPPER_WAIT_FOR: `file:${config}`,
+        WRAPPER_ENV_FILE: config,
+        WRAPPER_STARTUP_WINDOW: "60s",
+      },
+    });
+    await wrapper.waitFor(`waiting up to 5m for file:${config}`);
+    await using started = startProgram(program, ["agent", "-config", agent]);
+    const { code, stdout, stderr } = await wrapper.ended;
+    assertEquals([code, stdout], [3, `${data.USER}|${data.PASSWORD}`], stderr);
+    assert(!stderr.includes("sesame"), stderr);
+    assertEquals(await started.endsByItself(), 0, await started.output());
+  },
+);

@@ -293,6 +293,33 @@ test("main() passes signals on, in order, and exits with COMMAND's code", async 
   assert.equal(sidecar.posts().length, 1);
 });
 
+test("run() waits for a port, a page and a file, and COMMAND gets the file's variables", async (t) => {
+  const folder = fs.mkdtempSync(`${os.tmpdir()}/wrapper-`);
+  t.after(() => fs.rmSync(folder, { recursive: true }));
+  const path = `${folder}/config`;
+  fs.writeFileSync(`${folder}/my-own-job`, '#!/bin/sh\ntest "$TOKEN" = "open sesame" && exit 3\n', {
+    mode: 0o755,
+  });
+  const sidecar = await startSidecar((_, response) => response.end());
+  t.after(sidecar.close);
+  const { fileReady, httpReady, run, tcpReady } = library;
+  const { entries, log } = recordLog();
+  const running = run(["my-own-job"], {
+    waitFor: [
+      tcpReady({ address: new URL(sidecar.origin).host }),
+      httpReady({ url: `${sidecar.origin}/ready` }),
+      fileReady({ path }),
+    ],
+    envFile: [path],
+    log,
+  });
+  fs.writeFileSync(`${path}.draft`, `export TOKEN='open sesame'\nPATH="${folder}:/bin:/usr/bin"\n`);
+  fs.renameSync(`${path}.draft`, path);
+  const { exitCode } = await running;
+  assert.equal(exitCode, 3, JSON.stringify(entries));
+  assert.equal(sidecar.posts().length, 0);
+});
+
 test("SIGTERM during --wait: COMMAND is not started, exit code 143", async () => {
   const hook = `--hook=envoy=http://127.0.0.1:${await freePort()}`;
   const cli = startCli([hook, "--wait=60s", "echo", "started"]);
