@@ -152,13 +152,21 @@ Deno.test("auto finds an Istio whose Envoy has no configuration", async () => {
   assertStringIncludes(stderr, "istio: told to quit (200 OK)");
 });
 
-Deno.test("Istio's agent without Envoy: the log says how to stop it", async () => {
-  await using double = startDouble(ISTIO_LIFE, "gRPC without a proxy");
-  const { code, stderr } = await run("--hook=istio", "--retries=1", ...COMMAND);
-  assertEquals(code, 3, stderr);
-  assertMatch(stderr, /istio: NOT stopped.*connection broke.*--hook signal:pilot-agent/);
-  assertEquals(posts(double).length, 2);
+Deno.test("auto finds an Istio whose Envoy has neither a listener nor an admin interface", async () => {
+  await using double = startDouble(ISTIO_LIFE, "with its DNS proxy, admin closed");
+  const { code, stderr } = await run("--hook=auto", ...COMMAND);
+  assertEquals([code, double.phase], [3, "ended"], stderr);
 });
+
+for (const hook of ["istio", "auto"]) {
+  Deno.test(`${hook}: Istio's agent without Envoy: the log says how to stop it`, async () => {
+    await using double = startDouble(ISTIO_LIFE, "gRPC without a proxy");
+    const { code, stderr } = await run(`--hook=${hook}`, "--retries=1", ...COMMAND);
+    assertEquals(code, 3, stderr);
+    assertMatch(stderr, /istio: NOT stopped.*connection broke.*--hook signal:pilot-agent/);
+    assertEquals(posts(double).length, 2);
+  });
+}
 
 // Linkerd
 
@@ -217,7 +225,13 @@ Deno.test("the log says what to do if Linkerd's admin port was moved", async () 
 
 // Dapr
 
-for (const phase of ["without metadata", "without metadata, waiting for the app"]) {
+for (
+  const phase of [
+    "without metadata",
+    "with invoke, without metadata",
+    "without metadata, waiting for the app",
+  ]
+) {
   Deno.test(`auto finds a Dapr ${phase}`, async () => {
     await using double = startDouble(DAPR_LIFE, phase);
     const args = ["--hook=auto", "--wait=60s", "--startup-window=0", ...COMMAND];
