@@ -48,7 +48,10 @@ export const istio: NamedHook = httpPreset({
     const names = await get("http://localhost:15020/debug/ndsz");
     if (jsonOf(names) !== undefined) return true;
     // Without its DNS proxy it has no names to show, and an empty object alone proves little.
-    return ready !== undefined && names?.status === 404 && names.text.trim() === "{}";
+    if (names?.status !== 404 || names.text.trim() !== "{}") return false;
+    if (ready !== undefined) return true;
+    const metrics = await get("http://localhost:15020/stats/prometheus");
+    return metrics?.status === 200 && metrics.text.startsWith("# HELP istio_agent_");
   },
   hint({ state, status, broke, headers }) {
     if (state === "refused") {

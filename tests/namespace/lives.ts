@@ -25,12 +25,22 @@ const start = (...args: readonly string[]) => startWrapper("binary", { args });
 /** The requests that may have stopped something. */
 const posts = (double: Double) => double.requests.filter((request) => request.startsWith("POST "));
 
+/** Waits for something that has to happen before the wrapper ends. */
+async function during(wrapper: Running, event: Promise<void>): Promise<void> {
+  await Promise.race([
+    event,
+    wrapper.ended.then(({ stderr }) => {
+      throw new Error(`ended before: ${stderr}`);
+    }),
+  ]);
+}
+
 /** Runs a short job beside a sidecar that is in this phase, and goes on with its life at the job's end. */
 async function atEnd(recording: Recording, phase: string, ...args: readonly string[]) {
   await using double = startDouble(recording, phase);
   await using wrapper = start(WINDOW, ...args, ...COMMAND);
   await wrapper.waitFor("command ended");
-  await doneWaiting(double, phase);
+  await doneWaiting(wrapper, double, phase);
   double.goOn();
   const { code, stderr } = await wrapper.ended;
   assertEquals(code, 3, stderr);
@@ -38,9 +48,9 @@ async function atEnd(recording: Recording, phase: string, ...args: readonly stri
 }
 
 /** Waits until the sidecar has been told, or was asked so often that it will not be told in this phase. */
-async function doneWaiting(double: Double, phase: string): Promise<void> {
+async function doneWaiting(wrapper: Running, double: Double, phase: string): Promise<void> {
   const soFar = double.requests.length;
-  await Promise.race([double.busy(soFar + 4), double.left(phase)]);
+  await during(wrapper, Promise.race([double.busy(soFar + 4), double.left(phase)]));
 }
 
 // consul-dataplane
@@ -59,7 +69,7 @@ Deno.test("nor where --wait ran out before", async () => {
   await using double = startDouble(CONSUL_DATAPLANE_LIFE, "graceful port only");
   await using wrapper = start("--hook=consul-dataplane", WINDOW, "--wait=500ms", ...COMMAND);
   await wrapper.waitFor("not ready after");
-  await doneWaiting(double, "graceful port only");
+  await doneWaiting(wrapper, double, "graceful port only");
   double.goOn();
   const { code, stderr } = await wrapper.ended;
   assertEquals([code, double.phase], [125, "ended"], stderr);
@@ -71,7 +81,7 @@ Deno.test("nor where SIGTERM comes while it is waited for", async () => {
   await wrapper.waitFor("waiting up to");
   wrapper.kill("SIGTERM");
   await wrapper.waitFor("command not started");
-  await doneWaiting(double, "graceful port only");
+  await doneWaiting(wrapper, double, "graceful port only");
   double.goOn();
   const { code, stderr } = await wrapper.ended;
   assertEquals([code, double.phase], [143, "ended"], stderr);
@@ -92,7 +102,7 @@ Deno.test("an Envoy that comes after consul-dataplane had to be told is stopped 
     "--shutdown-timeout=4s",
     ...COMMAND,
   );
-  await double.reached("told too early");
+  await during(wrapper, double.reached("told too early"));
   double.goOn();
   const { code, stderr } = await wrapper.ended;
   assertEquals([code, double.phase], [3, "ended"], stderr);
@@ -152,13 +162,21 @@ Deno.test("auto finds an Istio whose Envoy has no configuration", async () => {
   assertStringIncludes(stderr, "istio: told to quit (200 OK)");
 });
 
-Deno.test("Istio's agent without Envoy: the log says how to stop it", async () => {
-  await using double = startDouble(ISTIO_LIFE, "gRPC without a proxy");
-  const { code, stderr } = await run("--hook=istio", "--retries=1", ...COMMAND);
-  assertEquals(code, 3, stderr);
-  assertMatch(stderr, /istio: NOT stopped.*connection broke.*--hook signal:pilot-agent/);
-  assertEquals(posts(double).length, 2);
+Deno.test("auto finds an Istio whose Envoy has neither a listener nor an admin interface", async () => {
+  await using double = startDouble(ISTIO_LIFE, "with its DNS proxy, admin closed");
+  const { code, stderr } = await run("--hook=auto", ...COMMAND);
+  assertEquals([code, double.phase], [3, "ended"], stderr);
 });
+
+for (const hook of ["istio", "auto"]) {
+  Deno.test(`${hook}: Istio's agent without Envoy: the log says how to stop it`, async () => {
+    await using double = startDouble(ISTIO_LIFE, "gRPC without a proxy");
+    const { code, stderr } = await run(`--hook=${hook}`, "--retries=1", ...COMMAND);
+    assertEquals(code, 3, stderr);
+    assertMatch(stderr, /istio: NOT stopped.*connection broke.*--hook signal:pilot-agent/);
+    assertEquals(posts(double).length, 2);
+  });
+}
 
 // Linkerd
 
@@ -166,7 +184,7 @@ for (const phase of ["no policy", "no policy, default deny"]) {
   Deno.test(`Linkerd's proxy with ${phase} yet is told again until it takes it`, async () => {
     await using double = startDouble(LINKERD_LIFE, phase);
     await using wrapper = start("--hook=linkerd", WINDOW, ...COMMAND);
-    await double.asked("POST :4191/shutdown", 2);
+    await during(wrapper, double.asked("POST :4191/shutdown", 2));
     double.goOn();
     const { code, stderr } = await wrapper.ended;
     assertEquals([code, double.phase], [3, "ended"], stderr);
@@ -175,7 +193,7 @@ for (const phase of ["no policy", "no policy, default deny"]) {
   Deno.test(`Linkerd's proxy with ${phase} yet is not ready`, async () => {
     await using double = startDouble(LINKERD_LIFE, phase);
     await using wrapper = start("--hook=linkerd", "--wait=60s", ...COMMAND);
-    await double.asked("GET :4191/ready", 2);
+    await during(wrapper, double.asked("GET :4191/ready", 2));
     assert(!wrapper.output.stderr.includes("ready after"));
     double.goOn();
     const { code, stderr } = await wrapper.ended;
@@ -217,7 +235,13 @@ Deno.test("the log says what to do if Linkerd's admin port was moved", async () 
 
 // Dapr
 
-for (const phase of ["without metadata", "without metadata, waiting for the app"]) {
+for (
+  const phase of [
+    "without metadata",
+    "with invoke, without metadata",
+    "without metadata, waiting for the app",
+  ]
+) {
   Deno.test(`auto finds a Dapr ${phase}`, async () => {
     await using double = startDouble(DAPR_LIFE, phase);
     const args = ["--hook=auto", "--wait=60s", "--startup-window=0", ...COMMAND];
@@ -232,7 +256,7 @@ for (const phase of ["without metadata", "without metadata, waiting for the app"
 Deno.test("kuma-dp's own READY does not mean that Envoy is there", async () => {
   await using double = startDouble(KUMA_LIFE, "on TCP, starting");
   await using wrapper = start("--hook=kuma", "--wait=60s", ...COMMAND);
-  await double.asked("GET :9902/ready", 2);
+  await during(wrapper, double.asked("GET :9902/ready", 2));
   assert(!wrapper.output.stderr.includes("ready after"));
   double.goOn();
   const { code, stderr } = await wrapper.ended;
@@ -273,7 +297,7 @@ for (
       args: ["--hook=kuma", WINDOW, "--log-level=debug", "cat"],
       stdin: "piped",
     });
-    await double.asked("GET :9902/ready");
+    await during(wrapper, double.asked("GET :9902/ready"));
     await wrapper.child.stdin.close();
     await wrapper.waitFor("command ended");
     while (double.phase !== "on a socket, ready") double.goOn();

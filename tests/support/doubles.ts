@@ -114,7 +114,7 @@ function encode({ status, headers = {}, body = "", chunked }: Reply, method: str
   const isEmpty = status === 204 || method === "HEAD";
   const framing = chunked
     ? ["transfer-encoding: chunked"]
-    : status === 204
+    : isEmpty
     ? []
     : [`content-length: ${bytes.length}`];
   const head = [
