@@ -21,7 +21,7 @@ import {
   OPENBAO_PROGRAM,
 } from "../../tests/support/needs.ts";
 import { CNI_PROGRAMS, type NodeSettings, NOT_READY } from "./node.ts";
-import { buildPrograms, CACHE, GO, isBuilt, TESTS } from "./programs.ts";
+import { areBuilt, buildPrograms, CACHE, GO, KUBERNETES_PROGRAMS, TESTS } from "./programs.ts";
 
 const ROOT = new URL("../../", import.meta.url).pathname;
 const NODE = new URL("node.ts", import.meta.url).pathname;
@@ -49,7 +49,7 @@ const program = (name: string, from: string): Need<string> => ({
 
 const NEEDS: readonly Need<unknown>[] = [
   { what: "root", find: () => Deno.uid() === 0 ? true : undefined },
-  { what: GO.what, find: () => isBuilt() ? true : GO.find() },
+  { what: GO.what, find: () => areBuilt() ? true : GO.find() },
   program("etcd", "etcd-server"),
   program("containerd", "containerd"),
   program("runc", "runc"),
@@ -159,7 +159,6 @@ function expectNothingLeft(settings: NodeSettings): void {
 
 /** Runs the tests in a new cluster; returns their exit code, or {@linkcode NOT_READY}. */
 async function runInCluster(
-  programs: string,
   images: string,
   logs: string,
   interrupted: AbortSignal,
@@ -167,7 +166,7 @@ async function runInCluster(
 ): Promise<number> {
   Deno.mkdirSync(logs, { recursive: true });
   const settings: NodeSettings = {
-    programs,
+    programs: KUBERNETES_PROGRAMS,
     images,
     logs,
     state: Deno.makeTempDirSync({ prefix: "wrapper-kubernetes-" }),
@@ -209,7 +208,7 @@ async function main(): Promise<number> {
     return 1;
   }
   Deno.mkdirSync(CACHE, { recursive: true });
-  const programs = await buildPrograms();
+  await buildPrograms();
   const images = await makeClusterImages(CACHE);
 
   const interrupted = new AbortController();
@@ -221,7 +220,7 @@ async function main(): Promise<number> {
   const filter = Deno.args.flatMap((text) => ["--filter", text]);
   for (const attempt of [1, 2]) {
     const folder = `${logs}/${attempt}`;
-    const code = await runInCluster(programs, images, folder, interrupted.signal, filter);
+    const code = await runInCluster(images, folder, interrupted.signal, filter);
     if (interrupted.signal.aborted) {
       console.error("interrupted; the cluster has been taken down");
       return 130;

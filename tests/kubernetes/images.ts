@@ -1,6 +1,7 @@
 /** The images that pods in the cluster use: those of the container tests, under the manifests' names. */
 
 import { VERSION } from "../../src/cli/version.ts";
+import { DAPR_PROGRAMS, ISTIO_PROGRAMS } from "../../scripts/kubernetes/programs.ts";
 import { SANDBOX_IMAGE } from "../../scripts/kubernetes/node.ts";
 import {
   BUILDER_IMAGE,
@@ -30,6 +31,12 @@ export const DENO = "registry.example.com/deno:1";
 /** OpenBao's agent, a fork of Vault's, with what Vault's injector configures for `agent-enable-quit`. */
 export const OPENBAO = "registry.example.com/openbao:1";
 
+/** Istio's pilot-agent with its Envoy, and a control plane that has nothing to say. */
+export const ISTIO = "registry.example.com/istio:1";
+
+/** Dapr's sidecar. Its API token is `a-token`. */
+export const DAPR = "registry.example.com/daprd:1.14.0";
+
 /** The wrapper's own image for init containers. */
 export const INSTALLER = `ghcr.io/k8s-job/wrapper:${VERSION}-portable`;
 
@@ -43,6 +50,17 @@ const RENAMED: readonly (readonly [name: string, image: string])[] = [
 
 /** A file's text, or where the file or folder is on this machine. */
 type Content = { readonly text: string } | { readonly copy: () => string | undefined };
+
+/** What the injector sets for pilot-agent, without certificates and Kubernetes' API. */
+const START_ISTIO = `#!/bin/sh
+/control-plane &
+export POD_NAME=pod POD_NAMESPACE=namespace INSTANCE_IP=127.0.0.1 SERVICE_ACCOUNT=default
+export TRUST_DOMAIN=cluster.local ISTIO_META_CLUSTER_ID=Kubernetes
+export PROXY_CONFIG='{"binaryPath": "/envoy", "configPath": "/tmp/istio", "statusPort": 15020,
+  "discoveryAddress": "127.0.0.1:15010", "controlPlaneAuthPolicy": "NONE"}'
+exec /pilot-agent proxy sidecar --domain namespace.svc.cluster.local \\
+  --templateFile /envoy_bootstrap.json
+`;
 
 /** Images that are made here: a base image, and programs in it. */
 const MADE: readonly {
@@ -83,6 +101,25 @@ const MADE: readonly {
       "/agent.hcl": { text: agentConfig("agent_api { enable_quit = true }") },
     },
     more: 'ENTRYPOINT ["/bao"]',
+  },
+  {
+    name: ISTIO,
+    from: ENVOY_IMAGE,
+    files: {
+      "/pilot-agent": { copy: () => `${ISTIO_PROGRAMS}/pilot-agent` },
+      "/control-plane": { copy: () => `${ISTIO_PROGRAMS}/control-plane` },
+      "/envoy_bootstrap.json": { copy: () => `${ISTIO_PROGRAMS}/envoy_bootstrap.json` },
+      "/envoy": { copy: ENVOY.find },
+      "/start": { text: START_ISTIO },
+    },
+    more: 'ENTRYPOINT ["/start"]',
+  },
+  {
+    name: DAPR,
+    from: "gcr.io/distroless/static-debian12:nonroot",
+    files: { "/daprd": { copy: () => `${DAPR_PROGRAMS}/daprd` } },
+    more: "ENV DAPR_HOST_IP=127.0.0.1 DAPR_API_TOKEN=a-token\n" +
+      'ENTRYPOINT ["/daprd", "--mode", "standalone", "--app-id", "my-job"]',
   },
   {
     name: SANDBOX_IMAGE,

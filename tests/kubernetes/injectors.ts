@@ -1,6 +1,6 @@
 /** Injectors: like those of the meshes, they add a sidecar to a pod when it is created. */
 
-import { DENO, OPENBAO, PILOT_AGENT } from "./images.ts";
+import { DAPR, DENO, OPENBAO, PILOT_AGENT } from "./images.ts";
 import { clusterWide } from "./support.ts";
 
 /** What an injector does. */
@@ -43,7 +43,8 @@ const INJECTORS: readonly Injector[] = [
     asks: ["annotations", "dapr.io/enabled", "true"],
     writes: ["labels", "dapr.io/sidecar-injected", "true"],
     container: "daprd",
-    ...standIn("dapr"),
+    image: DAPR,
+    args: [],
   },
   {
     name: "vault",
