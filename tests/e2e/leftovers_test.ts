@@ -3,7 +3,13 @@
 import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
 import { type Need, testWith } from "../support/needs.ts";
 import { startSidecar } from "../support/sidecar.ts";
-import { BINARY, startProgram, startWrapper } from "../support/wrapper.ts";
+import {
+  BINARY,
+  type Ended,
+  type Running,
+  startProgram,
+  startWrapper,
+} from "../support/wrapper.ts";
 
 const start = (...args: string[]) =>
   startWrapper("binary", { args: ["--hook=none", ...args], detached: true });
@@ -34,6 +40,13 @@ const STUBBORN = 'trap "" TERM; echo "ready $$ ."; exec sleep 60';
 /** One that has left COMMAND's session. */
 const asDaemon = (script: string) => ["sh", "-c", 'setsid sh -c "$0" & read go; exit 3', script];
 
+/** Waits for a wrapper's end, and kills what is left: it keeps stdout open. */
+async function endedWithout(running: Running): Promise<Ended> {
+  await running.child.status;
+  Deno.kill(Number(/ready (\d+)/.exec(running.output.stdout)?.[1]), "SIGKILL");
+  return await running.ended;
+}
+
 async function endWithDaemon(script: string, ...options: string[]) {
   await using running = startProgram([BINARY, "--hook=none", ...options, ...asDaemon(script)], {
     detached: true,
@@ -49,17 +62,12 @@ for (
 ) {
   Deno.test(`--process-group: a group that had ${what} from outside gets no second signal, and no limit`, async () => {
     await using sidecar = startSidecar();
-    // Three generations: the shell that is COMMAND dies at once, the others end in order.
     const member = ORDERLY.replaceAll("TERM", signal.slice(3));
+    // Three generations. A shell makes what it starts in the background ignore SIGINT.
+    const script = 'env --default-signal=INT sh -c "sh -c \\"\\$MEMBER\\"; true" & exec sleep 60';
     await using running = startWrapper("binary", {
-      args: [
-        `--hook=${sidecar.origin}/quit`,
-        "--process-group",
-        "bash",
-        "-c",
-        'bash -c "$0" | cat; true',
-        `bash -c '${member.replaceAll("'", `'\\''`)}'; true`,
-      ],
+      args: [`--hook=${sidecar.origin}/quit`, "--process-group", "sh", "-c", script],
+      env: { MEMBER: member },
       detached: true,
     });
     await running.waitFor(" .\n");
@@ -164,8 +172,7 @@ Deno.test("without --process-group, a COMMAND that dies alone of a signal is one
     });
     await running.waitFor(" .\n");
     if (options.length === 0) running.kill("SIGTERM");
-    const { code, stdout, stderr } = await running.ended;
-    Deno.kill(Number(/ready (\d+)/.exec(stdout)?.[1]), "SIGKILL");
+    const { code, stderr } = await endedWithout(running);
     assertEquals(code, options.length === 0 ? 143 : 124, stderr);
     const warnings = stderr.split("\n").filter((line) =>
       line.includes("SIGTERM ended the command")
@@ -181,8 +188,7 @@ Deno.test("no such warning if COMMAND ends by itself, or if nothing is left", as
   await using running = start("sh", "-c", 'sleep 60 & echo "ready $! ."; trap "exit 4" TERM; wait');
   await running.waitFor(" .\n");
   running.kill("SIGTERM");
-  const { code, stdout, stderr } = await running.ended;
-  Deno.kill(Number(/ready (\d+)/.exec(stdout)?.[1]), "SIGKILL");
+  const { code, stderr } = await endedWithout(running);
   assertEquals([code, stderr.includes("--process-group")], [4, false], stderr);
 
   await using alone = start("sh", "-c", 'echo "ready ."; exec sleep 60');
@@ -274,12 +280,13 @@ Deno.test("--leftovers: children that were there before COMMAND are neither wait
 });
 
 Deno.test("with --reap=false, --leftovers reaches COMMAND's session alone, and says so", async () => {
-  const { code, stdout, stderr } = await endWithDaemon(
-    STUBBORN,
-    "--leftovers=wait",
-    "--reap=false",
+  await using unseen = startProgram(
+    [BINARY, "--hook=none", "--leftovers=wait", "--reap=false", ...asDaemon(STUBBORN)],
+    { detached: true, stdin: "piped" },
   );
-  Deno.kill(Number(/ready (\d+)/.exec(stdout)?.[1]), "SIGKILL");
+  await unseen.waitFor(" .\n");
+  await unseen.type("go\n");
+  const { code, stderr } = await endedWithout(unseen);
   assertEquals(code, 3, stderr);
   assertStringIncludes(stderr, "only processes of the command's session count");
 
