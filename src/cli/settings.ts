@@ -152,10 +152,13 @@ export function readInvocation(
   const typed = readAll<Settings>(OPTIONS, setting);
   const isSet = (key: keyof Settings) => origins.get(key) !== "default";
   const waitsForTargets = typed.waitTargets.some((target) => target !== "none");
-  const settings = {
+  const leftovers = typed.processGroup && !isSet("leftovers") ? "end" : typed.leftovers;
+  const settings: Settings = {
     ...typed,
+    leftovers,
     ...(typed.injected && !isSet("startupWindowMs") && { startupWindowMs: INJECTED_WINDOW_MS }),
     ...(waitsForTargets && !isSet("waitMs") && { waitMs: WAIT_FOR_MS }),
+    ...(leftovers !== "ignore" && !isSet("reap") && { reap: true }),
   };
   const noWait = waitsForTargets && settings.waitMs === 0
     ? [`${origins.get("waitMs")} 0 turns ${origins.get("waitTargets")} off: nothing is waited for`]

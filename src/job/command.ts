@@ -11,21 +11,28 @@ import { errorReason } from "../platform/errors.ts";
 import { kill } from "../platform/mod.ts";
 import type { CatchableSignal, SignalName } from "../platform/signals.ts";
 import type { Child, Exit } from "../platform/types.ts";
-import { countGroup, readProcess } from "../process/proc.ts";
-import { isEndedBy, START_KILL_CLOCK } from "../process/signals.ts";
+import { readProcess } from "../process/proc.ts";
+import { exitCodeAfter, isEndedBy, START_KILL_CLOCK } from "../process/signals.ts";
 import { isFromTerminal, isShellJob, stopSelf, trackStops } from "../process/terminal.ts";
-import { backoffMs } from "../time.ts";
+import {
+  DEFAULT_GRACE_MS,
+  describeSession,
+  type Leftovers,
+  superviseLeftovers,
+} from "./leftovers.ts";
 import { startProgram } from "./program.ts";
 
 /** How COMMAND runs. */
 export interface CommandOptions
-  extends Pick<JobSettings, "timeoutMs" | "killAfterMs" | "processGroup"> {
+  extends Pick<JobSettings, "timeoutMs" | "killAfterMs" | "processGroup" | "leftovers"> {
   /** Whether this process exists for COMMAND only, and so stops with it on a terminal. */
   readonly jobControl: boolean;
   /** Variables that it gets in addition to the wrapper's own, or in their place. */
   readonly variables?: Readonly<Record<string, string>> | undefined;
   /** Whether this process has a controlling terminal; undefined if that cannot be known. */
   readonly onTerminal: boolean | undefined;
+  /** Whether this process is the parent of COMMAND's orphans, and takes their status. */
+  readonly adopts: boolean;
 }
 
 /** COMMAND, running. */
@@ -34,12 +41,16 @@ export interface RunningCommand {
   readonly pid: number;
   /** How it ended, and whether the time limit ended it; never rejects. */
   readonly end: Promise<Exit & { readonly timedOut: boolean }>;
-  /** Sends a signal. */
+  /** Sends a signal that somebody else asks for, and after COMMAND's end to what it left behind. */
   send(signal: SignalName): void;
   /** Passes on a signal that the wrapper got, unless COMMAND has it already from the terminal. */
   pass(signal: CatchableSignal): void;
-  /** Once COMMAND has ended: ends what is left of its process group, if it had one of its own. */
-  endGroup(): Promise<void>;
+  /** Once COMMAND has ended: waits for what it left behind, or ends it, as `leftovers` has it. */
+  settleLeftovers(exit: Exit): Promise<void>;
+  /** Whether COMMAND may have died alone of a signal that processes of its session have not had. */
+  mayBeOutlived(exit: Exit): boolean;
+  /** Reports these processes, if there are any. */
+  reportOutliving(exit: Exit): void;
 }
 
 /** More than enough time for a pending signal to reach the event loop. */
@@ -79,6 +90,16 @@ function superviseCommand(child: Child, options: CommandOptions, report: Report)
   let timedOut = false;
   let killing = false;
   let isNew = sharesTerminal;
+  /** When the clock of `--kill-after` runs out. */
+  let killAtMs = Infinity;
+  /** The signals that asked COMMAND to end, from outside. */
+  const asked = new Set<SignalName>();
+  /** Every signal that was sent to COMMAND. */
+  const sent = new Set<string>();
+  const startMs = performance.now();
+  const startTicks = options.adopts && options.leftovers !== "ignore"
+    ? Number(readProcess(child.pid)?.startTime)
+    : undefined;
 
   function after(ms: number, action: () => void) {
     if (ms > 0) timers.add(setTimeout(action, ms));
@@ -88,6 +109,7 @@ function superviseCommand(child: Child, options: CommandOptions, report: Report)
   function startKillClock(signal: SignalName) {
     if (killing || !START_KILL_CLOCK.has(signal)) return;
     killing = true;
+    if (options.killAfterMs > 0) killAtMs = performance.now() + options.killAfterMs;
     after(options.killAfterMs, () => {
       report("command-killed", { signal, limitMs: options.killAfterMs });
       trySend("SIGKILL");
@@ -95,6 +117,7 @@ function superviseCommand(child: Child, options: CommandOptions, report: Report)
   }
 
   function trySend(signal: SignalName) {
+    sent.add(signal);
     try {
       kill(target, signal);
     } catch (error) {
@@ -105,8 +128,10 @@ function superviseCommand(child: Child, options: CommandOptions, report: Report)
 
   function send(signal: SignalName) {
     report("signal-forwarded", { signal });
+    if (left !== undefined) return left.send(signal);
     trySend(signal);
     startKillClock(signal);
+    if (START_KILL_CLOCK.has(signal)) asked.add(signal);
   }
 
   function pass(signal: CatchableSignal) {
@@ -145,64 +170,65 @@ function superviseCommand(child: Child, options: CommandOptions, report: Report)
   after(options.timeoutMs, () => {
     timedOut = true;
     report("command-timeout", { limitMs: options.timeoutMs });
-    send("SIGTERM");
+    report("signal-forwarded", { signal: "SIGTERM" });
+    trySend("SIGTERM");
+    startKillClock("SIGTERM");
     // A stopped process gets SIGTERM only once it continues.
     trySend("SIGCONT");
   });
 
+  let left: Leftovers | undefined;
   const end = child.exit.then((exit) => {
     for (const timer of timers) clearTimeout(timer);
     stops?.stopTracking();
     return { ...exit, timedOut };
   });
 
-  async function endGroup() {
-    if (!options.processGroup) return;
-    await endProcessGroup(child.pid, options.killAfterMs || DEFAULT_GROUP_GRACE_MS, report);
+  /** When the group is killed that has had the signal of which COMMAND died, or nearly so. */
+  function groupKillAtMs({ code, signal }: Exit): number | undefined {
+    if (!options.processGroup) return undefined;
+    if (timedOut) return options.killAfterMs ? killAtMs : performance.now() + DEFAULT_GRACE_MS;
+    // After SIGTERM nothing is expected to go on. Other signals COMMAND may have survived long ago.
+    const isOver = asked.has("SIGTERM") ||
+      [...asked].some((name) => name === signal || exitCodeAfter(name) === code);
+    return isOver ? killAtMs : undefined;
   }
 
-  return { pid: child.pid, end, send, pass, endGroup };
-}
-
-/** How long what is left of COMMAND's process group has after SIGTERM, without `--kill-after`. */
-const DEFAULT_GROUP_GRACE_MS = 5000;
-
-/** SIGKILL cannot be refused, but a process can hang in the kernel, on a dead network disk for one. */
-const KILL_GRACE_MS = 2000;
-
-/** Ends the processes of a group: SIGTERM, and SIGKILL for those that ignore it. */
-async function endProcessGroup(group: number, graceMs: number, report: Report): Promise<void> {
-  // A stopped process gets SIGTERM only once it continues. The call also shows whether any is left.
-  if (!signalGroup(group, "SIGCONT")) return;
-  const left = countGroup(group);
-  if (left === 0) return;
-  report("group-ending", { count: String(left ?? "some") });
-  signalGroup(group, "SIGTERM");
-  if (await groupIsGone(group, graceMs)) return;
-  report("group-killed", { limitMs: graceMs });
-  signalGroup(group, "SIGKILL");
-  await groupIsGone(group, KILL_GRACE_MS);
-}
-
-/** The kernel does not report the end of a process that is not a child of this one, so this asks. */
-async function groupIsGone(group: number, limitMs: number): Promise<boolean> {
-  const endMs = performance.now() + limitMs;
-  for (let attempt = 1;; attempt++) {
-    const left = countGroup(group) ?? (signalGroup(group, "SIGCONT") ? 1 : 0);
-    if (left === 0) return true;
-    const remainingMs = endMs - performance.now();
-    if (remainingMs <= 0) return false;
-    const pauseMs = Math.min(backoffMs(attempt, 1, 50), remainingMs);
-    await new Promise((resolve) => setTimeout(resolve, pauseMs));
+  async function settleLeftovers(exit: Exit) {
+    if (options.leftovers === "ignore") return;
+    if (!options.adopts) report("leftovers-unseen", {});
+    left = superviseLeftovers(
+      {
+        pid: child.pid,
+        startTicks,
+        hasOwnSession: hasOwnSession(options),
+        adopts: options.adopts,
+      },
+      {
+        ...options,
+        leftovers: timedOut ? "end" : options.leftovers,
+        groupKillAtMs: groupKillAtMs(exit),
+        askedBy: [...asked].at(-1),
+      },
+      report,
+    );
+    const remainingMs = startMs + options.timeoutMs - performance.now();
+    const timer = options.timeoutMs > 0 && !timedOut
+      ? setTimeout(left.endNow, Math.max(remainingMs, 0))
+      : undefined;
+    await left.gone;
+    clearTimeout(timer);
   }
-}
 
-/** @returns whether any process of the group is there */
-function signalGroup(group: number, signal: SignalName): boolean {
-  try {
-    return kill(-group, signal);
-  } catch {
-    // They are there, but all of them belong to another user now.
-    return true;
+  function mayBeOutlived({ signal }: Exit) {
+    return signal !== undefined && sent.has(signal) && hasOwnSession(options) &&
+      !options.processGroup && options.leftovers === "ignore";
   }
+
+  function reportOutliving({ signal = "" }: Exit) {
+    const found = describeSession(child.pid);
+    if (found !== undefined) report("command-outlived", { signal, ...found });
+  }
+
+  return { pid: child.pid, end, send, pass, settleLeftovers, mayBeOutlived, reportOutliving };
 }

@@ -21,6 +21,9 @@ export type RunHooksOn = "always" | "success" | "failure";
 /** What happens if the sidecars are not ready in time: fail with 125, or start COMMAND anyway. */
 export type OnWaitTimeout = "fail" | "start";
 
+/** What happens to the processes that COMMAND leaves behind, before the hooks run. */
+export type Leftovers = "ignore" | "wait" | "end";
+
 /**
  * How hooks are run. Every field has a default.
  *
@@ -164,11 +167,19 @@ export interface RunOptions extends HookOptions {
    */
   readonly processGroup?: boolean;
   /**
+   * What happens to the processes that COMMAND leaves behind, in its session or fallen to this process
+   * as orphans, before the hooks run: nothing; they are waited for, and get the signals; or they are
+   * ended by SIGTERM, and SIGKILL after `killAfterMs` or 5 s.
+   *
+   * @default "end" with `processGroup`, else "ignore"
+   */
+  readonly leftovers?: Leftovers;
+  /**
    * Whether the status of orphans is collected, so that no zombie stays: for PID 1, or for a process
    * that wants the orphans among its descendants. Not for a process that starts other commands
-   * itself.
+   * itself. Without it, `leftovers` reaches COMMAND's session only.
    *
-   * @default false
+   * @default true if `leftovers` is given and not "ignore", else false
    */
   readonly reap?: boolean;
   /**
@@ -225,9 +236,13 @@ export function resolveOptions(
   options: Partial<JobSettings> & Pick<RunOptions, "waitFor">,
 ): ResolvedOptions {
   const given: Partial<JobSettings> = options;
+  const implied: Partial<JobSettings> = {
+    ...(options.processGroup && { leftovers: "end" }),
+    ...(options.leftovers !== undefined && { reap: options.leftovers !== "ignore" }),
+  };
   const resolved = readAll<JobSettings>(JOB_OPTIONS, (key) => {
     const { libraryDefault, defaultValue } = JOB_OPTIONS[key];
-    return given[key] ?? libraryDefault ?? defaultValue(environmentVariable);
+    return given[key] ?? implied[key] ?? libraryDefault ?? defaultValue(environmentVariable);
   });
   const waits = options.waitMs === undefined && options.waitFor?.length;
   const settings = waits ? { ...resolved, waitMs: WAIT_FOR_MS } : resolved;

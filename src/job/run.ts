@@ -8,7 +8,7 @@ import { TIMED_OUT, WRAPPER_FAILED } from "../exit_code.ts";
 import { type Hook, hookProblems, isHook, type JobSummary } from "../hook.ts";
 import { createReport, type Report, silentLogger } from "../log/log.ts";
 import { describeDefect, redactCommand } from "../log/redact.ts";
-import { reapOrphans } from "../process/reap.ts";
+import { adoptOrphans, reapOrphans } from "../process/reap.ts";
 import {
   ASK_TO_END,
   catchSignals,
@@ -18,6 +18,7 @@ import {
   type Signals,
 } from "../process/signals.ts";
 import { stopIfAsked } from "../process/terminal.ts";
+import { sleep } from "../time.ts";
 import { type Awaited, awaitedOf, trackAwaited, waitProblems } from "./awaited.ts";
 import { type RunningCommand, startCommand } from "./command.ts";
 import { describeLate, EnvFileError, type NotReadyError, PodError, StartError } from "./errors.ts";
@@ -178,17 +179,20 @@ async function runCommand(job: Job): Promise<CommandResult> {
   let isWatching = sidecars.length > 0;
   let commandEnd: RunningCommand["end"] | undefined;
   try {
-    const running = await startCommand(
-      command,
-      {
-        ...settings,
-        jobControl: job.forwardsSignals,
-        onTerminal: signals.onTerminal,
-        variables: await readVariables(settings),
-      },
-      report,
-    );
+    const variables = await readVariables(settings);
+    // Earlier only where no orphan may be missed: it delays COMMAND.
+    const early = settings.reap && settings.leftovers !== "ignore";
+    let waiter = early ? adoptOrphans(report) : undefined;
+    const running = await startCommand(command, {
+      ...settings,
+      jobControl: job.forwardsSignals,
+      onTerminal: signals.onTerminal,
+      adopts: waiter !== undefined,
+      variables,
+    }, report);
     commandEnd = running.end;
+    if (settings.reap && !early) waiter = adoptOrphans(report);
+    if (waiter !== undefined) reapOrphans(waiter, running, job.over, report);
     signals.listen((signal, held) => {
       // A signal that came before COMMAND started cannot also have reached it from the terminal.
       if (held) running.send(signal);
@@ -197,17 +201,18 @@ async function runCommand(job: Job): Promise<CommandResult> {
     });
     if (abort.aborted) running.send("SIGTERM");
     abort.addEventListener("abort", () => running.send("SIGTERM"), { signal: commandEnded.signal });
-    if (settings.reap) reapOrphans(running, job.over, report);
     Promise.all(sidecars.map((sidecar) => sidecar.watch(watching.signal, running.pid))).then(
       () => isWatching = false,
       (error) => report("internal-error", { reason: describeDefect(error) }),
     );
 
-    const { code, signal, timedOut } = await running.end;
+    const exit = await running.end;
+    const { code, signal, timedOut } = exit;
     const exitCode = timedOut ? TIMED_OUT : code;
     const durationMs = performance.now() - startMs;
     report("command-ended", { code: exitCode, durationMs });
-    await running.endGroup();
+    await running.settleLeftovers(exit);
+    if (running.mayBeOutlived(exit)) job.late.push(() => running.reportOutliving(exit));
     const { pid } = running;
     return {
       ...withoutRun(job, exitCode),
@@ -241,6 +246,9 @@ async function readVariables(
   return readEnvFiles(envFile);
 }
 
+/** More than enough time for the stop requests to leave. */
+const REQUEST_LAG_MS = 10;
+
 /** Last: runs the hooks if they are wanted, and sums up. */
 async function conclude(
   job: Job,
@@ -252,7 +260,7 @@ async function conclude(
     const wrong = command.error instanceof EnvFileError ? [command.error.message] : problems;
     // Whatever `--on` says, a wrong setting must not leave the pod hanging.
     const on = wrong.length > 0 ? "always" : job.settings.on;
-    const hooks = await runHooks(job, command, on, pod);
+    const [hooks] = await Promise.all([runHooks(job, command, on, pod), reportLate(job)]);
     const result = { ...command, exitCode: strictExitCode(job, command, hooks), hooks };
     writeTerminationLog(job.settings.terminationLog, result, job.report, wrong);
     return result;
@@ -260,6 +268,12 @@ async function conclude(
     pod?.close();
     job.release();
   }
+}
+
+/** Reports what is worth a search, which must not delay the stop requests. */
+async function reportLate({ late, over }: Job): Promise<void> {
+  if (late.length > 0) await sleep(REQUEST_LAG_MS, over);
+  for (const report of late) report();
 }
 
 /** Tells the sidecars to quit, unless `--on` or another container of the pod keeps them. */
@@ -351,6 +365,8 @@ interface Job {
   readonly askedToEnd: AbortSignal;
   /** Aborted when the job has ended. */
   readonly over: AbortSignal;
+  /** What is reported once the stop requests have left. */
+  readonly late: (() => void)[];
   /** Stops catching signals and reaping orphans. */
   readonly release: () => void;
   readonly report: Report;
@@ -384,6 +400,7 @@ function prepareJob(command: readonly string[], options: RunOptions): Job {
     abort,
     askedToEnd,
     over: ending.signal,
+    late: [],
     release() {
       ending.abort();
       signals.release();

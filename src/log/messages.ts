@@ -96,12 +96,39 @@ export const MESSAGES = {
   },
   "group-ending": {
     level: "info",
-    text: "processes left in the command's group: {count}; sending SIGTERM (--process-group)",
-    meaning: "COMMAND has ended, but processes that it started have not. They are told to end.",
+    text:
+      "processes left behind by the command: {count} ({programs}); sending SIGTERM (--leftovers)",
+    meaning:
+      "COMMAND has ended, but processes that it started have not. They are told to end before the hooks run, as `--leftovers end` and `--process-group` have it.",
+  },
+  "leftovers-awaited": {
+    level: "info",
+    text: "processes left behind by the command: {count} ({programs}); waiting for them to end",
+    meaning:
+      "COMMAND has ended, but processes that it started have not, and the hooks run once they have. Either `--leftovers wait` is set, or, with `--process-group`, they have had the signal that told COMMAND to end. Further signals go to them. `--kill-after` and `--timeout` limit the wait; without them it has no limit but the pod's own.",
+  },
+  "leftovers-timeout": {
+    level: "warn",
+    text: "processes left behind by the command, still running at --timeout: {count} ({programs})",
+    meaning:
+      "COMMAND has ended in time, but what it left behind has not. It is ended: SIGTERM for those that have had none, and SIGKILL after --kill-after, or 5 s. The exit code is COMMAND's.",
+  },
+  "leftovers-unseen": {
+    level: "info",
+    text: "only processes of the command's session count as left behind: orphans are not adopted",
+    meaning:
+      "`--leftovers` or `--process-group` is set, and `--reap=false`, or reaping is impossible here. A process that has left COMMAND's session, such as a daemon, is neither waited for nor ended.",
+  },
+  "command-outlived": {
+    level: "warn",
+    text:
+      "{signal} ended the command, but not what it started: {count} left ({programs}). If they need the signal, or time to end, set --process-group",
+    meaning:
+      "COMMAND, often a shell, died of a signal that its children did not get. They go on without their sidecars. `--process-group` sends signals to all of them, and waits for them before the hooks run; a shell that traps the signal (`trap : TERM`) also does its last steps.",
   },
   "group-killed": {
     level: "warn",
-    text: "processes of the command's group still running after {limitMs}: sending SIGKILL",
+    text: "processes left behind by the command still running after {limitMs}: sending SIGKILL",
     meaning:
       "Processes that COMMAND left behind did not end within --kill-after, or 5 s, after SIGTERM and are killed.",
   },

@@ -63,12 +63,16 @@ export function processIds(): readonly number[] {
   return listFolder("/proc").filter((name) => /^\d+$/.test(name)).map(Number);
 }
 
-/** How many processes of a group run or are stopped; undefined if that cannot be known. */
-export function countGroup(group: number): number | undefined {
-  return readOrUndefined(processIds)?.filter((pid) => {
+/** The processes of this kind that run or are stopped; undefined if that cannot be known. */
+export function findProcesses(
+  isWanted: (process: ProcessState) => boolean,
+): readonly { readonly pid: number; readonly process: ProcessState }[] | undefined {
+  return readOrUndefined(processIds)?.flatMap((pid) => {
     const process = readProcess(pid);
-    return process?.group === group && !hasEnded(process);
-  }).length;
+    return process !== undefined && !hasEnded(process) && isWanted(process)
+      ? [{ pid, process }]
+      : [];
+  });
 }
 
 /** What a process does with signals, as sets of bits: signal N is bit N - 1. */

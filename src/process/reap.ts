@@ -15,6 +15,19 @@ import {
 } from "../platform/mod.ts";
 import type { ChildWaiter } from "../platform/types.ts";
 
+/** Makes the wrapper the parent of orphans; undefined if that is impossible. */
+export function adoptOrphans(report: Report): ChildWaiter | undefined {
+  try {
+    const waiter = openChildWaiter();
+    // PID 1 gets the orphans of its namespace anyway.
+    if (processId() !== 1) waiter.adoptOrphans();
+    return waiter;
+  } catch (error) {
+    report("reap-unavailable", { reason: thrownReason(error) });
+    return undefined;
+  }
+}
+
 /**
  * Takes the status of every child that ends, except COMMAND's, which the runtime takes.
  *
@@ -22,20 +35,11 @@ import type { ChildWaiter } from "../platform/types.ts";
  * @param ended stops the reaping
  */
 export function reapOrphans(
+  waiter: ChildWaiter,
   command: { readonly pid: number; readonly end: Promise<unknown> },
   ended: AbortSignal,
   report: Report,
 ): void {
-  let waiter: ChildWaiter;
-  try {
-    waiter = openChildWaiter();
-    // PID 1 gets the orphans of its namespace anyway.
-    if (processId() !== 1) waiter.adoptOrphans();
-  } catch (error) {
-    report("reap-unavailable", { reason: thrownReason(error) });
-    return;
-  }
-
   let commandIsTaken = false;
   function reap() {
     for (;;) {
