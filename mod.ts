@@ -81,6 +81,7 @@ export {
 } from "./src/job/errors.ts";
 export type {
   HookOptions,
+  OnLeftovers,
   OnWaitTimeout,
   RunHooksOn,
   RunOptions,

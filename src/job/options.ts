@@ -22,7 +22,7 @@ export type RunHooksOn = "always" | "success" | "failure";
 export type OnWaitTimeout = "fail" | "start";
 
 /** What happens to the processes that COMMAND leaves behind, before the hooks run. */
-export type Leftovers = "ignore" | "wait" | "end";
+export type OnLeftovers = "ignore" | "wait" | "end";
 
 /**
  * How hooks are run. Every field has a default.
@@ -173,7 +173,7 @@ export interface RunOptions extends HookOptions {
    *
    * @default "end" with `processGroup`, else "ignore"
    */
-  readonly leftovers?: Leftovers;
+  readonly leftovers?: OnLeftovers;
   /**
    * Whether the status of orphans is collected, so that no zombie stays: for PID 1, or for a process
    * that wants the orphans among its descendants. Not for a process that starts other commands
