@@ -171,7 +171,7 @@ export interface RunOptions extends HookOptions {
    * as orphans, before the hooks run: nothing; they are waited for, and get the signals; or they are
    * ended by SIGTERM, and SIGKILL after `killAfterMs` or 5 s.
    *
-   * @default "end" with `processGroup`, else "ignore"
+   * @default "ignore", which is "end" with `processGroup`
    */
   readonly leftovers?: OnLeftovers;
   /**
@@ -179,7 +179,7 @@ export interface RunOptions extends HookOptions {
    * that wants the orphans among its descendants. Not for a process that starts other commands
    * itself. Without it, `leftovers` reaches COMMAND's session only.
    *
-   * @default true if `leftovers` is given and not "ignore", else false
+   * @default false, which is true if `leftovers` is given and not "ignore"
    */
   readonly reap?: boolean;
   /**
