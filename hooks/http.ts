@@ -72,6 +72,7 @@ export function httpHook(options: HttpHookOptions): SidecarHook {
     probe: async (context) => await (await exchange()).probe(context),
     warmUp: async (context) => await (await exchange()).warmUp(context),
     stop: async (context) => await (await exchange()).stop(context),
+    isListening: async (context) => await (await exchange()).isListening(context),
   };
 }
 

@@ -79,6 +79,7 @@ export function signalHook(options: SignalHookOptions): SidecarHook {
         : { state: "absent", answer: "no such process" };
     },
     stop: (context) => stop(find(context), signal, context),
+    isListening: (context) => Promise.resolve(find(context).length > 0),
   };
 }
 

@@ -188,6 +188,11 @@ export interface SidecarHook {
   foresee?(): Obstacle | undefined;
   /** Tells the sidecar to quit; repeats failed attempts itself, as `context` allows. */
   stop(context: HookContext): Promise<Stop>;
+  /**
+   * Looks once, without side effects, whether anything still listens at the address that was told to
+   * quit, for `--confirm`. Without it, nothing can be seen of the sidecar's end.
+   */
+  isListening?(context: HookContext): Promise<boolean>;
 }
 
 /**

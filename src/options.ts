@@ -333,6 +333,14 @@ const JOB_ENTRIES = {
     defaultValue: () => 10,
     help: "further attempts after the first; delays 100ms doubling to 2s, with jitter",
   }),
+  confirmMs: option({
+    name: "confirm",
+    variable: "WRAPPER_CONFIRM",
+    kind: duration(0),
+    defaultValue: () => 0,
+    defaultText: "0 (off)",
+    help: "after the answer, look this long until nobody listens at the sidecar's address any more",
+  }),
   strict: option({
     name: "strict",
     variable: "WRAPPER_STRICT",

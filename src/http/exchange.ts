@@ -94,6 +94,8 @@ export interface Exchange {
   warmUp(context: HookContext): Promise<Probe>;
   /** Tells it to quit. */
   stop(context: HookContext): Promise<Stop>;
+  /** Whether anybody accepts connections at the address that is told to quit. */
+  isListening(context: HookContext): Promise<boolean>;
 }
 
 /** No more of a body than this is read. */
@@ -169,6 +171,15 @@ export function openExchange(options: ExchangeOptions): Exchange {
   return {
     probe: (context) => probeFirst(readyRequests, context),
     warmUp,
+    async isListening({ signal }) {
+      try {
+        return await stopRequest.endpoint.accepts(signal);
+      } catch (error) {
+        // Whether it is gone is then unknown.
+        if (error instanceof UnreachableError) return true;
+        throw error;
+      }
+    },
     async stop(context) {
       try {
         return await stopIfThere(context);

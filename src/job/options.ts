@@ -66,6 +66,13 @@ export interface HookOptions {
    */
   readonly shutdownTimeoutMs?: number;
   /**
+   * How long to look, after the stop request was accepted, until nobody listens at the sidecar's address
+   * any more, in milliseconds. The outcome is then `gone` or `still-listening`.
+   *
+   * @default 0, which is not at all
+   */
+  readonly confirmMs?: number;
+  /**
    * Further attempts after the first.
    *
    * @default 10

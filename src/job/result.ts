@@ -31,13 +31,23 @@ export interface HookOutcome {
   readonly address: string;
   /**
    * - `stopped`: it accepted the stop request
+   * - `gone`: and nobody listens at its address any more (only with `confirmMs`)
+   * - `still-listening`: and somebody still did when the time was up (only with `confirmMs`)
    * - `already-stopped`: it had been there and was gone
    * - `no-sidecar`: it was never there
    * - `unneeded`: it is there and does not have to be told, because something else stops it
    * - `left`: another container of the pod still needs it, and will stop it
    * - `failed`: it is there and was not stopped
    */
-  readonly outcome: "stopped" | "already-stopped" | "no-sidecar" | "unneeded" | "left" | "failed";
+  readonly outcome:
+    | "stopped"
+    | "gone"
+    | "still-listening"
+    | "already-stopped"
+    | "no-sidecar"
+    | "unneeded"
+    | "left"
+    | "failed";
   /** What was seen, in a few words. */
   readonly answer: string;
   /** What the operator can do about it. */

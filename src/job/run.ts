@@ -339,7 +339,7 @@ function strictExitCode(
   { exitCode }: JobSummary,
   hooks: readonly HookOutcome[],
 ): number {
-  const failed = hooks.some(({ outcome }) => outcome === "failed");
+  const failed = hooks.some(({ outcome }) => outcome === "failed" || outcome === "still-listening");
   if (!strict || exitCode !== 0 || !failed) return exitCode;
   report("strict-failure", {});
   return WRAPPER_FAILED;

@@ -17,7 +17,10 @@ import type { HookOutcome } from "./result.ts";
 /** The limits within which a sidecar is looked for and stopped. */
 export type SidecarLimits =
   & ExpectationLimits
-  & Pick<ResolvedOptions, "requestTimeoutMs" | "shutdownTimeoutMs" | "retries" | "containers">;
+  & Pick<
+    ResolvedOptions,
+    "requestTimeoutMs" | "shutdownTimeoutMs" | "confirmMs" | "retries" | "containers"
+  >;
 
 /** A sidecar, or a group of them, that is tracked. */
 export interface Sidecar {
@@ -188,7 +191,42 @@ export function trackSidecar(
         report("hook-failed", { hook: name, answer, address, hint: hint ?? "" });
         break;
     }
-    return { hook: name, address, outcome, answer, durationMs, ...(hint && { hint }) };
+    const end = outcome === "stopped" ? await confirm(signal) : outcome;
+    return { hook: name, address, outcome: end, answer, durationMs, ...(hint && { hint }) };
+  }
+
+  /** After it was told to quit: looks, without telling it again, until nobody listens any more. */
+  async function confirm(signal: AbortSignal): Promise<"stopped" | "gone" | "still-listening"> {
+    const { confirmMs } = limits;
+    if (confirmMs === 0) return "stopped";
+    if (hook.isListening === undefined) {
+      report("hook-unconfirmed", { hook: name });
+      return "stopped";
+    }
+    const startMs = performance.now();
+    const isListening = (deadline: AbortSignal, limitMs: number) =>
+      hook.isListening?.(makeContext(deadline, limitMs)) ?? Promise.resolve(true);
+    for (let attempt = 1;; attempt++) {
+      const leftMs = Math.max(1, confirmMs - (performance.now() - startMs));
+      const limitMs = Math.min(limits.requestTimeoutMs, leftMs);
+      const listens = await withDeadline(
+        limitMs,
+        signal,
+        (deadline) => isListening(deadline, limitMs),
+        () => true,
+      );
+      const durationMs = performance.now() - startMs;
+      if (!listens) {
+        report("hook-confirmed", { hook: name, durationMs });
+        return "gone";
+      }
+      if (signal.aborted) return "stopped";
+      if (durationMs >= confirmMs) {
+        report("hook-still-listening", { hook: name, address, limitMs: confirmMs });
+        return "still-listening";
+      }
+      await sleep(Math.min(backoffMs(attempt, 10, 500), confirmMs - durationMs), signal);
+    }
   }
 
   /** Stops the sidecar, and waits for one that may still be coming. */

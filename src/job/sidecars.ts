@@ -11,7 +11,14 @@ import { type Expectation, expectOneOf, expectSidecars } from "./expectation.ts"
 import { type Sidecar, type SidecarLimits, trackSidecar, wasSeen } from "./sidecar.ts";
 
 /** The outcomes from the worst to the best: a group's is the worst of its sidecars'. */
-const WORST_FIRST = ["failed", "stopped", "unneeded", "already-stopped"] as const;
+const WORST_FIRST = [
+  "failed",
+  "still-listening",
+  "stopped",
+  "gone",
+  "unneeded",
+  "already-stopped",
+] as const;
 
 /**
  * Tracks the sidecars of all these hooks, in their order.

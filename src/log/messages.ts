@@ -231,6 +231,23 @@ export const MESSAGES = {
     meaning:
       "The sidecar accepted the stop request in a state in which it may not follow it: consul-dataplane before its Envoy has opened its admin port. If the pod does not end, follow the advice in the line.",
   },
+  "hook-confirmed": {
+    level: "info",
+    text: "{hook}: gone after {durationMs}",
+    meaning:
+      "With --confirm: nobody listens at the sidecar's address any more. Its container has ended, or is about to: some sidecars close this port first (see the table in the README).",
+  },
+  "hook-still-listening": {
+    level: "warn",
+    text: "{hook}: still listens at {address} {limitMs} after it was told to quit (--confirm)",
+    meaning:
+      "The sidecar accepted the stop request and goes on. It may be draining: look at its grace period, or set a longer --confirm. With --strict, the job fails.",
+  },
+  "hook-unconfirmed": {
+    level: "info",
+    text: "{hook}: nothing to see of its end (--confirm)",
+    meaning: "A `file:` hook has no address: whether the sidecar has read the file shows nowhere.",
+  },
   "hook-already-stopped": {
     level: "info",
     text: "{hook}: has already stopped ({answer})",
@@ -328,7 +345,7 @@ export const MESSAGES = {
     level: "error",
     text: "command succeeded but a hook failed: exit code 125 (--strict)",
     meaning:
-      "With --strict, a sidecar that could not be stopped fails the job. The hook's own line comes before this one.",
+      "With --strict, a sidecar that could not be stopped, or that still listens after --confirm, fails the job. The hook's own line comes before this one.",
   },
   "termination-log-failed": {
     level: "warn",

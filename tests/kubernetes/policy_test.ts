@@ -107,6 +107,36 @@ testInNamespace(
 );
 
 testInNamespace(
+  "two work containers with the annotation: the second still has its sidecar when the first has ended",
+  async (here) => {
+    await using _policy = await withPolicy();
+    const env = { env: { WRAPPER_HOOKS: "istio" } };
+    // At its fourth second the longer one still reaches the sidecar.
+    const asks = "sleep 4; wget -q -O- http://localhost:15021/healthz/ready; sleep 1";
+    await here.apply(job("two", [
+      unwrapped("sleep 1", env),
+      { ...unwrapped(asks, env), name: "second" },
+      pilotAgent(RESTRICTED),
+    ], {
+      template: { metadata: { labels: LABELS, annotations: { "wrapper-containers": "2" } } },
+    }));
+    const { result, pods: [pod] } = await here.ended("two");
+    assert(pod !== undefined);
+    assertEquals([result, exitCodes(pod)], [
+      "Complete",
+      { main: 0, second: 0, "istio-proxy": 0 },
+    ]);
+    assertStringIncludes(await here.log(pod, "main"), "left the sidecars to 1 other container");
+    assertStringIncludes(await here.log(pod, "second"), "told to quit");
+    const seconds = ["main", "second"].map((name) => {
+      const { startedAt, finishedAt } = endOfContainer(pod, name);
+      return (Date.parse(finishedAt) - Date.parse(startedAt)) / 1000;
+    });
+    assert(Number(seconds[0]) < 4 && Number(seconds[1]) < 9, `${seconds}`);
+  },
+);
+
+testInNamespace(
   "the policy wraps the pods of a CronJob, in a restricted namespace",
   async (here) => {
     await using _policy = await withPolicy();
