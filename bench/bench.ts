@@ -27,6 +27,7 @@ import {
   ownContestants,
   type Setup,
   WRAPPER,
+  WRAPPER_CONTAINERS,
   WRAPPER_NO_HOOK,
   WRAPPER_URL,
 } from "./contestants.ts";
@@ -111,7 +112,9 @@ async function measureAll(
 ): Promise<Pick<Results, "figures" | "reused">> {
   const { add, figures } = createCollection();
   const say = (text: string) => console.error(`measuring ${text} …`);
-  const usual = contestants.filter(({ name }) => ![WRAPPER_URL, FLOOR_SOCKET].includes(name));
+  const usual = contestants.filter(({ name }) =>
+    ![WRAPPER_URL, WRAPPER_CONTAINERS, FLOOR_SOCKET].includes(name)
+  );
 
   say("start and whole run");
   await inTurns(plan.start, usual, async (contestant, counts) => {

@@ -43,6 +43,8 @@ function portOf({ ports }: Setup): number {
 export const WRAPPER = "wrapper";
 /** This program with a hook that is a plain URL: no harmless request is known for it. */
 export const WRAPPER_URL = "wrapper, URL hook";
+/** The wrapper as the last of two containers to end. */
+export const WRAPPER_CONTAINERS = "wrapper, two containers";
 /** This program without a hook. */
 export const WRAPPER_NO_HOOK = "wrapper, no hook";
 /** An empty program, compiled by `deno compile` on the same runtime, that only spawns COMMAND. */
@@ -86,11 +88,28 @@ export function ownContestants(
       stops: true,
       words: (setup) => ["--hook", `http://127.0.0.1:${portOf(setup)}/quit`],
     },
+    {
+      name: WRAPPER_CONTAINERS,
+      program: wrapper,
+      stops: true,
+      words: (setup) => [
+        ...["--hook", `istio=http://127.0.0.1:${portOf(setup)}`],
+        ...["--containers", "2", "--shared-dir", sharedFolder(setup)],
+      ],
+    },
     { name: WRAPPER_NO_HOOK, program: copy, stops: false, words: () => ["--hook", "none"] },
     { name: FLOOR, program: floors[FLOOR], stops: false, words: () => [] },
     { name: FLOOR_SOCKET, program: floors[FLOOR_SOCKET], stops: true, words: port },
     { name: FLOOR_KY, program: floors[FLOOR_KY], stops: true, words: port },
   ];
+}
+
+/** A folder in which the other container's wrapper has written down its end. */
+function sharedFolder({ folder }: Setup): string {
+  const shared = Deno.makeTempDirSync({ dir: folder });
+  const ended = { state: "left", succeeded: true, containers: 2, order: 1, failuresBefore: 0 };
+  Deno.writeTextFileSync(`${shared}/${crypto.randomUUID()}.json`, JSON.stringify(ended));
+  return shared;
 }
 
 /** A peer, found through its variable or on PATH. */

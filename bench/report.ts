@@ -9,6 +9,7 @@ import {
   FLOOR_KY,
   FLOOR_SOCKET,
   WRAPPER,
+  WRAPPER_CONTAINERS,
   WRAPPER_NO_HOOK,
   WRAPPER_URL,
 } from "./contestants.ts";
@@ -188,6 +189,12 @@ const GOALS: readonly Goal[] = [
     against: "fastest peer",
   },
   {
+    text: "stop request as the last of two containers, job of 1 s",
+    limit: 1.3,
+    of: ["stop-1s", WRAPPER_CONTAINERS],
+    against: ["stop-1s", WRAPPER],
+  },
+  {
     text: "stop request after a job of 10 s",
     limit: 1,
     of: ["stop-10s", WRAPPER],
@@ -231,6 +238,7 @@ export function goalRows(results: Results): readonly (readonly string[])[] {
   const own: readonly string[] = [
     WRAPPER,
     WRAPPER_URL,
+    WRAPPER_CONTAINERS,
     WRAPPER_NO_HOOK,
     FLOOR,
     FLOOR_SOCKET,
