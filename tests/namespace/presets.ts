@@ -149,6 +149,22 @@ for (const row of ROWS) {
     }
   });
 
+  Deno.test(`--wait-for ${name} asks for its readiness, and tells it nothing`, async () => {
+    const { atStop, atReady, close } = startOnDefaultPorts(row, 200);
+    try {
+      const { code, stderr } = await runWrapper("binary", {
+        args: ["--hook=none", `--wait-for=${name}`, "--wait=60s", "sh", "-c", "exit 3"],
+        env,
+      });
+      assertEquals(code, 3, stderr);
+      const asked = [...atReady.requests, ...atStop.requests];
+      assert(atReady.requests.some(({ path }) => path === ready[1]));
+      assertEquals(asked.filter(({ method, path }) => method !== "GET" || path === stop[1]), []);
+    } finally {
+      await close();
+    }
+  });
+
   Deno.test(`${name}=BASE_URL has all its paths on that origin`, async () => {
     await using sidecar = startSidecar();
     const target = `${name}=${sidecar.origin}`;
