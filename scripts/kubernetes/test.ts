@@ -216,6 +216,7 @@ async function runInCluster(
       stdin: "null",
     }).spawn();
     const kill = () => child.kill("SIGKILL");
+    if (interrupted.aborted) kill();
     interrupted.addEventListener("abort", kill);
     const { code } = await child.status;
     interrupted.removeEventListener("abort", kill);
