@@ -39,6 +39,9 @@ const CHANGED_SYSCTLS = [
 /** Where they are kept while a cluster runs, for the next run if this one is killed. */
 const SAVED_SYSCTLS = `${CACHE}/sysctls.json`;
 
+/** How the names of control groups and temporary folders start. */
+const PREFIX = "wrapper-kubernetes-";
+
 /** How long the kernel may take to end the processes of a namespace and free their control groups. */
 const END_MS = 30_000;
 
@@ -114,9 +117,19 @@ async function removeCgroup(name: string): Promise<void> {
   }
 }
 
+/** Removes what a run has left that was killed. The groups of one that still runs cannot be removed. */
+async function removeOldRuns(): Promise<void> {
+  for (const root of cgroupRoots()) {
+    for (const { name } of Deno.readDirSync(root)) {
+      if (!name.startsWith(PREFIX)) continue;
+      const args = [`${root}/${name}`, "-depth", "-type", "d", "-exec", "rmdir", "{}", ";"];
+      await new Deno.Command("find", { args, stderr: "null" }).output();
+    }
+  }
+  if (exists(SAVED_SYSCTLS)) restoreSysctls();
+}
+
 function saveSysctls(): void {
-  // A file is there if an earlier run was killed. It has the values from before that one.
-  if (exists(SAVED_SYSCTLS)) return;
   const read = (name: string) => [name, Deno.readTextFileSync(`/proc/sys/${name}`).trim()];
   Deno.writeTextFileSync(
     SAVED_SYSCTLS,
@@ -135,8 +148,8 @@ function restoreSysctls(): void {
   Deno.removeSync(SAVED_SYSCTLS);
 }
 
-/** Throws if mounts or processes of a cluster are still there. */
-function expectNothingLeft(settings: NodeSettings): void {
+/** The mounts and processes of a cluster that are still there. */
+function leftovers(settings: NodeSettings): readonly string[] {
   const mounts = Deno.readTextFileSync("/proc/self/mounts").split("\n").filter((line) =>
     line.includes(settings.state)
   );
@@ -153,8 +166,22 @@ function expectNothingLeft(settings: NodeSettings): void {
       }
     },
   );
-  const left = [...mounts.map((line) => `mount ${line}`), ...processes];
-  if (left.length > 0) throw new Error(`left behind:\n${left.join("\n")}`);
+  return [...mounts.map((line) => `mount ${line}`), ...processes];
+}
+
+/** Waits until the kernel has ended a cluster's processes, and puts back what is outside its namespaces. */
+async function cleanUp(settings: NodeSettings): Promise<void> {
+  try {
+    const endMs = performance.now() + END_MS;
+    for (let left = leftovers(settings); left.length > 0; left = leftovers(settings)) {
+      if (performance.now() > endMs) throw new Error(`left behind:\n${left.join("\n")}`);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    await removeCgroup(settings.cgroup);
+    Deno.removeSync(settings.state, { recursive: true });
+  } finally {
+    restoreSysctls();
+  }
 }
 
 /** Runs the tests in a new cluster; returns their exit code, or {@linkcode NOT_READY}. */
@@ -169,8 +196,8 @@ async function runInCluster(
     programs: KUBERNETES_PROGRAMS,
     images,
     logs,
-    state: Deno.makeTempDirSync({ prefix: "wrapper-kubernetes-" }),
-    cgroup: `wrapper-kubernetes-${crypto.randomUUID().slice(0, 8)}`,
+    state: Deno.makeTempDirSync({ prefix: PREFIX }),
+    cgroup: `${PREFIX}${crypto.randomUUID().slice(0, 8)}`,
   };
   saveSysctls();
   try {
@@ -189,15 +216,13 @@ async function runInCluster(
       stdin: "null",
     }).spawn();
     const kill = () => child.kill("SIGKILL");
+    if (interrupted.aborted) kill();
     interrupted.addEventListener("abort", kill);
     const { code } = await child.status;
     interrupted.removeEventListener("abort", kill);
     return code;
   } finally {
-    await removeCgroup(settings.cgroup);
-    restoreSysctls();
-    Deno.removeSync(settings.state, { recursive: true });
-    expectNothingLeft(settings);
+    await cleanUp(settings);
   }
 }
 
@@ -208,6 +233,7 @@ async function main(): Promise<number> {
     return 1;
   }
   Deno.mkdirSync(CACHE, { recursive: true });
+  await removeOldRuns();
   await buildPrograms();
   const images = await makeClusterImages(CACHE);
 

@@ -4,10 +4,13 @@ import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts
 import {
   containerOf,
   endOf,
+  endOfContainer,
   exitCodes,
   type Job,
   job,
   pilotAgent,
+  secondsBetween,
+  summaryOf,
   testInNamespace,
   unwrapped,
   wrapped,
@@ -52,5 +55,19 @@ testInNamespace(
     assert(pod !== undefined);
     assertEquals([result, exitCodes(pod)], ["Complete", { main: 0, "istio-proxy": 0 }]);
     assertStringIncludes(await here.log(pod, "istio-proxy"), "pilot-agent: POST /quitquitquit");
+  },
+);
+
+testInNamespace(
+  "a pod without a sidecar ends with COMMAND's code at the end of the startup window",
+  async (here) => {
+    await here.apply(job("alone", [wrapped("exit 3")]));
+    const { result, pods: [pod] } = await here.ended("alone");
+    assert(pod !== undefined);
+    assertEquals([result, exitCodes(pod)], ["Failed", { main: 3 }]);
+    assertEquals(summaryOf(pod).hooks.map(({ outcome }) => outcome), ["no-sidecar"]);
+    const { startedAt, finishedAt } = endOfContainer(pod, "main");
+    const seconds = secondsBetween(startedAt, finishedAt);
+    assert(seconds >= 28 && seconds < 50, `${seconds} s`);
   },
 );

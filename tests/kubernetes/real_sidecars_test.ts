@@ -4,7 +4,7 @@ import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts
 import { DAPR, ISTIO } from "./images.ts";
 import { exitCodes, job, summaryOf, testInNamespace, wrapped } from "./support.ts";
 
-/** Each hook with its sidecar's image, and what COMMAND needs to be allowed to stop it. */
+/** Each hook with its sidecar's image, and what COMMAND needs to stop it. */
 const SIDECARS: readonly (readonly [hook: string, image: string, env: Record<string, string>])[] = [
   ["istio", ISTIO, {}],
   ["dapr", DAPR, { DAPR_API_TOKEN: "a-token" }],
@@ -15,7 +15,13 @@ for (const [hook, image, variables] of SIDECARS) {
     testInNamespace(
       `the real sidecar of ${hook}, WRAPPER_HOOKS=${named}: ready, then told to quit`,
       async (here) => {
-        const env = { WRAPPER_HOOKS: named, WRAPPER_WAIT: "60s", ...variables };
+        // An injector's annotation says that the sidecar comes; `auto` then looks for no further one.
+        const env = {
+          WRAPPER_HOOKS: named,
+          WRAPPER_WAIT: "60s",
+          WRAPPER_INJECTED: "true",
+          ...variables,
+        };
         await here.apply(job("real", [wrapped("exit 3", { env }), { name: "sidecar", image }]));
         const { result, pods: [pod] } = await here.ended("real");
         assert(pod !== undefined);
