@@ -92,4 +92,4 @@ export { refuse, run, stopSidecars } from "./src/job/run.ts";
 export { DEFAULT_TARGETS } from "./src/options.ts";
 export { VERSION } from "./src/cli/version.ts";
 export { type WaitOptions, waitUntilReady } from "./src/job/wait.ts";
-export { type SignalName, SIGNALS } from "./src/platform/signals.ts";
+export { type SignalName, type SignalRewrites, SIGNALS } from "./src/platform/signals.ts";

@@ -118,10 +118,11 @@ function removeIfThere(path: string): void {
 
 function tombstone(job: JobSummary = { command: "", exitCode: 0, durationMs: 0 }): string {
   const diedMs = Date.now();
-  const { command, exitCode, signal, durationMs } = job;
+  const { command, exitCode, commandExitCode, signal, durationMs } = job;
   return JSON.stringify({
     command,
     exitCode,
+    ...(commandExitCode === undefined ? {} : { commandExitCode }),
     ...(signal === undefined ? {} : { signal }),
     durationMs: Math.round(durationMs),
     born: new Date(diedMs - durationMs).toISOString(),

@@ -52,6 +52,8 @@ export interface JobSummary {
   readonly command: string;
   /** The exit code that the job has so far; with `strict`, a hook that fails can still change it. */
   readonly exitCode: number;
+  /** COMMAND's own exit code, where the job's is another: a time limit, `successCodes`, `strict`. */
+  readonly commandExitCode?: number;
   /** The signal that ended COMMAND, if one did. */
   readonly signal?: string;
   /** How long COMMAND ran, in milliseconds; 0 if it never started. */

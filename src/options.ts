@@ -9,6 +9,7 @@
 import { LOG_LEVELS } from "./log/log.ts";
 import { nearest } from "./nearest.ts";
 import { processId } from "./platform/mod.ts";
+import { findSignal, isPassedOn, SIGNAL_NAMES, type SignalRewrites } from "./platform/signals.ts";
 import { formatDuration, LONGEST_MS, parseDuration } from "./time.ts";
 
 /**
@@ -213,6 +214,73 @@ const path: Kind<string> = {
   check: (value) => typeof value === "string" ? undefined : wrongType("a path"),
 };
 
+const exitCodes: Kind<readonly number[]> = {
+  placeholder: "LIST",
+  expected: "exit codes from 1 to 255, separated by commas: 143,3",
+  parse(text) {
+    const words = splitWords(text);
+    return words.length > 0 && words.every((word) => /^\d{1,3}$/.test(word) && isExitCode(+word))
+      ? words.map(Number)
+      : undefined;
+  },
+  format: (list) => list.join(","),
+  check(value) {
+    if (!Array.isArray(value)) return wrongType("an array of exit codes");
+    return value.every(isExitCode) ? undefined : wrongValue("exit codes from 1 to 255");
+  },
+};
+
+function isExitCode(value: unknown): boolean {
+  return typeof value === "number" && Number.isInteger(value) && value >= 1 && value <= 255;
+}
+
+const rewrites: Kind<SignalRewrites> = {
+  placeholder: "SIGNAL=SIGNAL",
+  expected: "the signal that comes and the one that is sent: TERM=QUIT, 15:3, or HUP= for none; " +
+    "not KILL, STOP, ILL, FPE, SEGV or CHLD for the first",
+  split: splitWords,
+  parse: (text) => parseRewrites(splitWords(text), {}),
+  format: (list) =>
+    Object.entries(list).map(([came, sent]) => `${shortName(came)}=${shortName(sent ?? "")}`)
+      .join(),
+  check(value) {
+    if (typeof value !== "object" || value === null || Array.isArray(value)) {
+      return wrongType("an object with the signals to send in place of others");
+    }
+    const isKnown = Object.entries(value).every(([came, sent]) => {
+      const name = SIGNAL_NAMES.find((signal) => signal === came);
+      return name !== undefined && isPassedOn(name) &&
+        (sent === null || SIGNAL_NAMES.some((signal) => signal === sent));
+    });
+    return isKnown ? undefined : wrongValue(
+      "names of signals, and null to drop one; not SIGKILL, SIGSTOP, SIGILL, SIGFPE, SIGSEGV or " +
+        "SIGCHLD for the one that comes",
+    );
+  },
+  add: (before, value) => ({ ...before, ...value }),
+};
+
+function parseRewrites(
+  [word, ...others]: readonly string[],
+  before: SignalRewrites,
+): SignalRewrites | undefined {
+  if (word === undefined) return Object.keys(before).length === 0 ? undefined : before;
+  const [, cameText = "", sentText = ""] = /^([^=:]+)[=:](.*)$/.exec(word) ?? [];
+  const came = findSignal(cameText);
+  // dumb-init drops a signal by the number 0.
+  const sent = sentText === "" || sentText === "0" ? null : findSignal(sentText);
+  if (came === undefined || !isPassedOn(came) || sent === undefined) return undefined;
+  return parseRewrites(others, { ...before, [came]: sent });
+}
+
+function shortName(signal: string): string {
+  return signal.replace(/^SIG/, "");
+}
+
+const NO_CODES: readonly number[] = [];
+
+const NO_REWRITES: SignalRewrites = {};
+
 function choice<const Value extends string>(
   placeholder: string,
   values: readonly Value[],
@@ -341,6 +409,14 @@ const JOB_ENTRIES = {
     defaultText: "0 (off)",
     help: "after the answer, look this long until nobody listens at the sidecar's address any more",
   }),
+  successCodes: option({
+    name: "success-codes",
+    variable: "WRAPPER_SUCCESS_CODES",
+    kind: exitCodes,
+    defaultValue: () => NO_CODES,
+    defaultText: "none",
+    help: "exit codes of COMMAND that count as success and become 0, as in 143,3",
+  }),
   strict: option({
     name: "strict",
     variable: "WRAPPER_STRICT",
@@ -378,6 +454,14 @@ const JOB_ENTRIES = {
     defaultValue: () => "ignore",
     defaultText: "end with --process-group, else ignore",
     help: "before the hooks: ignore, wait for, or end what COMMAND leaves running",
+  }),
+  rewrite: option({
+    name: "rewrite",
+    variable: "WRAPPER_REWRITE",
+    kind: rewrites,
+    defaultValue: () => NO_REWRITES,
+    defaultText: "none",
+    help: "what COMMAND gets in place of a signal, as in TERM=QUIT; TERM= drops it; repeatable",
   }),
   reap: option({
     name: "reap",

@@ -64,7 +64,7 @@ export function configText({ settings, origins }: Invocation): string {
   function add<Value>(option: Option<Value>, value: Value, from: string) {
     config[option.name] = {
       value: Array.isArray(value)
-        ? value.map((item) => redactValue(String(item)))
+        ? value.map((item) => typeof item === "number" ? item : redactValue(String(item)))
         : typeof value === "boolean" || option.kind.placeholder === "N"
         ? value
         : redactPath(option.kind.format(value)),

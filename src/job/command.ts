@@ -12,7 +12,7 @@ import { kill } from "../platform/mod.ts";
 import type { CatchableSignal, SignalName } from "../platform/signals.ts";
 import type { Child, Exit } from "../platform/types.ts";
 import { readProcess } from "../process/proc.ts";
-import { exitCodeAfter, isEndedBy, START_KILL_CLOCK } from "../process/signals.ts";
+import { exitCodeAfter, isEndedBy, rewrite, START_KILL_CLOCK } from "../process/signals.ts";
 import { isFromTerminal, isShellJob, stopSelf, trackStops } from "../process/terminal.ts";
 import {
   DEFAULT_GRACE_MS,
@@ -24,7 +24,8 @@ import { startProgram } from "./program.ts";
 
 /** How COMMAND runs. */
 export interface CommandOptions
-  extends Pick<JobSettings, "timeoutMs" | "killAfterMs" | "processGroup" | "leftovers"> {
+  extends
+    Pick<JobSettings, "timeoutMs" | "killAfterMs" | "processGroup" | "leftovers" | "rewrite"> {
   /** Whether this process exists for COMMAND only, and so stops with it on a terminal. */
   readonly jobControl: boolean;
   /** Variables that it gets in addition to the wrapper's own, or in their place. */
@@ -41,8 +42,13 @@ export interface RunningCommand {
   readonly pid: number;
   /** How it ended, and whether the time limit ended it; never rejects. */
   readonly end: Promise<Exit & { readonly timedOut: boolean }>;
-  /** Sends a signal that somebody else asks for, and after COMMAND's end to what it left behind. */
-  send(signal: SignalName): void;
+  /**
+   * Sends a signal that somebody else asks for, or what `rewrite` has in its place; after COMMAND's end
+   * to what it left behind.
+   */
+  send(signal: CatchableSignal): void;
+  /** Sends SIGTERM, or what `rewrite` has in its place. */
+  askToEnd(): void;
   /** Passes on a signal that the wrapper got, unless COMMAND has it already from the terminal. */
   pass(signal: CatchableSignal): void;
   /** Once COMMAND has ended: waits for what it left behind, or ends it, as `leftovers` has it. */
@@ -126,12 +132,26 @@ function superviseCommand(child: Child, options: CommandOptions, report: Report)
     }
   }
 
-  function send(signal: SignalName) {
-    report("signal-forwarded", { signal });
+  /** What asks to end, and what has been asked, is decided by the signal that came. */
+  function sendAs(signal: SignalName, rewritten: SignalName) {
+    if (rewritten === signal) report("signal-forwarded", { signal });
+    else report("signal-rewritten", { signal, sent: rewritten });
     if (left !== undefined) return left.send(signal);
-    trySend(signal);
+    trySend(rewritten);
     startKillClock(signal);
     if (START_KILL_CLOCK.has(signal)) asked.add(signal);
+  }
+
+  function send(signal: CatchableSignal) {
+    const rewritten = rewrite(signal, options.rewrite);
+    if (rewritten === null) report("signal-dropped", { signal });
+    else sendAs(signal, rewritten);
+  }
+
+  const endSignal = rewrite("SIGTERM", options.rewrite) ?? "SIGTERM";
+
+  function askToEnd() {
+    sendAs("SIGTERM", endSignal);
   }
 
   function pass(signal: CatchableSignal) {
@@ -143,9 +163,11 @@ function superviseCommand(child: Child, options: CommandOptions, report: Report)
       startKillClock(signal);
     } else if (signal === "SIGCONT" && stops?.takeOwnStop()) {
       continueIfLeftBehind();
+    } else if (options.rewrite[signal] !== undefined) {
+      send(signal);
     } else if (signal === "SIGTSTP" && options.processGroup && options.jobControl && isShellJob()) {
       // COMMAND's session has no terminal, where SIGTSTP would not stop anything.
-      send("SIGSTOP");
+      sendAs("SIGSTOP", "SIGSTOP");
       stopSelf();
     } else {
       send(signal);
@@ -158,7 +180,9 @@ function superviseCommand(child: Child, options: CommandOptions, report: Report)
     // Or COMMAND continued too, and has stopped again since: the kernel reports that by SIGCHLD,
     // which may not have reached the event loop yet.
     after(EVENT_LAG_MS, () => {
-      if (!stops?.commandHasContinued() && readProcess(child.pid)?.state === "T") send("SIGCONT");
+      if (!stops?.commandHasContinued() && readProcess(child.pid)?.state === "T") {
+        sendAs("SIGCONT", "SIGCONT");
+      }
     });
   }
 
@@ -169,9 +193,9 @@ function superviseCommand(child: Child, options: CommandOptions, report: Report)
   if (isNew) after(EVENT_LAG_MS, () => isNew = false);
   after(options.timeoutMs, () => {
     timedOut = true;
-    report("command-timeout", { limitMs: options.timeoutMs });
-    report("signal-forwarded", { signal: "SIGTERM" });
-    trySend("SIGTERM");
+    report("command-timeout", { limitMs: options.timeoutMs, signal: endSignal });
+    report("signal-forwarded", { signal: endSignal });
+    trySend(endSignal);
     startKillClock("SIGTERM");
     // A stopped process gets SIGTERM only once it continues.
     trySend("SIGCONT");
@@ -190,7 +214,8 @@ function superviseCommand(child: Child, options: CommandOptions, report: Report)
     if (timedOut) return options.killAfterMs ? killAtMs : performance.now() + DEFAULT_GRACE_MS;
     // After SIGTERM nothing is expected to go on. Other signals COMMAND may have survived long ago.
     const isOver = asked.has("SIGTERM") ||
-      [...asked].some((name) => name === signal || exitCodeAfter(name) === code);
+      [...asked].map((name) => rewrite(name, options.rewrite) ?? name)
+        .some((name) => name === signal || exitCodeAfter(name) === code);
     return isOver ? killAtMs : undefined;
   }
 
@@ -230,5 +255,14 @@ function superviseCommand(child: Child, options: CommandOptions, report: Report)
     if (found !== undefined) report("command-outlived", { signal, ...found });
   }
 
-  return { pid: child.pid, end, send, pass, settleLeftovers, mayBeOutlived, reportOutliving };
+  return {
+    pid: child.pid,
+    end,
+    send,
+    askToEnd,
+    pass,
+    settleLeftovers,
+    mayBeOutlived,
+    reportOutliving,
+  };
 }

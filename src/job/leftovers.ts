@@ -9,7 +9,7 @@ import type { JobSettings } from "../options.ts";
 import { addSignalListener, kill, processId, removeSignalListener } from "../platform/mod.ts";
 import type { SignalName } from "../platform/signals.ts";
 import { findProcesses, readProcess } from "../process/proc.ts";
-import { START_KILL_CLOCK } from "../process/signals.ts";
+import { rewrite, START_KILL_CLOCK } from "../process/signals.ts";
 import { backoffMs, LONGEST_MS } from "../time.ts";
 
 /** Which processes COMMAND can have left behind. */
@@ -33,7 +33,7 @@ interface Leftover {
 }
 
 /** What happens to them. */
-export interface LeftoverLimits extends Pick<JobSettings, "killAfterMs" | "leftovers"> {
+export interface LeftoverLimits extends Pick<JobSettings, "killAfterMs" | "leftovers" | "rewrite"> {
   /**
    * When those in COMMAND's group are killed, on the clock of `performance.now()`, if the group has had
    * its signal already: it gets no second one. Infinity for never.
@@ -132,9 +132,14 @@ export function superviseLeftovers(
   const key = ({ pid, startTicks }: Leftover) => `${pid} ${startTicks}`;
   const limitOf = (leftover: Leftover) => killAtMs.get(key(leftover)) ?? Infinity;
 
+  /** One that is to be dropped has not come here, unless it is the wrapper's own. */
+  const asSent = (signal: SignalName) => rewrite(signal, limits.rewrite) ?? signal;
+
   function ask(leftover: Leftover, signal: SignalName, limitMs: number) {
     // A stopped process gets the signal only once it continues.
-    if (signalOne(leftover, signal) && START_KILL_CLOCK.has(signal)) signalOne(leftover, "SIGCONT");
+    if (signalOne(leftover, asSent(signal)) && START_KILL_CLOCK.has(signal)) {
+      signalOne(leftover, "SIGCONT");
+    }
     killAtMs.set(key(leftover), Math.min(limitOf(leftover), performance.now() + limitMs));
   }
 
@@ -148,7 +153,9 @@ export function superviseLeftovers(
     }
     const untold = fresh.filter((leftover) => !hadSignal(leftover));
     if (mode === "end") {
-      if (untold.length > 0) report("group-ending", describe(untold));
+      if (untold.length > 0) {
+        report("group-ending", { ...describe(untold), signal: asSent("SIGTERM") });
+      }
       for (const leftover of untold) ask(leftover, "SIGTERM", graceMs);
     } else if (askedBy !== undefined) {
       for (const leftover of untold) ask(leftover, askedBy, limits.killAfterMs || Infinity);
@@ -206,7 +213,7 @@ export function superviseLeftovers(
       const asks = START_KILL_CLOCK.has(signal);
       for (const leftover of findLeftovers(origin)) {
         if (asks) ask(leftover, signal, limits.killAfterMs || Infinity);
-        else signalOne(leftover, signal);
+        else signalOne(leftover, asSent(signal));
       }
       if (asks) askedBy = signal;
       wake();

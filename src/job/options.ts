@@ -14,6 +14,7 @@ import {
   WAIT_FOR_MS,
 } from "../options.ts";
 import { environmentVariable } from "../platform/mod.ts";
+import type { SignalRewrites } from "../platform/signals.ts";
 
 /** When hooks run: always, only if COMMAND's exit code is 0, or only if it is not. */
 export type RunHooksOn = "always" | "success" | "failure";
@@ -182,6 +183,14 @@ export interface RunOptions extends HookOptions {
    */
   readonly leftovers?: OnLeftovers;
   /**
+   * The signal that COMMAND gets in place of one that came; null drops it. That of the time limit and
+   * of an abort is replaced too, but never dropped. What a terminal gave to the whole process group
+   * stays as it is.
+   *
+   * @default none
+   */
+  readonly rewrite?: SignalRewrites;
+  /**
    * Whether the status of orphans is collected, so that no zombie stays: for PID 1, or for a process
    * that wants the orphans among its descendants. Not for a process that starts other commands
    * itself. Without it, `leftovers` reaches COMMAND's session only.
@@ -189,6 +198,14 @@ export interface RunOptions extends HookOptions {
    * @default false, which is true if `leftovers` is given and not "ignore"
    */
   readonly reap?: boolean;
+  /**
+   * Exit codes of COMMAND, from 1 to 255, that count as success: the job's is 0 then. 128 + N is the
+   * code of a COMMAND that signal N ended. They never change a code of the job's own, such as 124 of
+   * the time limit.
+   *
+   * @default none
+   */
+  readonly successCodes?: readonly number[];
   /**
    * Whether a hook that fails turns COMMAND's exit code 0 into 125.
    *

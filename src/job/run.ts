@@ -199,8 +199,8 @@ async function runCommand(job: Job): Promise<CommandResult> {
       else running.pass(signal);
       return true;
     });
-    if (abort.aborted) running.send("SIGTERM");
-    abort.addEventListener("abort", () => running.send("SIGTERM"), { signal: commandEnded.signal });
+    if (abort.aborted) running.askToEnd();
+    abort.addEventListener("abort", () => running.askToEnd(), { signal: commandEnded.signal });
     Promise.all(sidecars.map((sidecar) => sidecar.watch(watching.signal, running.pid))).then(
       () => isWatching = false,
       (error) => report("internal-error", { reason: describeDefect(error) }),
@@ -208,14 +208,17 @@ async function runCommand(job: Job): Promise<CommandResult> {
 
     const exit = await running.end;
     const { code, signal, timedOut } = exit;
-    const exitCode = timedOut ? TIMED_OUT : code;
+    const isSuccess = !timedOut && settings.successCodes.includes(code);
+    const exitCode = timedOut ? TIMED_OUT : isSuccess ? 0 : code;
     const durationMs = performance.now() - startMs;
-    report("command-ended", { code: exitCode, durationMs });
+    report("command-ended", { code: timedOut ? TIMED_OUT : code, durationMs });
+    if (isSuccess) report("exit-code-accepted", { code });
     await running.settleLeftovers(exit);
     if (running.mayBeOutlived(exit)) job.late.push(() => running.reportOutliving(exit));
     const { pid } = running;
     return {
       ...withoutRun(job, exitCode),
+      ...(code !== exitCode && { commandExitCode: code }),
       durationMs,
       timedOut,
       pid,
@@ -261,7 +264,7 @@ async function conclude(
     // Whatever `--on` says, a wrong setting must not leave the pod hanging.
     const on = wrong.length > 0 ? "always" : job.settings.on;
     const [hooks] = await Promise.all([runHooks(job, command, on, pod), reportLate(job)]);
-    const result = { ...command, exitCode: strictExitCode(job, command, hooks), hooks };
+    const result = { ...command, ...strictExitCode(job, command, hooks), hooks };
     writeTerminationLog(job.settings.terminationLog, result, job.report, wrong);
     return result;
   } finally {
@@ -336,13 +339,13 @@ async function stopAll(
 
 function strictExitCode(
   { settings: { strict }, report }: Job,
-  { exitCode }: JobSummary,
+  { exitCode, commandExitCode = exitCode }: JobSummary,
   hooks: readonly HookOutcome[],
-): number {
+): Partial<Pick<JobSummary, "exitCode" | "commandExitCode">> {
   const failed = hooks.some(({ outcome }) => outcome === "failed" || outcome === "still-listening");
-  if (!strict || exitCode !== 0 || !failed) return exitCode;
+  if (!strict || exitCode !== 0 || !failed) return {};
   report("strict-failure", {});
-  return WRAPPER_FAILED;
+  return { exitCode: WRAPPER_FAILED, commandExitCode };
 }
 
 /** Everything that the phases of a job share. */

@@ -88,6 +88,7 @@ function summaryLine(
   const summary = {
     command: cut(result.command),
     exitCode: result.exitCode,
+    ...(result.commandExitCode === undefined ? {} : { commandExitCode: result.commandExitCode }),
     ...(result.signal === undefined ? {} : { signal: result.signal }),
     durationMs: Math.round(result.durationMs),
     timedOut: result.timedOut,

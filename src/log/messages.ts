@@ -60,9 +60,15 @@ export const MESSAGES = {
     meaning:
       "COMMAND has ended. 128 + N means that signal N ended it: 137 is SIGKILL, which often means that a memory limit was exceeded; 143 is SIGTERM. The hooks run next, then the wrapper exits with this code.",
   },
+  "exit-code-accepted": {
+    level: "info",
+    text: "exit code {code} counts as success (--success-codes)",
+    meaning:
+      "COMMAND ended with one of these codes. To everything that asks, hooks and Kubernetes alike, the job has succeeded; the summary keeps the code as `commandExitCode`.",
+  },
   "command-timeout": {
     level: "warn",
-    text: "command still running after {limitMs} (--timeout): sending SIGTERM",
+    text: "command still running after {limitMs} (--timeout): sending {signal}",
     meaning:
       "COMMAND exceeded its time limit. It is told to end, then the hooks run, and the exit code will be 124. If it takes too long to respond to SIGTERM, set --kill-after.",
   },
@@ -76,6 +82,17 @@ export const MESSAGES = {
     level: "debug",
     text: "{signal} passed on to the command",
     meaning: "The wrapper received this signal and sent it to COMMAND.",
+  },
+  "signal-rewritten": {
+    level: "debug",
+    text: "{signal} passed on to the command as {sent} (--rewrite)",
+    meaning:
+      "The wrapper received the first signal and sent the other one to COMMAND in its place.",
+  },
+  "signal-dropped": {
+    level: "debug",
+    text: "{signal} not passed on to the command (--rewrite)",
+    meaning: "The wrapper received this signal, and is told to keep it from COMMAND.",
   },
   "signal-from-terminal": {
     level: "debug",
@@ -97,7 +114,7 @@ export const MESSAGES = {
   "group-ending": {
     level: "info",
     text:
-      "processes left behind by the command: {count} ({programs}); sending SIGTERM (--leftovers)",
+      "processes left behind by the command: {count} ({programs}); sending {signal} (--leftovers)",
     meaning:
       "COMMAND has ended, but processes that it started have not. They are told to end before the hooks run, as `--leftovers end` and `--process-group` have it.",
   },

@@ -93,3 +93,30 @@ const NUMBERS: ReadonlyMap<SignalName, number> = new Map(
 export function signalNumber(signal: SignalName): number {
   return NUMBERS.get(signal) ?? 0;
 }
+
+/**
+ * The signal that COMMAND gets in place of one that came; null drops it.
+ *
+ * @example
+ * ```ts
+ * import { run, type SignalRewrites } from "@k8s-job/wrapper";
+ *
+ * // A web server that ends in an orderly way at SIGQUIT only.
+ * const rewrite: SignalRewrites = { SIGTERM: "SIGQUIT", SIGHUP: null };
+ * console.log((await run(["true"], { rewrite })).exitCode);
+ * ```
+ */
+export type SignalRewrites = Readonly<Partial<Record<CatchableSignal, SignalName | null>>>;
+
+/** Finds a signal by its name, with or without `SIG`, or by its number. */
+export function findSignal(text: string): SignalName | undefined {
+  const typed = text.toUpperCase();
+  return SIGNALS.find(({ name, number }) =>
+    name === typed || name === `SIG${typed}` || String(number) === typed
+  )?.name;
+}
+
+/** Whether a program can be told to get another signal in place of this one: it comes to COMMAND. */
+export function isPassedOn(signal: SignalName): signal is CatchableSignal {
+  return isCatchable(signal) && signal !== "SIGCHLD";
+}

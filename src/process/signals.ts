@@ -12,7 +12,12 @@ import {
   releaseBusSignal,
   removeSignalListener,
 } from "../platform/mod.ts";
-import { type CatchableSignal, type SignalName, signalNumber } from "../platform/signals.ts";
+import {
+  type CatchableSignal,
+  type SignalName,
+  signalNumber,
+  type SignalRewrites,
+} from "../platform/signals.ts";
 import { hasTerminal, readDispositions } from "./proc.ts";
 
 /**
@@ -187,6 +192,12 @@ export function isEndedBy(pid: number, signal: CatchableSignal): boolean {
 
 function bit(signal: CatchableSignal): number {
   return 1 << (signalNumber(signal) - 1);
+}
+
+/** The signal that COMMAND gets in place of another one; null if it gets none. */
+export function rewrite(signal: SignalName, rewrites: SignalRewrites): SignalName | null {
+  const rewritten = isPassedOn(signal) ? rewrites[signal] : undefined;
+  return rewritten === undefined ? signal : rewritten;
 }
 
 /** The exit code of a program that a signal ended. */
