@@ -234,6 +234,7 @@ function superviseCommand(child: Child, options: CommandOptions, report: Report)
         leftovers: timedOut ? "end" : options.leftovers,
         groupKillAtMs: groupKillAtMs(exit),
         askedBy: [...asked].at(-1),
+        killAtMs,
       },
       report,
     );

@@ -41,6 +41,8 @@ export interface LeftoverLimits extends Pick<JobSettings, "killAfterMs" | "lefto
   readonly groupKillAtMs?: number | undefined;
   /** The signal from outside that asked COMMAND to end. */
   readonly askedBy?: SignalName | undefined;
+  /** When `--kill-after` kills those that get this signal; Infinity for never. */
+  readonly killAtMs: number;
 }
 
 /** What COMMAND has left behind, until the last of it has ended. */
@@ -121,16 +123,21 @@ export function superviseLeftovers(
   report: Report,
 ): Leftovers {
   const graceMs = limits.killAfterMs || DEFAULT_GRACE_MS;
+  const { groupKillAtMs } = limits;
   /** When each one that has had its signal is killed. */
   const killAtMs = new Map<string, number>();
-  let { leftovers: mode, askedBy } = limits;
+  const killed = new Set<string>();
+  let { leftovers: mode, askedBy, killAtMs: askedKillAtMs } = limits;
+  /** When all that are ended are killed. Those that they start until then get no time of their own. */
+  let endAtMs = Infinity;
+  /** When those that have had their signal are killed, too, because the time limit is over. */
+  let timeoutKillAtMs = Infinity;
   let isAnnounced = false;
-  let isKilling = false;
-  let giveUpAtMs = Infinity;
   let wake = () => {};
 
   const key = ({ pid, startTicks }: Leftover) => `${pid} ${startTicks}`;
   const limitOf = (leftover: Leftover) => killAtMs.get(key(leftover)) ?? Infinity;
+  const hadSignal = ({ isInGroup }: Leftover) => groupKillAtMs !== undefined && isInGroup;
 
   /** One that is to be dropped has not come here, unless it is the wrapper's own. */
   const asSent = (signal: SignalName) => rewrite(signal, limits.rewrite) ?? signal;
@@ -140,43 +147,37 @@ export function superviseLeftovers(
     if (signalOne(leftover, asSent(signal)) && START_KILL_CLOCK.has(signal)) {
       signalOne(leftover, "SIGCONT");
     }
-    killAtMs.set(key(leftover), Math.min(limitOf(leftover), performance.now() + limitMs));
+    killAtMs.set(key(leftover), Math.min(limitOf(leftover), limitMs));
   }
 
-  /** Does what is due for those that have come since the last look. */
+  /** Tells those that have come since the last look what the others were told. */
   function tend(left: readonly Leftover[]) {
     const fresh = left.filter((leftover) => !killAtMs.has(key(leftover)));
-    const hadSignal = (leftover: Leftover) =>
-      limits.groupKillAtMs !== undefined && leftover.isInGroup;
     for (const leftover of fresh.filter(hadSignal)) {
-      killAtMs.set(key(leftover), limits.groupKillAtMs ?? Infinity);
+      killAtMs.set(key(leftover), Math.min(groupKillAtMs ?? Infinity, timeoutKillAtMs));
     }
     const untold = fresh.filter((leftover) => !hadSignal(leftover));
-    if (mode === "end") {
-      if (untold.length > 0) {
-        report("group-ending", { ...describe(untold), signal: asSent("SIGTERM") });
-      }
-      for (const leftover of untold) ask(leftover, "SIGTERM", graceMs);
+    if (mode === "end" && untold.length > 0) {
+      if (endAtMs === Infinity) endAtMs = performance.now() + graceMs;
+      report("group-ending", { ...describe(untold), signal: asSent("SIGTERM") });
+      for (const leftover of untold) ask(leftover, "SIGTERM", endAtMs);
     } else if (askedBy !== undefined) {
-      for (const leftover of untold) ask(leftover, askedBy, limits.killAfterMs || Infinity);
+      for (const leftover of untold) ask(leftover, askedBy, askedKillAtMs);
     }
     const awaited = mode === "end" ? left.filter(hadSignal) : left;
-    if (!isAnnounced && awaited.length > 0) {
-      isAnnounced = true;
-      report("leftovers-awaited", describe(awaited));
-    }
+    if (isAnnounced || awaited.length === 0) return;
+    isAnnounced = true;
+    report("leftovers-awaited", describe(awaited));
   }
 
   function killDue(left: readonly Leftover[]) {
-    const due = left.filter((leftover) => limitOf(leftover) <= performance.now());
-    if (due.length === 0) return;
-    if (!isKilling) report("group-killed", { limitMs: graceMs });
-    isKilling = true;
+    const nowMs = performance.now();
+    const due = left.filter((leftover) => limitOf(leftover) <= nowMs && !killed.has(key(leftover)));
+    if (due.length > 0 && killed.size === 0) report("group-killed", { limitMs: graceMs });
     for (const leftover of due) {
       signalOne(leftover, "SIGKILL");
-      killAtMs.set(key(leftover), Infinity);
+      killed.add(key(leftover));
     }
-    giveUpAtMs = performance.now() + KILL_GRACE_MS;
   }
 
   async function settle() {
@@ -185,12 +186,15 @@ export function superviseLeftovers(
     try {
       for (let attempt = 1;; attempt++) {
         const left = findLeftovers(origin);
-        if (left.length === 0) return;
         tend(left);
         killDue(left);
+        const nextAtMs = left.map((leftover) =>
+          limitOf(leftover) + (killed.has(key(leftover)) ? KILL_GRACE_MS : 0)
+        );
         const nowMs = performance.now();
-        if (nowMs >= giveUpAtMs) return;
-        const nextMs = Math.min(giveUpAtMs, ...left.map(limitOf)) - nowMs;
+        const open = nextAtMs.filter((atMs) => atMs > nowMs);
+        if (open.length === 0) return;
+        const nextMs = Math.min(...open) - nowMs;
         const longestMs = nextMs === Infinity ? LONG_PAUSE_MS : PAUSE_MS;
         // The wrapper hears of the end of its own children, and of whatever then falls to it.
         const pauseMs = origin.adopts ? LONGEST_MS : backoffMs(attempt, FIRST_PAUSE_MS, longestMs);
@@ -210,20 +214,23 @@ export function superviseLeftovers(
   return {
     gone: settle(),
     send(signal) {
-      const asks = START_KILL_CLOCK.has(signal);
-      for (const leftover of findLeftovers(origin)) {
-        if (asks) ask(leftover, signal, limits.killAfterMs || Infinity);
-        else signalOne(leftover, asSent(signal));
+      const left = findLeftovers(origin);
+      if (START_KILL_CLOCK.has(signal)) {
+        askedBy = signal;
+        const limitMs = limits.killAfterMs > 0 ? performance.now() + limits.killAfterMs : Infinity;
+        askedKillAtMs = Math.min(askedKillAtMs, limitMs);
+        for (const leftover of left) ask(leftover, signal, askedKillAtMs);
+        wake();
+      } else {
+        for (const leftover of left) signalOne(leftover, asSent(signal));
       }
-      if (asks) askedBy = signal;
-      wake();
     },
     endNow() {
       const left = findLeftovers(origin);
       if (left.length > 0) report("leftovers-timeout", describe(left));
       mode = "end";
-      const endMs = performance.now() + graceMs;
-      for (const [name, limitMs] of killAtMs) killAtMs.set(name, Math.min(limitMs, endMs));
+      timeoutKillAtMs = performance.now() + graceMs;
+      for (const [name, atMs] of killAtMs) killAtMs.set(name, Math.min(atMs, timeoutKillAtMs));
       wake();
     },
   };

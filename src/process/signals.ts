@@ -14,6 +14,7 @@ import {
 } from "../platform/mod.ts";
 import {
   type CatchableSignal,
+  isPassedOn,
   type SignalName,
   signalNumber,
   type SignalRewrites,

@@ -265,6 +265,31 @@ Deno.test("--leftovers wait: signals reach what is left, and --kill-after", asyn
   }
 });
 
+Deno.test("--leftovers: --timeout that ends COMMAND ends what is left, too, and the code is 124", async () => {
+  const daemon = 'setsid sh -c "$0" & trap "exit 9" TERM; while :; do sleep 0.05; done';
+  await using running = start(
+    ...["--leftovers=wait", "--timeout=1s", "--kill-after=500ms", "sh", "-c", daemon, STUBBORN],
+  );
+  const { code, stderr } = await running.ended;
+  assertEquals(code, 124, stderr);
+  assertStringIncludes(stderr, "still running after 500ms: sending SIGKILL");
+});
+
+Deno.test("--leftovers end: a daemon that starts itself again and again does not keep the wrapper", async () => {
+  const daemon = 'trap "" TERM; sleep 0.05; [ "$N" -lt 200 ] || { echo last; exit; }; ' +
+    'N=$((N + 1)) setsid sh -c "$DAEMON" & exit';
+  await using running = startWrapper("binary", {
+    args: [
+      ...["--hook=none", "--leftovers=end", "--kill-after=500ms"],
+      ...["sh", "-c", 'N=0 setsid sh -c "$DAEMON" & sleep 0.2; exit 3'],
+    ],
+    env: { DAEMON: daemon },
+    detached: true,
+  });
+  const { code, stdout, stderr } = await running.ended;
+  assertEquals([code, stdout], [3, ""], stderr);
+});
+
 Deno.test("--leftovers: children that were there before COMMAND are neither waited for nor ended", async () => {
   for (const what of ["wait", "end"]) {
     // The pipe keeps the second program waiting for as long as the first runs.

@@ -65,6 +65,16 @@ async function untilState(pid: number, state: "S" | "T"): Promise<void> {
   }
 }
 
+/** Whether a process exists. */
+function isThere(pid: number): boolean {
+  try {
+    Deno.statSync(`/proc/${pid}`);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 async function makePipe(path: string): Promise<void> {
   const { success } = await new Deno.Command("mkfifo", { args: [path] }).output();
   assertEquals(success, true);
@@ -267,6 +277,38 @@ testWith(
     assertEquals(recorded(record()).at(-1), 15);
     assertEquals(record().includes("SIGHUP passed on"), false, record());
     await Deno.remove(file);
+  },
+);
+
+testWith(
+  C_COMPILER,
+  "on a terminal, --leftovers reaches what fell to the wrapper, and nothing else of the user's session",
+  async () => {
+    await using terminal = onTerminal(...SHELL);
+    await terminal.waitFor("shell> ");
+    await terminal.type("set +m; sleep 50 & set -m\n");
+    const script = 'sleep 51 & echo "left $! ."; exit 3';
+    await terminal.type(`$WRAPPER --leftovers=end sh -c '${script}'; echo "code" $?\n`);
+    await terminal.waitFor("code 3\r\n");
+    const left = Number(/left (\d+) \./.exec(terminal.output.stdout)?.[1]);
+    assertEquals(isThere(left), false);
+    await terminal.type('kill -0 %1 && echo "still" there; exit\n');
+    await terminal.waitFor("still there\r\n");
+  },
+);
+
+testWith(
+  C_COMPILER,
+  "on a terminal, a COMMAND that dies alone of a signal is no reason to count the user's session",
+  async () => {
+    const script = 'echo "pid $$ $PPID ."; sleep 30; true';
+    await using terminal = onTerminal(...SHELL);
+    await terminal.waitFor("shell> ");
+    await terminal.type(`$WRAPPER sh -c '${script}'; echo "code" $?\n`);
+    await terminal.waitFor(" .\r\n");
+    Deno.kill(Number(/pid \d+ (\d+) \./.exec(terminal.output.stdout)?.[1]), "SIGTERM");
+    await terminal.waitFor("code 143\r\n");
+    assertEquals(terminal.output.stdout.includes("SIGTERM ended the command"), false);
   },
 );
 
