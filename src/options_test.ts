@@ -40,7 +40,8 @@ interface Declaration {
 function saysDefault(text: string, { libraryDefault, defaultValue }: Option<unknown>): boolean {
   const value = libraryDefault ?? defaultValue(() => undefined);
   const inPod = libraryDefault ?? defaultValue(() => "10.0.0.1");
-  if (value === "") return text === "none";
+  const isEmpty = typeof value === "object" && Object.keys(value ?? {}).length === 0;
+  if (value === "" || isEmpty) return text === "none" || text === JSON.stringify(value);
   if (value !== inPod) {
     return text.startsWith(`${inPod} in a Kubernetes pod`) && text.endsWith(`else ${value}`);
   }
