@@ -95,7 +95,8 @@ export function signalNumber(signal: SignalName): number {
 }
 
 /**
- * The signal that COMMAND gets in place of one that came; null drops it.
+ * The signal that COMMAND gets in place of one that came; null drops it. SIGKILL, SIGSTOP, SIGILL,
+ * SIGFPE, SIGSEGV and SIGCHLD cannot be replaced: they never come to be passed on.
  *
  * @example
  * ```ts
@@ -106,7 +107,7 @@ export function signalNumber(signal: SignalName): number {
  * console.log((await run(["true"], { rewrite })).exitCode);
  * ```
  */
-export type SignalRewrites = Readonly<Partial<Record<CatchableSignal, SignalName | null>>>;
+export type SignalRewrites = Readonly<Partial<Record<SignalName, SignalName | null>>>;
 
 /** Finds a signal by its name, with or without `SIG`, or by its number. */
 export function findSignal(text: string): SignalName | undefined {

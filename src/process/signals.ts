@@ -197,7 +197,7 @@ function bit(signal: CatchableSignal): number {
 
 /** The signal that COMMAND gets in place of another one; null if it gets none. */
 export function rewrite(signal: SignalName, rewrites: SignalRewrites): SignalName | null {
-  const rewritten = isPassedOn(signal) ? rewrites[signal] : undefined;
+  const rewritten = rewrites[signal];
   return rewritten === undefined ? signal : rewritten;
 }
 
