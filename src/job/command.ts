@@ -10,7 +10,7 @@ import type { JobSettings } from "../options.ts";
 import { errorReason } from "../platform/errors.ts";
 import { kill } from "../platform/mod.ts";
 import type { CatchableSignal, SignalName } from "../platform/signals.ts";
-import type { Child, Exit } from "../platform/types.ts";
+import type { Child, ChildWaiter, Exit } from "../platform/types.ts";
 import { readProcess } from "../process/proc.ts";
 import { exitCodeAfter, isEndedBy, rewrite, START_KILL_CLOCK } from "../process/signals.ts";
 import { isFromTerminal, isShellJob, stopSelf, trackStops } from "../process/terminal.ts";
@@ -32,8 +32,8 @@ export interface CommandOptions
   readonly variables?: Readonly<Record<string, string>> | undefined;
   /** Whether this process has a controlling terminal; undefined if that cannot be known. */
   readonly onTerminal: boolean | undefined;
-  /** Whether this process is the parent of COMMAND's orphans, and takes their status. */
-  readonly adopts: boolean;
+  /** Waits for children, if this process is the parent of COMMAND's orphans, too. */
+  readonly waiter: ChildWaiter | undefined;
 }
 
 /** COMMAND, running. */
@@ -103,7 +103,7 @@ function superviseCommand(child: Child, options: CommandOptions, report: Report)
   /** Every signal that was sent to COMMAND. */
   const sent = new Set<string>();
   const startMs = performance.now();
-  const startTicks = options.adopts && options.leftovers !== "ignore"
+  const startTicks = options.waiter !== undefined && options.leftovers !== "ignore"
     ? Number(readProcess(child.pid)?.startTime)
     : undefined;
 
@@ -221,13 +221,15 @@ function superviseCommand(child: Child, options: CommandOptions, report: Report)
 
   async function settleLeftovers(exit: Exit) {
     if (options.leftovers === "ignore") return;
-    if (!options.adopts) report("leftovers-unseen", {});
+    // A search in `/proc` would delay the stop requests.
+    if (options.waiter?.hasChildren() === false) return;
+    if (options.waiter === undefined) report("leftovers-unseen", {});
     left = superviseLeftovers(
       {
         pid: child.pid,
         startTicks,
         hasOwnSession: hasOwnSession(options),
-        adopts: options.adopts,
+        adopts: options.waiter !== undefined,
       },
       {
         ...options,

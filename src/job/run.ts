@@ -187,7 +187,7 @@ async function runCommand(job: Job): Promise<CommandResult> {
       ...settings,
       jobControl: job.forwardsSignals,
       onTerminal: signals.onTerminal,
-      adopts: waiter !== undefined,
+      waiter,
       variables,
     }, report);
     commandEnd = running.end;

@@ -163,17 +163,18 @@ export function openChildWaiter(): ChildWaiter {
   const PR_SET_CHILD_SUBREAPER = 36;
   const SI_PID_OFFSET = 16;
   const info = new DataView(new ArrayBuffer(128));
+  /** Finds a child that has ended; fails only if there are no children at all. */
+  const look = () => symbols.waitid(P_ALL, 0, info.buffer, WEXITED | WNOHANG | WNOWAIT) === 0;
   return {
     adoptOrphans() {
       if (symbols.prctl(PR_SET_CHILD_SUBREAPER, 1n, 0n, 0n, 0n) !== 0) {
         throw new Error("the kernel does not give orphans to this process");
       }
     },
+    hasChildren: look,
     firstEnded() {
       info.setInt32(SI_PID_OFFSET, 0, true);
-      if (symbols.waitid(P_ALL, 0, info.buffer, WEXITED | WNOHANG | WNOWAIT) !== 0) {
-        return undefined;
-      }
+      if (!look()) return undefined;
       return info.getInt32(SI_PID_OFFSET, true) || undefined;
     },
     take(pid) {

@@ -170,6 +170,8 @@ export interface LockFile {
 export interface ChildWaiter {
   /** Makes this process the parent of each orphan among its descendants. */
   adoptOrphans(): void;
+  /** Whether this process has children, running or not. */
+  hasChildren(): boolean;
   /** A child that has ended and was not waited for; it stays a zombie. */
   firstEnded(): number | undefined;
   /** Takes the status of a child that has ended. */
