@@ -41,7 +41,7 @@ function saysDefault(text: string, { libraryDefault, defaultValue }: Option<unkn
   const value = libraryDefault ?? defaultValue(() => undefined);
   const inPod = libraryDefault ?? defaultValue(() => "10.0.0.1");
   const isEmpty = typeof value === "object" && Object.keys(value ?? {}).length === 0;
-  if (value === "" || isEmpty) return text === "none" || text === JSON.stringify(value);
+  if ((value === "" || isEmpty) && text === "none") return true;
   if (value !== inPod) {
     return text.startsWith(`${inPod} in a Kubernetes pod`) && text.endsWith(`else ${value}`);
   }
