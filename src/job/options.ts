@@ -152,7 +152,7 @@ export interface RunOptions extends HookOptions {
    * Files of `KEY=VALUE` lines, read when COMMAND is about to start, whose variables it gets in addition
    * to this process's own; the last one wins. COMMAND is looked up on the PATH that results.
    *
-   * @default [], which is none
+   * @default none
    */
   readonly envFile?: readonly string[];
   /**

@@ -14,7 +14,6 @@ import {
 } from "../platform/mod.ts";
 import {
   type CatchableSignal,
-  isPassedOn,
   type SignalName,
   signalNumber,
   type SignalRewrites,
