@@ -3,7 +3,7 @@ import type { StopFailure } from "../src/http/exchange.ts";
 import { isNotFoundOfGo } from "../src/http/page.ts";
 import { lookUntil } from "../src/time.ts";
 import { type EnvoyNode, isOfKuma, nodeOfEnvoy } from "./envoy_admin.ts";
-import { getPage, httpHook } from "./http.ts";
+import { getPage, httpHook, httpSidecar } from "./http.ts";
 import { joinUrl, type NamedHook, nameHook, withAbsentAdvice } from "./preset.ts";
 
 const NAME = "consul-dataplane";
@@ -61,7 +61,7 @@ function isOfDataplane(node: EnvoyNode): boolean {
 /** The hook that posts nothing before Envoy's admin port is there. */
 function afterEnvoy(baseUrl?: string): SidecarHook {
   const on = (path: string) => joinUrl(baseUrl ?? GRACEFUL, path);
-  const graceful = httpHook({
+  const { lostAtMs, ...graceful } = httpSidecar({
     name: NAME,
     stop: { url: on("/graceful_shutdown") },
     // On the operator's own origin something may be in front of both ports.
@@ -72,18 +72,23 @@ function afterEnvoy(baseUrl?: string): SidecarHook {
   });
   const admin = httpHook({ name: NAME, stop: { url: `${ADMIN}/quitquitquit` } });
 
-  /** Whether Envoy has been there since the graceful port last was. */
-  let hasEnvoy = false;
+  /** When Envoy was found. */
+  let envoyAtMs: number | undefined;
+
+  /** Whether Envoy was found, and the process that runs it has not ended since. */
+  const hasEnvoy = () => envoyAtMs !== undefined && envoyAtMs > (lostAtMs() ?? 0);
 
   async function askReadiness(context: HookContext) {
     const found = await graceful.probe(context);
-    hasEnvoy ||= found.state === "ready" || found.state === "present" && found.address === READY;
+    const isThere = found.state === "ready" ||
+      found.state === "present" && found.address === READY;
+    if (isThere) envoyAtMs = performance.now();
     return found;
   }
 
   async function findEnvoy(context: HookContext): Promise<true | undefined> {
     await askReadiness(context);
-    return hasEnvoy || undefined;
+    return hasEnvoy() || undefined;
   }
 
   const findGraceful = async (context: HookContext) => await graceful.warmUp?.(context);
@@ -95,7 +100,7 @@ function afterEnvoy(baseUrl?: string): SidecarHook {
   async function stop(context: HookContext): Promise<Stop> {
     const endMs = performance.now() + context.deadlineMs;
     const leftMs = () => Math.max(0, endMs - performance.now());
-    const isThere = hasEnvoy || await findEnvoy(context);
+    const isThere = hasEnvoy() || await findEnvoy(context);
     if (!isThere && !await isGracefulThere(context)) {
       const failure = { state: "absent", status: 0, broke: false, headers: new Headers() } as const;
       return { state: "absent", answer: "connection refused", ...withHint(hint(failure)) };
@@ -113,7 +118,7 @@ function afterEnvoy(baseUrl?: string): SidecarHook {
     }
     const stopped = await graceful.stop({ ...context, deadlineMs: leftMs() });
     // It may be started again, and then has the same gap.
-    if (stopped.state === "absent") hasEnvoy = false;
+    if (stopped.state === "absent") envoyAtMs = undefined;
     return stopped;
   }
 

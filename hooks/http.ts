@@ -56,14 +56,29 @@ export interface HttpHookOptions extends ExchangeOptions {
  * ```
  */
 export function httpHook(options: HttpHookOptions): SidecarHook {
+  const { lostAtMs: _, ...hook } = httpSidecar(options);
+  return hook;
+}
+
+/** A hook that knows about its connection. */
+export interface HttpSidecar extends SidecarHook {
+  /** When the sidecar last ended the connection to the address that is told to quit, if it did. */
+  readonly lostAtMs: () => number | undefined;
+}
+
+/** Makes what {@linkcode httpHook} makes, and tells about its connection. */
+export function httpSidecar(options: HttpHookOptions): HttpSidecar {
   const ready = options.ready === undefined ? [] : [options.ready].flat();
   const requests = [options.stop, ...ready, ...(options.warmUp ? [options.warmUp] : [])];
   for (const { url } of requests) resolveUrl(url);
   for (const [name, value] of Object.entries(options.headers ?? {})) checkHeader(name, value);
   let opening: Promise<Exchange> | undefined;
+  let opened: Exchange | undefined;
   // The HTTP code is not needed before COMMAND runs, so it is not even loaded before.
   const exchange = () =>
-    opening ??= import("../src/http/exchange.ts").then(({ openExchange }) => openExchange(options));
+    opening ??= import("../src/http/exchange.ts").then(({ openExchange }) =>
+      opened = openExchange(options)
+    );
 
   return {
     name: options.name,
@@ -73,6 +88,7 @@ export function httpHook(options: HttpHookOptions): SidecarHook {
     warmUp: async (context) => await (await exchange()).warmUp(context),
     stop: async (context) => await (await exchange()).stop(context),
     isListening: async (context) => await (await exchange()).isListening(context),
+    lostAtMs: () => opened?.lostAtMs(),
   };
 }
 

@@ -96,6 +96,8 @@ export interface Exchange {
   stop(context: HookContext): Promise<Stop>;
   /** Whether anybody accepts connections at the address that is told to quit. */
   isListening(context: HookContext): Promise<boolean>;
+  /** When the sidecar last ended the connection to that address, as `performance.now()` has it. */
+  lostAtMs(): number | undefined;
 }
 
 /** No more of a body than this is read. */
@@ -171,6 +173,7 @@ export function openExchange(options: ExchangeOptions): Exchange {
   return {
     probe: (context) => probeFirst(readyRequests, context),
     warmUp,
+    lostAtMs: stopRequest.endpoint.lostAtMs,
     async isListening({ signal }) {
       try {
         return await stopRequest.endpoint.accepts(signal);

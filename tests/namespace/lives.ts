@@ -87,6 +87,24 @@ Deno.test("nor where SIGTERM comes while it is waited for", async () => {
   assertEquals([code, double.phase], [143, "ended"], stderr);
 });
 
+Deno.test("nor where it was started again just before the job's end", async () => {
+  await using double = startDouble(CONSUL_DATAPLANE_LIFE, "ready");
+  await using wrapper = startWrapper("binary", {
+    args: ["--hook=consul-dataplane", "--log-level=debug", "cat"],
+    stdin: "piped",
+  });
+  await wrapper.waitFor("consul-dataplane: seen at");
+  double.enter("ended");
+  await double.closed();
+  double.enter("graceful port only");
+  await wrapper.child.stdin.close();
+  await wrapper.waitFor("command ended");
+  await doneWaiting(wrapper, double, "graceful port only");
+  double.goOn();
+  const { stderr } = await wrapper.ended;
+  assertEquals(double.phase, "ended", stderr);
+});
+
 Deno.test("its grace period is over after the wrapper has ended", async () => {
   await using double = startDouble(CONSUL_DATAPLANE_LIFE, "ready, with a grace period");
   const { stderr } = await run("--hook=consul-dataplane", ...COMMAND);
