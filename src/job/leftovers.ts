@@ -159,7 +159,10 @@ export function superviseLeftovers(
     const untold = fresh.filter((leftover) => !hadSignal(leftover));
     if (mode === "end" && untold.length > 0) {
       if (endAtMs === Infinity) endAtMs = performance.now() + graceMs;
-      report("group-ending", { ...describe(untold), signal: asSent("SIGTERM") });
+      // A program that starts itself again and again must not fill the log.
+      if (performance.now() < endAtMs) {
+        report("group-ending", { ...describe(untold), signal: asSent("SIGTERM") });
+      }
       for (const leftover of untold) ask(leftover, "SIGTERM", endAtMs);
     } else if (askedBy !== undefined) {
       for (const leftover of untold) ask(leftover, askedBy, askedKillAtMs);
