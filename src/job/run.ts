@@ -390,7 +390,7 @@ function prepareJob(command: readonly string[], options: RunOptions): Job {
       trackAwaited([one], settings, askedToEnd, report)
   );
   // Last: if anything before this threw, the listeners would stay.
-  const signals = forwardSignals ? catchSignals(() => endRequested.abort()) : noSignals;
+  const signals = forwardSignals ? catchSignals(() => endRequested.abort(), report) : noSignals;
   return {
     command,
     settings,
@@ -499,7 +499,9 @@ export async function stopSidecars(
   const report = createReport(options.log ?? silentLogger);
   const endRequested = new AbortController();
   const sidecars = trackAll(hooks, resolveOptions(options), endRequested.signal, report);
-  const signals = options.catchSignals ? catchSignals(() => endRequested.abort()) : noSignals;
+  const signals = options.catchSignals
+    ? catchSignals(() => endRequested.abort(), report)
+    : noSignals;
   try {
     return await stopAll(sidecars, summary, { signals, report }, options.signal);
   } finally {

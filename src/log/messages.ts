@@ -83,6 +83,12 @@ export const MESSAGES = {
     text: "{signal} passed on to the command",
     meaning: "The wrapper received this signal and sent it to COMMAND.",
   },
+  "signals-blocked": {
+    level: "warn",
+    text: "{signals}: blocked by the wrapper's parent, and cannot be unblocked: {reason}",
+    meaning:
+      "Whatever started the wrapper had blocked these signals. They reach neither the wrapper nor COMMAND, so that a pod is deleted only after its grace period. Run the program that starts the wrapper without blocking them.",
+  },
   "signal-rewritten": {
     level: "debug",
     text: "{signal} passed on to the command as {sent} (--rewrite)",

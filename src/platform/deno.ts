@@ -7,7 +7,7 @@
 import { exitCodeOfSignal, WRAPPER_FAILED } from "../exit_code.ts";
 import { ANYONE_EXECUTES, DEFAULT_PATH } from "./files.ts";
 import { errorCode, isMissing, isNobodyListening, isSomebodyListening } from "./errors.ts";
-import { CATCHABLE, type CatchableSignal, type SignalName } from "./signals.ts";
+import { CATCHABLE, type CatchableSignal, type SignalName, signalNumber } from "./signals.ts";
 import type {
   Child,
   ChildWaiter,
@@ -131,6 +131,25 @@ export function addSignalListener(signal: CatchableSignal, listener: () => void)
 
 export function removeSignalListener(signal: CatchableSignal, listener: () => void): void {
   Deno.removeSignalListener(signal, listener);
+}
+
+/**
+ * The main thread's mask is what COMMAND inherits, and one thread that takes a signal is enough for the
+ * whole process.
+ */
+export function unblockSignals(signals: readonly SignalName[]): void {
+  const library = Deno.dlopen("libc.so.6", {
+    pthread_sigmask: { parameters: ["i32", "buffer", "pointer"], result: "i32" },
+  });
+  const SIG_UNBLOCK = 1;
+  // A `sigset_t` of the C library; signal N is bit N - 1.
+  const set = new DataView(new ArrayBuffer(128));
+  for (const signal of signals) {
+    const index = signalNumber(signal) - 1;
+    set.setUint8(index >> 3, set.getUint8(index >> 3) | (1 << (index & 7)));
+  }
+  library.symbols.pthread_sigmask(SIG_UNBLOCK, set.buffer, null);
+  library.close();
 }
 
 /**

@@ -90,6 +90,10 @@ export function removeSignalListener(signal: CatchableSignal, listener: () => vo
   process.removeListener(signal, listener);
 }
 
+export function unblockSignals(_signals: readonly SignalName[]): void {
+  throw new Error("Node cannot change which signals are blocked");
+}
+
 /** Node can catch SIGBUS any number of times already. */
 export function releaseBusSignal(): void {}
 

@@ -35,6 +35,12 @@ export interface Platform {
   addSignalListener(signal: CatchableSignal, listener: () => void): void;
   /** Undoes `addSignalListener`. */
   removeSignalListener(signal: CatchableSignal, listener: () => void): void;
+  /**
+   * Lets signals through that this process's parent had blocked: those that are pending come at once.
+   *
+   * @throws an error that explains why the runtime cannot do it
+   */
+  unblockSignals(signals: readonly SignalName[]): void;
   /** Makes it possible to catch SIGBUS more than once. Call it once, before anyone listens to it. */
   releaseBusSignal(): void;
   /**

@@ -5,12 +5,15 @@
  */
 
 import { exitCodeOfSignal } from "../exit_code.ts";
+import type { Report } from "../log/log.ts";
 import { CAUSED_BY_WRITES, takeOwnSignal } from "../log/stderr.ts";
+import { thrownReason } from "../platform/errors.ts";
 import {
   addSignalListener,
   CATCHABLE_SIGNALS,
   releaseBusSignal,
   removeSignalListener,
+  unblockSignals,
 } from "../platform/mod.ts";
 import {
   type CatchableSignal,
@@ -85,7 +88,7 @@ export interface Signals {
  *
  * @param onEndRequest called at each SIGTERM and SIGINT
  */
-export function catchSignals(onEndRequest: () => void): Signals {
+export function catchSignals(onEndRequest: () => void, report: Report): Signals {
   let held: CatchableSignal[] = [];
   let listener: SignalListener | undefined;
   let endRequests = 0;
@@ -105,6 +108,8 @@ export function catchSignals(onEndRequest: () => void): Signals {
     addSignalListener(signal, take);
     return () => removeSignalListener(signal, take);
   });
+  // Only now: what is pending comes at once, and would end a process that does not catch it.
+  unblock(onTerminal, report);
 
   return {
     get endRequests() {
@@ -122,6 +127,20 @@ export function catchSignals(onEndRequest: () => void): Signals {
       for (const remove of removals) remove();
     },
   };
+}
+
+/** Unblocks what the wrapper's parent had blocked: it would reach neither the wrapper nor COMMAND. */
+function unblock(onTerminal: boolean | undefined, report: Report): void {
+  const blocked = readDispositions("self")?.blocked ?? 0;
+  const signals = CATCHABLE_SIGNALS.filter((signal) =>
+    (blocked & bit(signal)) !== 0 && (signal !== "SIGTTOU" || !onTerminal)
+  );
+  if (signals.length === 0) return;
+  try {
+    unblockSignals(signals);
+  } catch (error) {
+    report("signals-blocked", { signals: signals.join(", "), reason: thrownReason(error) });
+  }
 }
 
 let ownSignalsAreSurvived = false;
