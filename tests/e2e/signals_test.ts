@@ -125,21 +125,17 @@ Deno.test("a signal that comes before COMMAND has started is delivered once it r
 });
 
 Deno.test("SIGTERM during --wait: COMMAND is not started, the hooks run, exit 143", async () => {
-  const port = freePort();
+  // It is there, and never ready.
+  await using sidecar = startSidecar([200], { get: 503 });
   await using running = startWrapper("binary", {
     args: [
-      `--hook=http://127.0.0.1:${port}/quit`,
-      "--wait=60s",
-      "--startup-window=60s",
-      "echo",
-      "started",
+      ...[`--hook=envoy=${sidecar.origin}`, "--wait=60s", "--log-level=debug"],
+      ...["echo", "started"],
     ],
     detached: true,
   });
-  await running.waitFor("waiting up to 1m");
+  await running.waitFor("envoy: seen at ");
   running.kill("SIGTERM");
-  await running.waitFor("command not started");
-  await using sidecar = startSidecar([200], { port });
   const { code, stdout } = await running.ended;
   assertEquals([code, stdout], [143, ""]);
   assertEquals(sidecar.posts().length, 1);
