@@ -246,3 +246,36 @@ testWith(
     await Deno.remove(cwd, { recursive: true });
   },
 );
+
+const PYTHON: Need<string> = {
+  what: "Python, which can execute a program with any environment (apt-get install python3)",
+  find: () => findProgram("python3"),
+};
+
+testWith(
+  PYTHON,
+  "what the runtime changes: argv[0], and a malformed environment",
+  async (python) => {
+    const script = `import ctypes, sys
+def array(*words): return (ctypes.c_char_p * (len(words) + 1))(*[w.encode() for w in words], None)
+environment = array("A=1", "NOTHING", "A=2", "PATH=/bin:/usr/bin")
+ctypes.CDLL(None).execve(sys.argv[1].encode(), array(*sys.argv[1:]), environment)`;
+    for (const option of ["--process-group=false", "--process-group"]) {
+      const words = [python, "-c", script, BINARY, "--hook=none", option];
+      const { stdout } = await startProgram([
+        ...words,
+        "cat",
+        "/proc/self/cmdline",
+        "/proc/self/environ",
+      ])
+        .ended;
+      assertEquals(stdout.split("\0").slice(0, -1).sort(), [
+        "/bin/cat",
+        "/proc/self/cmdline",
+        "/proc/self/environ",
+        "A=2",
+        "PATH=/bin:/usr/bin",
+      ]);
+    }
+  },
+);
