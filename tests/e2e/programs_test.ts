@@ -1,6 +1,7 @@
 /** What COMMAND's first word means, and why it cannot be started. */
 
 import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
+import { C_COMPILER, compileFixture } from "../support/fixtures.ts";
 import { findProgram, type Need, testWith } from "../support/needs.ts";
 import { startSidecar } from "../support/sidecar.ts";
 import { BINARY, runWrapper, startProgram } from "../support/wrapper.ts";
@@ -167,6 +168,25 @@ for (const { words, code, says, shown } of ROWS) {
     await Deno.remove(cwd, { recursive: true });
   });
 }
+
+testWith(
+  C_COMPILER,
+  "on a terminal, where COMMAND has no session of its own, all of it is the same",
+  async () => {
+    const cwd = makePrograms();
+    const pty = compileFixture("pty");
+    for (const { words, code, says } of ROWS) {
+      const { code: got, stdout } = await startProgram(
+        [pty, "60", BINARY, "--hook=none", "--log-level=debug", ...words],
+        { cwd, stdin: "piped", detached: true },
+      ).ended;
+      assertEquals(got, code, stdout);
+      assertStringIncludes(stdout, says);
+      assert(!stdout.includes(SECRET), stdout);
+    }
+    await Deno.remove(cwd, { recursive: true });
+  },
+);
 
 Deno.test("a program that needs another C library's loader: the line names it", async () => {
   const cwd = makePrograms();
