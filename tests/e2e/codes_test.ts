@@ -1,6 +1,8 @@
 /** `--success-codes`, `--rewrite`, and the two exit codes in the summary, beside tini and dumb-init. */
 
 import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
+import { run } from "../../mod.ts";
+import { C_COMPILER, compileFixture } from "../support/fixtures.ts";
 import { DUMB_INIT, testWith, TINI } from "../support/needs.ts";
 import { freePort, startSidecar } from "../support/sidecar.ts";
 import { BINARY, type Ended, runWrapper, startProgram, startWrapper } from "../support/wrapper.ts";
@@ -179,8 +181,8 @@ Deno.test("--rewrite: --timeout's SIGTERM and a leftover's are rewritten, but ne
 });
 
 Deno.test("--rewrite: what asks to end is decided by the signal that came", async () => {
-  const script = "trap 'echo got quit' QUIT; trap 'echo got term' TERM; echo ready; " +
-    "while :; do sleep 0.05; done";
+  const script = "trap 'echo got quit' QUIT; trap 'echo got term' TERM; echo ready; i=0; " +
+    "while :; do i=$((i + 1)); echo tick $i; sleep 0.05; done";
   const start = (...options: readonly string[]) =>
     startWrapper("binary", {
       args: ["--hook=none", "--kill-after=300ms", ...options, "sh", "-c", script],
@@ -199,7 +201,9 @@ Deno.test("--rewrite: what asks to end is decided by the signal that came", asyn
   await dropped.waitFor("SIGTERM not passed on to the command (--rewrite)");
   dropped.kill("SIGHUP");
   await dropped.waitFor("got term");
-  await new Promise((resolve) => setTimeout(resolve, 600));
+  // Twice as many as fit into --kill-after.
+  const ticks = dropped.output.stdout.split("tick").length;
+  await dropped.waitFor(`tick ${ticks + 12}`);
   dropped.kill("SIGINT");
   assertEquals((await dropped.ended).code, 130);
 });
@@ -222,5 +226,37 @@ Deno.test("wrong codes and signals are settings errors that say what was expecte
     });
     assertEquals([code, stdout], [125, ""], option);
     assertStringIncludes(stderr, line);
+  }
+});
+
+testWith(
+  C_COMPILER,
+  "--rewrite: what a terminal gives to the whole group stays as it is",
+  async () => {
+    const script =
+      "trap 'exit 3' INT; trap 'exit 4' TERM; echo ready; while :; do sleep 0.05; done";
+    for (const [group, code] of [["--process-group=false", 3], ["--process-group", 4]] as const) {
+      const words = [BINARY, "--hook=none", "--rewrite=INT=TERM", group, "sh", "-c", script];
+      await using terminal = startProgram([compileFixture("pty"), "60", ...words], {
+        stdin: "piped",
+        detached: true,
+      });
+      await terminal.waitFor("ready");
+      await terminal.type("\x03");
+      // A group of its own is not the terminal's: it has the signal from the wrapper.
+      assertEquals((await terminal.ended).code, code, terminal.output.stdout);
+    }
+  },
+);
+
+Deno.test("rewrite: an abort's SIGTERM is rewritten, but never dropped", async () => {
+  for (const [to, code] of [["SIGQUIT", 131], [null, 143]] as const) {
+    const abort = new AbortController();
+    const { exitCode } = await run(["sleep", "60"], {
+      rewrite: { SIGTERM: to },
+      signal: abort.signal,
+      log: ({ event }) => event === "command-started" && abort.abort(),
+    });
+    assertEquals(exitCode, code);
   }
 });

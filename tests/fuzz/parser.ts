@@ -73,6 +73,10 @@ const typedSetting = fc.oneof(
   fc.tuple(fc.constant<keyof Settings>("retries"), fc.nat({ max: 999_999 })),
   fc.tuple(fc.constantFrom<keyof Settings>("strict", "processGroup"), fc.boolean()),
   fc.tuple(fc.constant<keyof Settings>("on"), fc.constantFrom("always", "success", "failure")),
+  fc.tuple(
+    fc.constant<keyof Settings>("successCodes"),
+    fc.array(fc.integer({ min: 1, max: 255 }), { minLength: 1 }),
+  ),
   fc.tuple(fc.constant<keyof Settings>("logLevel"), fc.constantFrom("error", "warn", "debug")),
 ).map(([key, value]) => ({
   key,
