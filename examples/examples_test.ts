@@ -12,22 +12,8 @@ import { readInvocation } from "../src/cli/settings.ts";
 import { VERSION } from "../src/cli/version.ts";
 import { assert, assertEquals } from "../tests/support/assert.ts";
 import { isObject } from "../src/http/page.ts";
+import { checkAndRun, programOf } from "../tests/support/manifests.ts";
 import { containersOf, type Document, EXAMPLES, podSpecOf } from "../tests/support/examples.ts";
-
-/** The kinds of objects in the examples, each with the module that has its types. */
-const MODULES: Readonly<Record<string, string>> = {
-  "batch/v1 Job": "batch/v1/Job",
-  "batch/v1 CronJob": "batch/v1/CronJob",
-  "v1 ConfigMap": "v1/ConfigMap",
-  "admissionregistration.k8s.io/v1 MutatingAdmissionPolicy":
-    "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy",
-  "admissionregistration.k8s.io/v1 MutatingAdmissionPolicyBinding":
-    "admissionregistration.k8s.io/v1/MutatingAdmissionPolicyBinding",
-  "admissionregistration.k8s.io/v1 ValidatingAdmissionPolicy":
-    "admissionregistration.k8s.io/v1/ValidatingAdmissionPolicy",
-  "admissionregistration.k8s.io/v1 ValidatingAdmissionPolicyBinding":
-    "admissionregistration.k8s.io/v1/ValidatingAdmissionPolicyBinding",
-};
 
 /** The README's manifests that somebody may paste as they stand; its recipes are parts of one. */
 const README: readonly Document[] = [
@@ -37,35 +23,6 @@ const README: readonly Document[] = [
   const document = parse(yaml);
   return isObject(document) && "apiVersion" in document ? [document as unknown as Document] : [];
 });
-
-/** A program with all documents as literals, in which the type checker finds unknown fields. */
-function programOf(documents: readonly { kind: string; apiVersion: string }[]): string {
-  return documents.map((document, index) => {
-    const module = MODULES[`${document.apiVersion} ${document.kind}`];
-    assert(module !== undefined, `${document.apiVersion} ${document.kind}`);
-    const from = `npm:kubernetes-models@5.1.0/${module}`;
-    return `import { I${document.kind} as T${index}, ${document.kind} as C${index} } from "${from}";
-const d${index}: T${index} = ${JSON.stringify(document)};
-new C${index}(d${index}).validate();
-`;
-  }).join("");
-}
-
-async function checkAndRun(program: string): Promise<{ code: number; stderr: string }> {
-  const folder = Deno.makeTempDirSync();
-  try {
-    Deno.writeTextFileSync(`${folder}/examples.ts`, program);
-    const args = ["run", "--quiet", "--check", "--allow-all", `${folder}/examples.ts`];
-    const { code, stderr } = await new Deno.Command(Deno.execPath(), {
-      args,
-      cwd: folder,
-      env: { NO_COLOR: "1" },
-    }).output();
-    return { code, stderr: new TextDecoder().decode(stderr) };
-  } finally {
-    Deno.removeSync(folder, { recursive: true });
-  }
-}
 
 Deno.test("every example is valid for Kubernetes' schema and has no unknown field", async () => {
   const documents = [...README, ...EXAMPLES.map(({ document }) => document)];
