@@ -273,7 +273,7 @@ export function goalRows(results: Results): readonly (readonly string[])[] {
   return [["goal", "result", "target", ""], ...rows, ...waiting];
 }
 
-/** The figures in the README: one row for each program for which all of them were measured. */
+/** The figures in short: one row for each program for which all of them were measured. */
 export function summaryRows(results: Results): readonly (readonly string[])[] {
   const measures = ["start", "stop-1s", "waiting-resident", "size"] as const;
   const names = [...new Set(results.figures.map(({ who }) => who))];
@@ -283,6 +283,17 @@ export function summaryRows(results: Results): readonly (readonly string[])[] {
     return [[who, ...figures.map((figure) => figure === undefined ? "–" : short(figure))]];
   });
   return [["", "start", "stop request", "resident", "files"], ...rows];
+}
+
+/** The figures in the README: those of the wrapper, and of its peers that make a stop request. */
+export function peerRows(results: Results): readonly (readonly string[])[] {
+  const [heading = [], ...rows] = summaryRows(results);
+  return [
+    heading,
+    ...rows.filter(([who = ""]) =>
+      !who.startsWith(FLOOR) && find(results, "stop-1s", who) !== undefined
+    ),
+  ];
 }
 
 function short({ median, measure }: Figure): string {
@@ -350,6 +361,11 @@ function escape(text: string): string {
 
 /** All the figures of a run, and the goals. */
 export function performanceTables(results: Results): string {
+  return `${figureTables(results)}\n\n**Goals**\n\n${markdownTable(goalRows(results))}`;
+}
+
+/** All the figures of a run. */
+export function figureTables(results: Results): string {
   const { date, machine, wrapper, load, absent, reused } = results;
   const [before, after] = load.map((value) => value.toFixed(1));
   return [
@@ -358,7 +374,6 @@ export function performanceTables(results: Results): string {
     `Of ${reused[1]} stop requests after a job of 1 s or more, ${
       reused[0]
     } used the connection that was already open.`,
-    `**Goals**\n\n${markdownTable(goalRows(results))}`,
     ...absent,
   ].join("\n\n");
 }

@@ -1,62 +1,55 @@
 /**
- * The manifests in `examples/`: each is valid for Kubernetes' own schema, has no unknown field, and has
- * only options that this code understands.
+ * The manifests in `examples/`, and the whole ones in the README: each is valid for Kubernetes' own
+ * schema, has no unknown field, and has only options that this code understands.
  */
+
+// @ts-types="../types/std_yaml_parse.d.ts"
+import { parse } from "@std/yaml/parse";
 
 import { parseHook } from "../hooks/registry.ts";
 import { OPTIONS } from "../src/options.ts";
 import { readInvocation } from "../src/cli/settings.ts";
 import { VERSION } from "../src/cli/version.ts";
 import { assert, assertEquals } from "../tests/support/assert.ts";
-import { containersOf, EXAMPLES, podSpecOf } from "../tests/support/examples.ts";
+import { isObject } from "../src/http/page.ts";
+import { checkAndRun, programOf } from "../tests/support/manifests.ts";
+import { containersOf, type Document, EXAMPLES, podSpecOf } from "../tests/support/examples.ts";
 
-/** The kinds of objects in the examples, each with the module that has its types. */
-const MODULES: Readonly<Record<string, string>> = {
-  "batch/v1 Job": "batch/v1/Job",
-  "batch/v1 CronJob": "batch/v1/CronJob",
-  "v1 ConfigMap": "v1/ConfigMap",
-  "admissionregistration.k8s.io/v1 MutatingAdmissionPolicy":
-    "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy",
-  "admissionregistration.k8s.io/v1 MutatingAdmissionPolicyBinding":
-    "admissionregistration.k8s.io/v1/MutatingAdmissionPolicyBinding",
-  "admissionregistration.k8s.io/v1 ValidatingAdmissionPolicy":
-    "admissionregistration.k8s.io/v1/ValidatingAdmissionPolicy",
-  "admissionregistration.k8s.io/v1 ValidatingAdmissionPolicyBinding":
-    "admissionregistration.k8s.io/v1/ValidatingAdmissionPolicyBinding",
-};
-
-/** A program with all documents as literals, in which the type checker finds unknown fields. */
-function programOf(documents: readonly { kind: string; apiVersion: string }[]): string {
-  return documents.map((document, index) => {
-    const module = MODULES[`${document.apiVersion} ${document.kind}`];
-    assert(module !== undefined, `${document.apiVersion} ${document.kind}`);
-    const from = `npm:kubernetes-models@5.1.0/${module}`;
-    return `import { I${document.kind} as T${index}, ${document.kind} as C${index} } from "${from}";
-const d${index}: T${index} = ${JSON.stringify(document)};
-new C${index}(d${index}).validate();
-`;
-  }).join("");
-}
-
-async function checkAndRun(program: string): Promise<{ code: number; stderr: string }> {
-  const folder = Deno.makeTempDirSync();
-  try {
-    Deno.writeTextFileSync(`${folder}/examples.ts`, program);
-    const args = ["run", "--quiet", "--check", "--allow-all", `${folder}/examples.ts`];
-    const { code, stderr } = await new Deno.Command(Deno.execPath(), {
-      args,
-      cwd: folder,
-      env: { NO_COLOR: "1" },
-    }).output();
-    return { code, stderr: new TextDecoder().decode(stderr) };
-  } finally {
-    Deno.removeSync(folder, { recursive: true });
-  }
-}
+/** The README's manifests that somebody may paste as they stand; its recipes are parts of one. */
+const README: readonly Document[] = [
+  ...Deno.readTextFileSync(new URL("../README.md", import.meta.url))
+    .matchAll(/^```yaml\n([^]*?)^```$/gm),
+].flatMap(([, yaml = ""]) => {
+  const document = parse(yaml);
+  return isObject(document) && "apiVersion" in document ? [document as unknown as Document] : [];
+});
 
 Deno.test("every example is valid for Kubernetes' schema and has no unknown field", async () => {
-  const { code, stderr } = await checkAndRun(programOf(EXAMPLES.map(({ document }) => document)));
+  const documents = [...README, ...EXAMPLES.map(({ document }) => document)];
+  const { code, stderr } = await checkAndRun(programOf(documents));
   assertEquals(code, 0, stderr);
+});
+
+Deno.test("the README's manifests have a time limit, and start the wrapper whatever the image's ENTRYPOINT is", () => {
+  const found = README.map((document) => {
+    const spec = podSpecOf(document);
+    const job = document.spec?.jobTemplate?.spec ?? document.spec;
+    assert(spec !== undefined && isObject(job), document.kind);
+    assert(Number(job["activeDeadlineSeconds"]) > 0, `${document.kind}: activeDeadlineSeconds`);
+    const [main, ...others] = containersOf(spec);
+    assertEquals([main?.command?.[0], others], ["/wrapper", []]);
+    const variables = new Map((main?.env ?? []).map(({ name, value }) => [name, value]));
+    const { settings, problems, warnings } = readInvocation(
+      main?.command?.slice(1) ?? [],
+      (name) => variables.get(name),
+    );
+    assertEquals([problems, warnings], [[], []]);
+    // With OnFailure, a failed attempt must leave the sidecar to the next one; otherwise it must not.
+    const policy = "restartPolicy" in spec ? spec.restartPolicy : undefined;
+    assertEquals(settings.on, policy === "OnFailure" ? "success" : "always");
+    return `${document.kind} ${policy}`;
+  });
+  assertEquals(found.toSorted(), ["CronJob Never", "Job Never", "Job OnFailure"]);
 });
 
 Deno.test("a misspelled field or a wrong value in an example would be found", async () => {

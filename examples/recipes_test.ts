@@ -5,6 +5,7 @@ import { parseHook, PRESETS } from "../hooks/registry.ts";
 import { OPTIONS } from "../src/options.ts";
 import { readInvocation } from "../src/cli/settings.ts";
 import { assert, assertEquals } from "../tests/support/assert.ts";
+import { checkAndRun, programOf } from "../tests/support/manifests.ts";
 
 /** The pages with recipes. */
 const PAGES = ["README.md", "docs/sidecars-without-http.md"].map((page) =>
@@ -62,4 +63,37 @@ Deno.test("the README's manifests are YAML, and the wrapper understands their va
     count += environment.size;
   }
   assert(count >= PRESETS.length, `only ${count} variables found`);
+});
+
+/** The Job that a recipe is a part of: what it leaves out is added. */
+function jobOf(recipe: Readonly<Record<string, unknown>>) {
+  const spec = isObject(recipe["spec"]) ? recipe["spec"] : {};
+  const containers = Array.isArray(spec["containers"]) ? spec["containers"] : [{ name: "main" }];
+  const template = {
+    ...recipe,
+    spec: {
+      restartPolicy: "Never",
+      ...spec,
+      containers: containers.map((container) => ({
+        image: "registry.example.com/my-job:1",
+        ...container,
+      })),
+    },
+  };
+  return { apiVersion: "batch/v1", kind: "Job", metadata: { name: "my-job" }, spec: { template } };
+}
+
+Deno.test("each recipe is a valid part of a Job's template, without unknown fields", async () => {
+  const parts = recipes().flatMap(([, document]) =>
+    isObject(document) && !("apiVersion" in document) &&
+      ("spec" in document || "metadata" in document)
+      ? [document]
+      : []
+  );
+  assert(parts.length >= 25, `only ${parts.length} recipes`);
+  const { code, stderr } = await checkAndRun(programOf(parts.map(jobOf)));
+  assertEquals(code, 0, stderr);
+
+  const wrong = { spec: { shareProcesNamespace: true } };
+  assertEquals((await checkAndRun(programOf([jobOf(wrong)]))).code, 1);
 });

@@ -15,7 +15,14 @@ import { LOG_LEVELS } from "../src/log/log.ts";
 import { type Message, MESSAGES } from "../src/log/messages.ts";
 import { ACTIONS, type Option, OPTIONS } from "../src/options.ts";
 import { read, sources } from "./sources.ts";
-import { markdownTable, performanceTables, type Results, summaryRows } from "../bench/report.ts";
+import {
+  figureTables,
+  goalRows,
+  markdownTable,
+  peerRows,
+  type Results,
+  summaryRows,
+} from "../bench/report.ts";
 
 const ROOT = new URL("../", import.meta.url);
 
@@ -114,12 +121,22 @@ export const PARTS: readonly { page: string; marker: string; text: () => string 
   {
     page: "docs/performance.md",
     marker: "figures",
-    text: () => performanceTables(benchResults()),
+    text: () => figureTables(benchResults()),
+  },
+  {
+    page: "docs/performance.md",
+    marker: "summary",
+    text: () => markdownTable(summaryRows(benchResults())),
+  },
+  {
+    page: "docs/optimizing.md",
+    marker: "goals",
+    text: () => markdownTable(goalRows(benchResults())),
   },
   {
     page: "README.md",
     marker: "performance",
-    text: () => markdownTable(summaryRows(benchResults())),
+    text: () => markdownTable(peerRows(benchResults())),
   },
   { page: "docs/library.md", marker: "job.ts", text: () => program("examples/own-job/job.ts") },
 ];
