@@ -132,7 +132,12 @@ export function trackSidecar(
   }
 
   function foresee(): void {
-    warn(hook.foresee?.());
+    try {
+      warn(hook.foresee?.());
+    } catch (error) {
+      // It only looks ahead: COMMAND runs all the same, and the stop request shows what is wrong.
+      report("hook-note", { hook: name, text: `could not look ahead: ${reasonOf(error)}` });
+    }
   }
 
   function warn(obstacle: Obstacle | undefined): void {
@@ -151,14 +156,16 @@ export function trackSidecar(
   }
 
   async function watch(signal: AbortSignal, commandPid?: number): Promise<void> {
-    const endMs = performance.now() + Math.max(expectation.remainingMs(), SHORTEST_WATCH_MS);
+    const leastMs = performance.now() + SHORTEST_WATCH_MS;
     const more = commandPid === undefined ? {} : { commandPid };
     for (let attempt = 1;; attempt++) {
       await probeBy((context) => {
         const withPid = { ...context, ...more };
         return hook.warmUp?.(withPid) ?? hook.probe(withPid);
       }, signal);
-      if (seen.has(hook) || signal.aborted || performance.now() >= endMs) return;
+      if (seen.has(hook) || signal.aborted) return;
+      // Asked anew each time: once one sidecar was seen, the others may be expected for less long.
+      if (performance.now() >= leastMs && expectation.remainingMs() === 0) return;
       await sleep(probePauseMs(attempt), signal);
     }
   }
@@ -213,7 +220,7 @@ export function trackSidecar(
         limitMs,
         signal,
         (deadline) => isListening(deadline, limitMs),
-        () => true,
+        (_, refused) => !refused,
       );
       const durationMs = performance.now() - startMs;
       if (!listens) {
@@ -308,6 +315,11 @@ function isMissed(
   return !ended.aborted && (injected ?? !optional);
 }
 
+/** Why a hook failed that has thrown something. */
+function reasonOf(error: unknown): string {
+  return redact(thrownReason(error));
+}
+
 /**
  * Runs a task with a deadline. A task that ignores the deadline is abandoned shortly after it.
  *
@@ -334,7 +346,7 @@ export async function withDeadline<Result>(
       return otherwise(`not done within ${formatDuration(limitMs)}`, false);
     }
     if (isRefused(error)) return otherwise("connection refused", true);
-    return otherwise(redact(thrownReason(error)), false);
+    return otherwise(reasonOf(error), false);
   } finally {
     for (const timer of timers) clearTimeout(timer);
   }

@@ -1,5 +1,13 @@
-import { envoy, type Hook, run, stopSidecars, waitUntilReady } from "@k8s-job/wrapper";
-import { assertEquals } from "../../tests/support/assert.ts";
+import {
+  envoy,
+  type Hook,
+  run,
+  type SidecarHook,
+  stopSidecars,
+  waitUntilReady,
+} from "@k8s-job/wrapper";
+import { assert, assertEquals } from "../../tests/support/assert.ts";
+import { recordLog } from "../../tests/support/log.ts";
 import { freePort, startSidecar } from "../../tests/support/sidecar.ts";
 
 Deno.test("a custom hook need not handle a refused connection itself", async () => {
@@ -72,4 +80,57 @@ Deno.test("an abort ends the search for a sidecar that never answers, and not th
     ["no-sidecar", "no answer"],
     ["stopped", "200 OK"],
   ]);
+});
+
+/** A custom hook whose sidecar is told without a look. */
+const CUSTOM: SidecarHook = {
+  name: "custom",
+  address: "somewhere",
+  probe: () => Promise.resolve({ state: "absent", answer: "not asked" }),
+  stop: () => Promise.resolve({ state: "stopped", answer: "told" }),
+};
+
+Deno.test("a custom hook that fails to look ahead does not keep COMMAND from running", async () => {
+  const { log, entries } = recordLog();
+  const hook: SidecarHook = {
+    ...CUSTOM,
+    foresee() {
+      throw new Error("its file is broken");
+    },
+  };
+  const { exitCode, hooks } = await run(["sh", "-c", "exit 3"], { hooks: [hook], log });
+  assertEquals([exitCode, hooks[0]?.outcome], [3, "stopped"]);
+  assertEquals(entries.some(({ msg }) => msg.includes("its file is broken")), true);
+});
+
+Deno.test("a refused connection that isListening() throws means that the sidecar is gone", async () => {
+  const port = freePort();
+  const hook: SidecarHook = {
+    ...CUSTOM,
+    isListening: async () => {
+      using _connection = await Deno.connect({ port, hostname: "127.0.0.1" });
+      return true;
+    },
+  };
+  const [outcome] = await stopSidecars([hook], { confirmMs: 60_000 });
+  assertEquals(outcome?.outcome, "gone");
+});
+
+Deno.test("once the injected sidecar was found, its group is not looked at until the window ends", async () => {
+  let probes = 0;
+  const found: SidecarHook = {
+    ...CUSTOM,
+    name: "found",
+    probe: () => Promise.resolve({ state: "ready", answer: "there" }),
+  };
+  const missing: SidecarHook = {
+    ...CUSTOM,
+    name: "missing",
+    probe: () => Promise.resolve({ state: "absent", answer: `look ${++probes}` }),
+    stop: () => Promise.resolve({ state: "absent", answer: "not there" }),
+  };
+  const group: Hook = { name: "group", address: "anywhere", candidates: [found, missing] };
+  await run(["sleep", "9"], { hooks: [group], injected: true });
+  // Everything is looked for during the first 5 s.
+  assert(probes <= 10, `${probes} looks`);
 });
