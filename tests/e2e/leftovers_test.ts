@@ -185,7 +185,7 @@ Deno.test("without --process-group, a COMMAND that dies alone of a signal is one
 });
 
 Deno.test("no such warning if COMMAND ends by itself, or if nothing is left", async () => {
-  await using running = start("sh", "-c", 'sleep 60 & echo "ready $! ."; trap "exit 4" TERM; wait');
+  await using running = start("sh", "-c", 'trap "exit 4" TERM; sleep 60 & echo "ready $! ."; wait');
   await running.waitFor(" .\n");
   running.kill("SIGTERM");
   const { code, stderr } = await endedWithout(running);

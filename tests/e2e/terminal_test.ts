@@ -66,10 +66,10 @@ async function untilState(pid: number, state: "S" | "T"): Promise<void> {
 }
 
 /** Whether a process exists. */
+/** Whether a process runs; a zombie, which process 1 may not have reaped yet, does not. */
 function isThere(pid: number): boolean {
   try {
-    Deno.statSync(`/proc/${pid}`);
-    return true;
+    return !/^State:\s+Z/m.test(Deno.readTextFileSync(`/proc/${pid}/status`));
   } catch {
     return false;
   }
