@@ -65,7 +65,6 @@ async function untilState(pid: number, state: "S" | "T"): Promise<void> {
   }
 }
 
-/** Whether a process exists. */
 /** Whether a process runs; a zombie, which process 1 may not have reaped yet, does not. */
 function isThere(pid: number): boolean {
   try {
