@@ -238,7 +238,6 @@ const rewrites: Kind<SignalRewrites> = {
   placeholder: "SIGNAL=SIGNAL",
   expected: "the signal that comes and the one that is sent: TERM=QUIT, 15:3, or HUP= for none; " +
     "not KILL, STOP, ILL, FPE, SEGV or CHLD for the first",
-  split: splitWords,
   parse: (text) => parseRewrites(splitWords(text), {}),
   format: (list) =>
     Object.entries(list).map(([came, sent]) => `${shortName(came)}=${shortName(sent ?? "")}`)
