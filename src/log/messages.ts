@@ -258,7 +258,7 @@ export const MESSAGES = {
     level: "info",
     text: "{hook}: gone after {durationMs}",
     meaning:
-      "With --confirm: nobody listens at the sidecar's address any more. Its container has ended, or is about to: some sidecars close this port first (see the table in the README).",
+      "With --confirm: nobody listens at the sidecar's address any more. Its container has ended, or is about to: some sidecars close this port first (see [the sidecars that were run](sidecars.md)).",
   },
   "hook-still-listening": {
     level: "warn",
