@@ -13,7 +13,13 @@ import type { CatchableSignal, SignalName } from "../platform/signals.ts";
 import type { Child, ChildWaiter, Exit } from "../platform/types.ts";
 import { readProcess } from "../process/proc.ts";
 import { exitCodeAfter, isEndedBy, rewrite, START_KILL_CLOCK } from "../process/signals.ts";
-import { isFromTerminal, isShellJob, stopSelf, trackStops } from "../process/terminal.ts";
+import {
+  isFromTerminal,
+  isShellJob,
+  stopIfAsked,
+  stopSelf,
+  trackStops,
+} from "../process/terminal.ts";
 import {
   DEFAULT_GRACE_MS,
   describeSession,
@@ -157,6 +163,8 @@ function superviseCommand(child: Child, options: CommandOptions, report: Report)
   function pass(signal: CatchableSignal) {
     if (sharesTerminal && isFromTerminal(signal)) {
       report("signal-from-terminal", { signal });
+      // COMMAND has ended: its process id may be another's, and nothing stops before the wrapper.
+      if (left !== undefined) return stopIfAsked(signal) || left.sendFromTerminal(signal);
       // Unless it came a moment before COMMAND was there. If COMMAND does not handle the signal,
       // sending it again is safe: the first one ends it.
       if (isNew && isEndedBy(child.pid, signal)) trySend(signal);

@@ -30,6 +30,8 @@ interface Leftover {
   readonly startTicks: number;
   readonly program: string;
   readonly isInGroup: boolean;
+  /** Whether it is in the wrapper's own process group, to which a terminal gives its signals. */
+  readonly sharesGroup: boolean;
 }
 
 /** What happens to them. */
@@ -51,6 +53,8 @@ export interface Leftovers {
   readonly gone: Promise<void>;
   /** Sends a signal to each of them. */
   send(signal: SignalName): void;
+  /** Sends a signal to those that are not in the process group to which the terminal gave it. */
+  sendFromTerminal(signal: SignalName): void;
   /** Ends them, because the time limit is over. */
   endNow(): void;
 }
@@ -67,6 +71,7 @@ const [FIRST_PAUSE_MS, PAUSE_MS, LONG_PAUSE_MS] = [1, 50, 500];
 /** The processes that COMMAND has left behind. Those that were there before it are not its own. */
 function findLeftovers({ pid: command, startTicks, hasOwnSession, adopts }: Origin): Leftover[] {
   const self = processId();
+  const ownGroup = readProcess("self")?.group;
   const found = findProcesses(({ session, parent, startTime }) =>
     (hasOwnSession && session === command) ||
     (adopts && parent === self && startTicks !== undefined && Number(startTime) >= startTicks)
@@ -77,12 +82,19 @@ function findLeftovers({ pid: command, startTicks, hasOwnSession, adopts }: Orig
     startTicks: Number(process.startTime),
     program: process.comm,
     isInGroup: hasOwnSession && process.group === command,
+    sharesGroup: process.group === ownGroup,
   }));
 }
 
 /** Where `/proc` cannot be read, the group stands for its processes, and SIGCONT shows if any is left. */
 function groupAsOne(command: number, hasOwnSession: boolean): Leftover[] {
-  const group = { pid: -command, startTicks: 0, program: "some", isInGroup: true };
+  const group = {
+    pid: -command,
+    startTicks: 0,
+    program: "some",
+    isInGroup: true,
+    sharesGroup: false,
+  };
   return hasOwnSession && signalOne(group, "SIGCONT") ? [group] : [];
 }
 
@@ -147,7 +159,18 @@ export function superviseLeftovers(
     if (signalOne(leftover, asSent(signal)) && START_KILL_CLOCK.has(signal)) {
       signalOne(leftover, "SIGCONT");
     }
+    limit(leftover, limitMs);
+  }
+
+  function limit(leftover: Leftover, limitMs: number) {
     killAtMs.set(key(leftover), Math.min(limitOf(leftover), limitMs));
+  }
+
+  /** Notes that they were asked to end, and starts the clock of `--kill-after`. */
+  function startKillClock(signal: SignalName) {
+    askedBy = signal;
+    const limitMs = limits.killAfterMs > 0 ? performance.now() + limits.killAfterMs : Infinity;
+    askedKillAtMs = Math.min(askedKillAtMs, limitMs);
   }
 
   /** Tells those that have come since the last look what the others were told. */
@@ -219,14 +242,22 @@ export function superviseLeftovers(
     send(signal) {
       const left = findLeftovers(origin);
       if (START_KILL_CLOCK.has(signal)) {
-        askedBy = signal;
-        const limitMs = limits.killAfterMs > 0 ? performance.now() + limits.killAfterMs : Infinity;
-        askedKillAtMs = Math.min(askedKillAtMs, limitMs);
+        startKillClock(signal);
         for (const leftover of left) ask(leftover, signal, askedKillAtMs);
         wake();
       } else {
         for (const leftover of left) signalOne(leftover, asSent(signal));
       }
+    },
+    sendFromTerminal(signal) {
+      // Not SIGHUP or a new window size: what has left the terminal's group has nothing to do with them.
+      if (!START_KILL_CLOCK.has(signal)) return;
+      startKillClock(signal);
+      for (const leftover of findLeftovers(origin)) {
+        if (leftover.sharesGroup) limit(leftover, askedKillAtMs);
+        else ask(leftover, signal, askedKillAtMs);
+      }
+      wake();
     },
     endNow() {
       const left = findLeftovers(origin);

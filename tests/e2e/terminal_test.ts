@@ -298,6 +298,37 @@ testWith(
 
 testWith(
   C_COMPILER,
+  "on a terminal, Ctrl-Z stops a wrapper that waits for what COMMAND left behind, and Ctrl-C reaches that",
+  async () => {
+    const stubborn = 'trap "" INT; echo "left $$ ."; exec sleep 50';
+    await using terminal = onTerminal(...SHELL);
+    await terminal.waitFor("shell> ");
+    // The first is in the terminal's group, the second has left it.
+    const script = '(trap "" INT; exec sleep 50) & setsid sh -c "$0" & exit 3';
+    const options = "--leftovers=wait --kill-after=300ms";
+    await terminal.type(`$WRAPPER ${options} sh -c '${script}' '${stubborn}'\n`);
+    await terminal.waitFor("waiting for them to end");
+    await terminal.waitFor(" .\r\n");
+    const left = Number(/left (\d+) \./.exec(terminal.output.stdout)?.[1]);
+    const status = Deno.readTextFileSync(`/proc/${left}/status`);
+    const wrapper = Number(/PPid:\s*(\d+)/.exec(status)?.[1]);
+    await terminal.type(CTRL_Z);
+    await terminal.waitFor("Stopped");
+    await untilState(wrapper, "T");
+    await terminal.type("fg\n");
+    await terminal.waitFor("$WRAPPER", 3);
+    await untilState(wrapper, "S");
+    await terminal.type(CTRL_C);
+    await terminal.waitFor("still running after 300ms: sending SIGKILL");
+    await terminal.waitFor("exit code 3");
+    await terminal.type('echo "code" $?; exit\n');
+    await terminal.ended;
+    assertEquals(isThere(left), false);
+  },
+);
+
+testWith(
+  C_COMPILER,
   "on a terminal, a COMMAND that dies alone of a signal is no reason to count the user's session",
   async () => {
     const script = 'echo "pid $$ $PPID ."; sleep 30; true';
