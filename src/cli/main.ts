@@ -24,6 +24,7 @@ import {
   variableNames,
   writeText,
 } from "../platform/mod.ts";
+import { surviveEndRequests } from "../process/signals.ts";
 import { explain, type Invocation, readInvocation } from "./settings.ts";
 import { BUILD, VERSION } from "./version.ts";
 
@@ -51,7 +52,8 @@ export interface MainOptions {
 }
 
 /**
- * Runs the command line.
+ * Runs the command line. Once it has run COMMAND, SIGHUP, SIGINT, SIGQUIT and SIGTERM end this process no
+ * more: one that comes late must not take the place of COMMAND's exit code.
  *
  * @param args the words after the program's name
  * @param options custom hooks
@@ -145,11 +147,12 @@ async function runCommandLine(
       log,
       forwardSignals: true,
     };
-    const { exitCode } = problems.length > 0
+    const running = problems.length > 0
       // A typo must not leave the pod hanging.
-      ? await refuse(invocation.command, problems, runOptions)
-      : await run(invocation.command, runOptions);
-    return exitCode;
+      ? refuse(invocation.command, problems, runOptions)
+      : run(invocation.command, runOptions);
+    surviveEndRequests();
+    return (await running).exitCode;
   }
   for (const problem of action === "install" ? [] : warnings) {
     report("settings-warning", { problem });

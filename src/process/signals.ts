@@ -159,6 +159,22 @@ function surviveOwnSignals(): void {
   ownSignalsAreSurvived = true;
 }
 
+let endRequestsAreSurvived = false;
+
+/**
+ * Keeps the signals that ask to end from ending this process, for good: between the end of a job and that
+ * of the process they would have their default action again, and change the exit code.
+ *
+ * To be called once signals are caught, as {@linkcode catchSignals} expects to be the first.
+ */
+export function surviveEndRequests(): void {
+  if (endRequestsAreSurvived) return;
+  endRequestsAreSurvived = true;
+  for (const signal of CATCHABLE_SIGNALS) {
+    if (ASK_TO_END.has(signal)) addSignalListener(signal, () => {});
+  }
+}
+
 /** For a caller that handles its signals itself. */
 export const noSignals: Signals = {
   endRequests: 0,

@@ -288,3 +288,26 @@ Deno.test("a child that COMMAND leaves in the background does not delay the wrap
   assertEquals(code, 4);
   assert(durationMs < 60_000);
 });
+
+Deno.test("a SIGTERM at the very end does not take the place of COMMAND's exit code", async () => {
+  for (let run = 0; run < 30; run++) {
+    await using sidecar = startSidecar();
+    await using running = startWrapper("binary", {
+      args: [`--hook=${sidecar.origin}/quit`, "sh", "-c", "exit 3"],
+      detached: true,
+    });
+    await running.waitFor("command ended");
+    let hasEnded = false;
+    running.ended.then(() => hasEnded = true);
+    while (!hasEnded) {
+      try {
+        running.kill("SIGTERM");
+      } catch {
+        // It has ended a moment ago.
+      }
+      await new Promise((resolve) => setTimeout(resolve, 0));
+    }
+    const { code, stderr } = await running.ended;
+    assertEquals(code, 3, stderr);
+  }
+});
