@@ -45,6 +45,8 @@ export interface Member {
   readonly state: "running" | "waiting" | "stopping" | "told" | "left";
   /** Whether its COMMAND has ended with success. */
   readonly succeeded: boolean;
+  /** Whether its settings were wrong: whatever `--on` says, that must not leave the pod hanging. */
+  readonly wasRefused: boolean;
   /** How many containers it knows of. */
   readonly containers: number;
   /** Its place in the order in which COMMANDs have ended; 0 before. */
@@ -69,7 +71,10 @@ export interface Pod {
    *
    * @param on which ends make the sidecars stop
    */
-  end(succeeded: boolean, on: RunHooksOn): Promise<Exclude<Decision, { kind: "wait" }>>;
+  end(
+    outcome: Pick<Member, "succeeded" | "wasRefused">,
+    on: RunHooksOn,
+  ): Promise<Exclude<Decision, { kind: "wait" }>>;
   /** Writes down that the sidecars were told to quit, and gives up the lock. */
   close(): void;
 }
@@ -122,6 +127,7 @@ export async function enterPod(options: PodOptions): Promise<Pod> {
   let own: Member = {
     state: "running",
     succeeded: false,
+    wasRefused: false,
     containers: options.containers,
     order: 0,
     failuresBefore: 0,
@@ -159,7 +165,7 @@ export async function enterPod(options: PodOptions): Promise<Pod> {
   if (toldBefore.length > 0) report("containers-late", {});
 
   async function end(
-    succeeded: boolean,
+    outcome: Pick<Member, "succeeded" | "wasRefused">,
     on: RunHooksOn,
   ): Promise<Exclude<Decision, { kind: "wait" }>> {
     const remainingMs = () =>
@@ -169,10 +175,10 @@ export async function enterPod(options: PodOptions): Promise<Pod> {
       const decision = await withLock(() => {
         const others = look();
         const order = own.order || Math.max(0, ...others.map(({ order }) => order)) + 1;
-        const self = { ...own, succeeded, order };
+        const self = { ...own, ...outcome, order };
         const known = toldBefore.map(({ name }) => name);
         const decision = decide(self, others, { on, known, isLastChance: leftMs === 0 });
-        write({ succeeded, order, state: STATES[decision.kind] });
+        write({ ...outcome, order, state: STATES[decision.kind] });
         return decision;
       });
       if (decision.kind === "stop" && decision.came !== undefined && !askedToEnd.aborted) {
@@ -187,9 +193,9 @@ export async function enterPod(options: PodOptions): Promise<Pod> {
   }
 
   return {
-    async end(succeeded, on) {
+    async end(outcome, on) {
       try {
-        return await end(succeeded, on);
+        return await end(outcome, on);
       } catch (error) {
         // The sidecars stopped too early are a smaller harm than a pod that never ends.
         const reason = fileErrorReason(error);
@@ -236,7 +242,7 @@ function hasFailed(other: Other): boolean {
  * import { decide } from "./pod.ts";
  * import { assertEquals } from "@std/assert";
  *
- * const own = { state: "running", succeeded: true, containers: 2, order: 1, failuresBefore: 0 } as const;
+ * const own = { state: "running", succeeded: true, containers: 2, order: 1, failuresBefore: 0, wasRefused: false } as const;
  * const other = { ...own, order: 0, name: "other", succeeded: false, isAlive: true };
  * const how = { on: "always", known: [], isLastChance: false } as const;
  * assertEquals(decide(own, [other], how), { kind: "leave", others: 1 });
@@ -265,7 +271,7 @@ export function decide(
   const all = [own, ...others];
   const containers = Math.max(...all.map((one) => one.containers));
   const succeeded = all.filter((one) => one.succeeded).length;
-  if (on === "success") {
+  if (on === "success" && !all.some((one) => one.wasRefused)) {
     if (!own.succeeded) return { kind: "skip" };
     if (succeeded >= containers) return { kind: "stop" };
     // A container that was started again has come once, however many attempts it took.
@@ -333,9 +339,16 @@ function parseMember(text: string): Member | undefined {
   } catch {
     return undefined;
   }
-  const { state, succeeded = false, containers = 1, order = 0, failuresBefore = 0 } = value;
+  const { state, succeeded, wasRefused, containers = 1, order = 0, failuresBefore = 0 } = value;
   const numbers = [containers, order, failuresBefore];
   return state !== undefined && STATE_NAMES.includes(state) && numbers.every(Number.isSafeInteger)
-    ? { state, succeeded: succeeded === true, containers, order, failuresBefore }
+    ? {
+      state,
+      succeeded: succeeded === true,
+      wasRefused: wasRefused === true,
+      containers,
+      order,
+      failuresBefore,
+    }
     : undefined;
 }

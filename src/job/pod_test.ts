@@ -4,6 +4,7 @@ import { assertEquals } from "../../tests/support/assert.ts";
 const OWN: Member = {
   state: "running",
   succeeded: true,
+  wasRefused: false,
   containers: 3,
   order: 5,
   failuresBefore: 0,
@@ -102,6 +103,20 @@ const ROWS: readonly (readonly [
     [failed, failed],
     success,
     { kind: "wait", came: 1 },
+  ],
+  [
+    "success: the settings of one were wrong",
+    OWN,
+    [done, other({ succeeded: false, wasRefused: true })],
+    success,
+    { kind: "stop" },
+  ],
+  [
+    "success: the settings of one were wrong, and another has not come",
+    OWN,
+    [other({ succeeded: false, wasRefused: true })],
+    success,
+    { kind: "wait", came: 2 },
   ],
   ["failure: one failed", OWN, [done, failed], failure, { kind: "stop" }],
   ["failure: one was killed", OWN, [done, killed], failure, { kind: "stop" }],

@@ -261,9 +261,10 @@ async function conclude(
 ): Promise<RunResult> {
   try {
     const wrong = command.error instanceof EnvFileError ? [command.error.message] : problems;
-    // Whatever `--on` says, a wrong setting must not leave the pod hanging.
-    const on = wrong.length > 0 ? "always" : job.settings.on;
-    const [hooks] = await Promise.all([runHooks(job, command, on, pod), reportLate(job)]);
+    const [hooks] = await Promise.all([
+      runHooks(job, command, wrong.length > 0, pod),
+      reportLate(job),
+    ]);
     const result = { ...command, ...strictExitCode(job, command, hooks), hooks };
     writeTerminationLog(job.settings.terminationLog, result, job.report, wrong);
     return result;
@@ -283,11 +284,13 @@ async function reportLate({ late, over }: Job): Promise<void> {
 async function runHooks(
   job: Job,
   command: CommandResult,
-  on: RunHooksOn,
+  wasRefused: boolean,
   pod: Pod | undefined,
 ): Promise<readonly HookOutcome[]> {
   const { sidecars, report } = job;
   const { exitCode } = command;
+  // Whatever `--on` says, a wrong setting must not leave the pod hanging.
+  const on = wasRefused ? "always" : job.settings.on;
   const wanted: Readonly<Record<RunHooksOn, boolean>> = {
     always: true,
     success: exitCode === 0,
@@ -297,7 +300,8 @@ async function runHooks(
     // COMMAND has ended, and its process id may be another's now.
     job.signals.listen((signal) => stopIfAsked(signal) || true);
   }
-  const decision = await pod?.end(exitCode === 0, on) ?? { kind: wanted[on] ? "stop" : "skip" };
+  const decision = await pod?.end({ succeeded: exitCode === 0, wasRefused }, on) ??
+    { kind: wanted[on] ? "stop" : "skip" };
   switch (decision.kind) {
     case "stop":
       return await stopAll(sidecars, command, job);

@@ -207,6 +207,18 @@ Deno.test("a settings error is that container's end, and leaves the sidecars to 
     assertEquals(sidecar.posts().length, 1);
   }));
 
+Deno.test("--on success: after a settings error of one container the last one stops the sidecars", () =>
+  withPod(async ({ sidecar, start }) => {
+    const args = ["--containers=2", "--on=success", HOUR];
+    const other = start(args, HELD);
+    await other.waitFor("running");
+    const wrong = await start([...args, "--env-file=/no/such/file"], "echo no").ended;
+    assertEquals([wrong.code, wrong.stdout, sidecar.posts().length], [125, "", 0], wrong.stderr);
+    await other.type("0\n");
+    const { code, stderr } = await other.ended;
+    assertEquals([code, sidecar.posts().length], [0, 1], stderr);
+  }));
+
 Deno.test("a folder that cannot be used is a settings error that names it and what it needs", async () => {
   const dir = Deno.makeTempDirSync();
   Deno.writeTextFileSync(`${dir}/file`, "");
