@@ -144,6 +144,8 @@ async function runCommandLine(
       ...(invocation.origins.get("startupWindowMs") !== "default" && { startupWindowMs }),
       hooks,
       ...(waitFor && { waitFor }),
+      // Others that run must keep their sidecars, however many there are.
+      ...(invocation.containersAreLost && { containers: Math.max(settings.containers, 2) }),
       log,
       forwardSignals: true,
     };

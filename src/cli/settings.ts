@@ -51,6 +51,8 @@ export interface Invocation {
   readonly hookSource: Source;
   /** Whether what was wrong may have been meant to name a hook. */
   readonly hookIsLost: boolean;
+  /** Whether it may have been meant to say that the pod has several containers. */
+  readonly containersAreLost: boolean;
   /** Everything that was wrong, each a sentence for the operator. */
   readonly problems: readonly string[];
   /** What was ignored, each a sentence for the operator. */
@@ -100,7 +102,7 @@ export function readInvocation(
   environment: Environment,
   { variables = [], presets = PRESETS }: ReadingContext = {},
 ): Invocation {
-  const { optionWords, command, problems, meant, hasUnknown, ...cut } = cutAtCommand(args);
+  const { optionWords, command, problems, lost, hasUnknown, ...cut } = cutAtCommand(args);
   const names = [...OPTION_LIST, ...ACTIONS].map(({ name }) => name);
   const parsed = parseArgs(optionWords, { string: names, collect: names });
   const scuttle = readScuttle(environment);
@@ -140,6 +142,7 @@ export function readInvocation(
     for (const { text, origin, source } of typedValues(key)) {
       const read = option.kind.parse(text);
       if (read === undefined) {
+        lost.add(option.name);
         problems.push(explain(origin, text, `expected ${option.kind.expected}`, option.kind));
       } else {
         value = value === undefined ? read : option.kind.add?.(value, read) ?? read;
@@ -164,7 +167,9 @@ export function readInvocation(
     ? [`${origins.get("waitMs")} 0 turns ${origins.get("waitTargets")} off: nothing is waited for`]
     : [];
   const hookSource = sources.get("hook") ?? "default";
-  const hookIsLost = meant.has(OPTIONS.hook.name) || unknown.meant.has(OPTIONS.hook.variable) ||
+  const isLost = ({ name, variable }: Option<unknown>) =>
+    lost.has(name) || unknown.meant.has(variable);
+  const hookIsLost = isLost(OPTIONS.hook) ||
     (hookSource === "default" && hasUnknown);
 
   const asked = ACTIONS.find(({ name }) => isGiven(parsed[name]));
@@ -186,6 +191,7 @@ export function readInvocation(
     origins,
     hookSource,
     hookIsLost,
+    containersAreLost: isLost(OPTIONS.containers),
     problems,
     warnings: [
       ...cut.warnings,
@@ -242,8 +248,8 @@ export function explain(
 function cutAtCommand(args: readonly string[]) {
   const optionWords: string[] = [];
   const problems: string[] = [];
-  /** The options that an unknown or incomplete one was probably meant to be. */
-  const meant = new Set<string>();
+  /** The options whose value is missing, or which an unknown one was probably meant to be. */
+  const lost = new Set<string>();
   let hasUnknown = false;
   /** Where the last option was that had no value of its own. */
   let bare: { readonly index: number; readonly boolean?: string } | undefined;
@@ -267,7 +273,7 @@ function cutAtCommand(args: readonly string[]) {
     if (named === undefined) {
       const unknown = unknownOption(word.replace(/=.*$/s, ""));
       problems.push(unknown.problem);
-      if (unknown.meant !== undefined) meant.add(unknown.meant);
+      if (unknown.meant !== undefined) lost.add(unknown.meant);
       hasUnknown = true;
       if (!word.includes("=")) bare = { index };
       continue;
@@ -286,7 +292,7 @@ function cutAtCommand(args: readonly string[]) {
     } else {
       const expected = option?.kind.expected ?? `a ${placeholder}`;
       problems.push(`${name}: its value is missing: expected ${expected}`);
-      meant.add(named.name);
+      lost.add(named.name);
     }
   }
   const words = args.slice(index);
@@ -295,7 +301,7 @@ function cutAtCommand(args: readonly string[]) {
   return {
     optionWords,
     problems,
-    meant,
+    lost,
     hasUnknown,
     // After an unknown option, the first word may be its value, and a secret.
     command: before !== undefined && boolean === undefined ? [] : words,

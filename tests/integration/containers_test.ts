@@ -207,6 +207,20 @@ Deno.test("a settings error is that container's end, and leaves the sidecars to 
     assertEquals(sidecar.posts().length, 1);
   }));
 
+for (const wrong of ["--containers=two", "--containrs=2"]) {
+  Deno.test(`${wrong} leaves the sidecars to the other containers, too`, () =>
+    withPod(async ({ sidecar, start }) => {
+      const other = start(["--containers=2", HOUR], HELD);
+      await other.waitFor("running");
+      const { code, stderr } = await start([wrong], "echo no").ended;
+      assertEquals([code, sidecar.posts().length], [125, 0], stderr);
+      assertStringIncludes(stderr, "left the sidecars to 1 other container");
+      await other.type("0\n");
+      await other.ended;
+      assertEquals(sidecar.posts().length, 1);
+    }));
+}
+
 Deno.test("--on success: after a settings error of one container the last one stops the sidecars", () =>
   withPod(async ({ sidecar, start }) => {
     const args = ["--containers=2", "--on=success", HOUR];
