@@ -8,7 +8,7 @@ import type { HookContext, SidecarHook, Stop } from "../src/hook.ts";
 import { errorReason } from "../src/platform/errors.ts";
 import { kill, processId } from "../src/platform/mod.ts";
 import { SIGNAL_NAMES, type SignalName } from "../src/platform/signals.ts";
-import { findProcesses, type Process, runs } from "../src/process/find.ts";
+import { findByName, type Process, runs } from "../src/process/find.ts";
 import { backoffMs, formatDuration, sleep } from "../src/time.ts";
 
 /** What {@linkcode signalHook} needs. */
@@ -67,7 +67,7 @@ export function signalHook(options: SignalHookOptions): SidecarHook {
   }
   const find = ({ commandPid, job }: HookContext) => {
     const spared = [1, processId(), commandPid, job?.pid];
-    return findProcesses(process).filter(({ pid }) => !spared.includes(pid));
+    return findByName(process).filter(({ pid }) => !spared.includes(pid));
   };
   return {
     name: options.name ?? process,

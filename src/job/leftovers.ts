@@ -8,7 +8,8 @@ import type { Report } from "../log/log.ts";
 import type { JobSettings } from "../options.ts";
 import { addSignalListener, kill, processId, removeSignalListener } from "../platform/mod.ts";
 import type { SignalName } from "../platform/signals.ts";
-import { findProcesses, readProcess } from "../process/proc.ts";
+import { findProcesses, type Process, runs } from "../process/find.ts";
+import { readOrUndefined, readProcess } from "../process/proc.ts";
 import { rewrite, START_KILL_CLOCK } from "../process/signals.ts";
 import { backoffMs, LONGEST_MS } from "../time.ts";
 
@@ -25,9 +26,7 @@ export interface Origin {
 }
 
 /** A process that COMMAND has left behind. */
-interface Leftover {
-  readonly pid: number;
-  readonly startTicks: number;
+interface Leftover extends Process {
   readonly program: string;
   readonly isInGroup: boolean;
   /** Whether it is in the wrapper's own process group, to which a terminal gives its signals. */
@@ -72,17 +71,19 @@ const [FIRST_PAUSE_MS, PAUSE_MS, LONG_PAUSE_MS] = [1, 50, 500];
 function findLeftovers({ pid: command, startTicks, hasOwnSession, adopts }: Origin): Leftover[] {
   const self = processId();
   const ownGroup = readProcess("self")?.group;
-  const found = findProcesses(({ session, parent, startTime }) =>
-    (hasOwnSession && session === command) ||
-    (adopts && parent === self && startTicks !== undefined && Number(startTime) >= startTicks)
+  const found = readOrUndefined(() =>
+    findProcesses(({ session, parent, startTime }) =>
+      (hasOwnSession && session === command) ||
+      (adopts && parent === self && startTicks !== undefined && Number(startTime) >= startTicks)
+    )
   );
   if (found === undefined) return groupAsOne(command, hasOwnSession);
-  return found.filter(({ pid }) => pid !== self).map(({ pid, process }) => ({
+  return found.filter(({ pid }) => pid !== self).map(({ pid, startTime, comm, group }) => ({
     pid,
-    startTicks: Number(process.startTime),
-    program: process.comm,
-    isInGroup: hasOwnSession && process.group === command,
-    sharesGroup: process.group === ownGroup,
+    startTime,
+    program: comm,
+    isInGroup: hasOwnSession && group === command,
+    sharesGroup: group === ownGroup,
   }));
 }
 
@@ -90,7 +91,7 @@ function findLeftovers({ pid: command, startTicks, hasOwnSession, adopts }: Orig
 function groupAsOne(command: number, hasOwnSession: boolean): Leftover[] {
   const group = {
     pid: -command,
-    startTicks: 0,
+    startTime: "",
     program: "some",
     isInGroup: true,
     sharesGroup: false,
@@ -99,10 +100,10 @@ function groupAsOne(command: number, hasOwnSession: boolean): Leftover[] {
 }
 
 /** @returns whether the process is there */
-function signalOne({ pid, startTicks }: Leftover, signal: SignalName): boolean {
-  if (pid > 0 && Number(readProcess(pid)?.startTime) !== startTicks) return false;
+function signalOne(leftover: Leftover, signal: SignalName): boolean {
+  if (leftover.pid > 0 && !runs(leftover)) return false;
   try {
-    return kill(pid, signal);
+    return kill(leftover.pid, signal);
   } catch {
     // It belongs to another user now.
     return true;
@@ -147,7 +148,7 @@ export function superviseLeftovers(
   let isAnnounced = false;
   let wake = () => {};
 
-  const key = ({ pid, startTicks }: Leftover) => `${pid} ${startTicks}`;
+  const key = ({ pid, startTime }: Leftover) => `${pid} ${startTime}`;
   const limitOf = (leftover: Leftover) => killAtMs.get(key(leftover)) ?? Infinity;
   const hadSignal = ({ isInGroup }: Leftover) => groupKillAtMs !== undefined && isInGroup;
 

@@ -1,11 +1,11 @@
 /**
- * Finds processes by name, in `/proc`.
+ * Finds processes in `/proc`.
  *
  * @module
  */
 
-import { readLink, readTextFile } from "../platform/mod.ts";
-import { hasEnded, processIds, readOrUndefined, readProcess } from "./proc.ts";
+import { listFolder, readLink, readTextFile } from "../platform/mod.ts";
+import { hasEnded, type ProcessState, readOrUndefined, readProcess } from "./proc.ts";
 
 /** A process. */
 export interface Process {
@@ -15,22 +15,34 @@ export interface Process {
   readonly startTime: string;
 }
 
+/**
+ * All processes of a kind that run or are stopped. Zombies do not count.
+ *
+ * @throws the system's error if `/proc` cannot be read
+ */
+export function findProcesses(
+  isWanted: (state: ProcessState, pid: number) => boolean,
+): readonly (Process & ProcessState)[] {
+  return listFolder("/proc").filter((name) => /^\d+$/.test(name)).map(Number).flatMap((pid) => {
+    const state = readProcess(pid);
+    return state !== undefined && !hasEnded(state) && isWanted(state, pid)
+      ? [{ pid, ...state }]
+      : [];
+  });
+}
+
 /** The kernel cuts a process's name (`comm`) to this many bytes. */
 const COMM_BYTES = 15;
 
 /**
  * All processes with a name: that of their executable, their first word, or the kernel's name for
- * them. Zombies do not count.
+ * them.
  *
  * @param name the base name, as `ps` shows it
+ * @throws the system's error if `/proc` cannot be read
  */
-export function findProcesses(name: string): readonly Process[] {
-  return processIds().flatMap((pid) => {
-    const process = readProcess(pid);
-    return process !== undefined && !hasEnded(process) && isCalled(pid, process.comm, name)
-      ? [{ pid, startTime: process.startTime }]
-      : [];
-  });
+export function findByName(name: string): readonly Process[] {
+  return findProcesses(({ comm }, pid) => isCalled(pid, comm, name));
 }
 
 /** Whether a process still runs. A zombie does not, nor does one whose id another process has now. */

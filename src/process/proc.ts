@@ -4,7 +4,7 @@
  * @module
  */
 
-import { listFolder, readTextFile } from "../platform/mod.ts";
+import { readTextFile } from "../platform/mod.ts";
 
 /** One process, as `/proc/PID/stat` shows it. */
 export interface ProcessState {
@@ -52,27 +52,6 @@ export function hasTerminal(): boolean | undefined {
 /** Whether a process has ended, even if its parent has not taken its status yet. */
 export function hasEnded({ state }: ProcessState): boolean {
   return state === "Z" || state === "X";
-}
-
-/**
- * The ids of all processes that can be seen.
- *
- * @throws the system's error if `/proc` cannot be read
- */
-export function processIds(): readonly number[] {
-  return listFolder("/proc").filter((name) => /^\d+$/.test(name)).map(Number);
-}
-
-/** The processes of this kind that run or are stopped; undefined if that cannot be known. */
-export function findProcesses(
-  isWanted: (process: ProcessState) => boolean,
-): readonly { readonly pid: number; readonly process: ProcessState }[] | undefined {
-  return readOrUndefined(processIds)?.flatMap((pid) => {
-    const process = readProcess(pid);
-    return process !== undefined && !hasEnded(process) && isWanted(process)
-      ? [{ pid, process }]
-      : [];
-  });
 }
 
 /** What a process does with signals, as sets of bits: signal N is bit N - 1. */
