@@ -4,7 +4,7 @@
  * @module
  */
 
-import { listFolder, readTextFile } from "../platform/mod.ts";
+import { IS_LINUX, listFolder, readTextFile } from "../platform/mod.ts";
 
 /** One process, as `/proc/PID/stat` shows it. */
 export interface ProcessState {
@@ -60,6 +60,7 @@ export function hasEnded({ state }: ProcessState): boolean {
  * @throws the system's error if `/proc` cannot be read
  */
 export function processIds(): readonly number[] {
+  if (!IS_LINUX) throw new Error("finding processes by name needs Linux");
   return listFolder("/proc").filter((name) => /^\d+$/.test(name)).map(Number);
 }
 
