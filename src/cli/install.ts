@@ -7,7 +7,7 @@
 import fs from "node:fs";
 import process from "node:process";
 import { isMissing } from "../platform/errors.ts";
-import { executablePath } from "../platform/mod.ts";
+import { executablePath, IS_LINUX } from "../platform/mod.ts";
 
 /** The folder next to the portable program that holds its libraries. */
 const LIBRARIES = "wrapper-lib";
@@ -25,6 +25,11 @@ const FILE_NAME = "wrapper";
  */
 export function install(path: string): string {
   const from = executablePath();
+  if (!IS_LINUX) {
+    throw new Error(
+      "this needs Linux, as containers do; build an image with the wrapper for Linux",
+    );
+  }
   if (from === undefined) {
     throw new Error("this wrapper runs from its source; only a compiled one can be copied");
   }

@@ -11,7 +11,14 @@
 import { CANNOT_EXECUTE, NOT_FOUND } from "../exit_code.ts";
 import { redactCommand } from "../log/redact.ts";
 import { errorCode, startErrorReason } from "../platform/errors.ts";
-import { fileKind, listFolder, readBytes, searchPath, spawn } from "../platform/mod.ts";
+import {
+  fileKind,
+  listFolder,
+  readBytes,
+  runtimePath,
+  searchPath,
+  spawn,
+} from "../platform/mod.ts";
 import type { Child, SpawnOptions } from "../platform/types.ts";
 import { readOrUndefined } from "../process/proc.ts";
 import { StartError } from "./errors.ts";
@@ -138,6 +145,7 @@ function explain(file: string, error: unknown): Failure {
   const interpreter = interpreterOf(head);
   if (interpreter !== undefined) return { ...failure, reason: explainInterpreter(interpreter) };
   if (failure.code === "EACCES") return failure;
+  if (isMachO(head)) return failure;
   if (!isElf(head)) return NO_SHELL;
   const loader = loaderOf(file, head);
   return loader === undefined ? failure : {
@@ -202,6 +210,11 @@ function isText(file: string): boolean {
 function isForeign(head: Uint8Array): boolean {
   if (isElf(head)) return !isOfThisMachine(head);
   if (interpreterOf(head) !== undefined) return false;
+  // Not on Linux, the wrapper itself tells what this system's programs look like.
+  const own = ownHead();
+  if (own !== undefined && ((isMachO(own) && isMachO(head)) || (isPe(own) && isPe(head)))) {
+    return false;
+  }
   const end = head.indexOf("\n".charCodeAt(0));
   return head.subarray(0, end < 0 ? head.length : end).includes(0);
 }
@@ -240,8 +253,10 @@ const RUNS_TOO: ReadonlyMap<number, number> = new Map([[62, 3], [183, 40]]);
 /** @see https://man7.org/linux/man-pages/man5/elf.5.html */
 function isOfThisMachine(head: Uint8Array): boolean {
   if (head.length < 20) return false;
-  const own = ownMachine();
-  if (own === undefined) return true;
+  const ownFile = ownHead();
+  if (ownFile === undefined) return true;
+  if (!isElf(ownFile)) return false;
+  const own = word(ownFile, 18);
   const machine = word(head, 18);
   const [ET_EXEC, ET_DYN] = [2, 3];
   const type = word(head, 16);
@@ -249,9 +264,20 @@ function isOfThisMachine(head: Uint8Array): boolean {
     (type === ET_EXEC || type === ET_DYN);
 }
 
-function ownMachine(): number | undefined {
-  const head = readHead("/proc/self/exe");
-  return head === undefined ? undefined : word(head, 18);
+/** The first bytes of the wrapper's own program. */
+function ownHead(): Uint8Array | undefined {
+  return readHead("/proc/self/exe") ??
+    readOrUndefined(() => readBytes(runtimePath(), 0, HEAD_BYTES));
+}
+
+/** Programs of macOS; with two architectures or more, the second of these. */
+function isMachO(head: Uint8Array): boolean {
+  return startsWith(head, 0xcf, 0xfa, 0xed, 0xfe) || startsWith(head, 0xca, 0xfe, 0xba, 0xbe);
+}
+
+/** Programs of Windows. */
+function isPe(head: Uint8Array): boolean {
+  return startsWith(head, 0x4d, 0x5a);
 }
 
 function word(bytes: Uint8Array, offset: number): number {
@@ -260,14 +286,14 @@ function word(bytes: Uint8Array, offset: number): number {
 
 function describeForeign(head: Uint8Array): string {
   const machine = isElf(head) ? MACHINES.get(word(head, 18)) : undefined;
-  const own = MACHINES.get(ownMachine() ?? 0);
+  const ownFile = ownHead();
+  const own = ownFile && isElf(ownFile) ? MACHINES.get(word(ownFile, 18)) : undefined;
   if (machine !== undefined && own !== undefined && machine !== own) {
     return `: it is built for ${machine}, and this is ${own}`;
   }
-  if (startsWith(head, 0x4d, 0x5a)) return ": it is built for Windows";
-  const isMach = startsWith(head, 0xcf, 0xfa, 0xed, 0xfe) ||
-    startsWith(head, 0xca, 0xfe, 0xba, 0xbe);
-  return isMach ? ": it is built for macOS" : "";
+  if (isPe(head)) return ": it is built for Windows";
+  if (isElf(head) && ownFile && !isElf(ownFile)) return ": it is built for Linux";
+  return isMachO(head) ? ": it is built for macOS" : "";
 }
 
 /** The dynamic loader that a 64-bit program needs. */

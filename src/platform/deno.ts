@@ -7,7 +7,13 @@
 import { exitCodeOfSignal, WRAPPER_FAILED } from "../exit_code.ts";
 import { ANYONE_EXECUTES, DEFAULT_PATH } from "./files.ts";
 import { errorCode, isMissing, isNobodyListening, isSomebodyListening } from "./errors.ts";
-import { CATCHABLE, type CatchableSignal, type SignalName, signalNumber } from "./signals.ts";
+import {
+  CATCHABLE,
+  type CatchableSignal,
+  ONLY_ON_MACOS,
+  type SignalName,
+  signalNumber,
+} from "./signals.ts";
 import type {
   Child,
   ChildWaiter,
@@ -64,7 +70,7 @@ export async function spawn(
 
 /**
  * Deno makes a child enter the working directory again, by its path. In a container it may be inside
- * a folder that is closed to this user, as `/root` is; the kernel's own link works all the same.
+ * a folder that is closed to this user, as `/root` is; `/proc/self/cwd` works all the same.
  */
 function startHere(words: readonly string[], options: SpawnOptions): Deno.ChildProcess {
   try {
@@ -74,6 +80,8 @@ function startHere(words: readonly string[], options: SpawnOptions): Deno.ChildP
     if (isClosed(() => ".")) {
       throw new Error("the working directory is closed to this user", { cause: error });
     }
+    // It is the kernel's own link; only Linux has it.
+    if (!IS_LINUX) throw error;
     return startIn("/proc/self/cwd", words, options);
   }
 }
@@ -120,13 +128,21 @@ function unnamedSignal(error: unknown): Exit {
     : { code: exitCodeOfSignal(Number(signal)), signal };
 }
 
-export const CATCHABLE_SIGNALS: readonly CatchableSignal[] = CATCHABLE.filter((name) =>
-  // Deno on macOS refuses to listen to these two.
-  Deno.build.os === "linux" || (name !== "SIGPWR" && name !== "SIGSTKFLT")
-);
+export const IS_LINUX: boolean = Deno.build.os === "linux";
 
-export function addSignalListener(signal: CatchableSignal, listener: () => void): void {
-  Deno.addSignalListener(signal, listener);
+// Each attempt that fails costs time, and Linux is known.
+export const CATCHABLE_SIGNALS: readonly CatchableSignal[] = IS_LINUX
+  ? CATCHABLE
+  : [...CATCHABLE, ...ONLY_ON_MACOS];
+
+export function addSignalListener(signal: CatchableSignal, listener: () => void): boolean {
+  try {
+    Deno.addSignalListener(signal, listener);
+    return true;
+  } catch {
+    // "Invalid signal: SIGPWR"
+    return false;
+  }
 }
 
 export function removeSignalListener(signal: CatchableSignal, listener: () => void): void {
@@ -173,6 +189,7 @@ export function kill(pid: number, signal: SignalName): boolean {
 
 /** Deno itself waits only for the children that it started. */
 export function openChildWaiter(): ChildWaiter {
+  if (!IS_LINUX) throw new Error("this needs Linux");
   const { symbols } = Deno.dlopen("libc.so.6", {
     prctl: { parameters: ["i32", "usize", "usize", "usize", "usize"], result: "i32" },
     waitid: { parameters: ["i32", "i32", "buffer", "i32"], result: "i32" },
@@ -426,6 +443,10 @@ function toLockFile(file: Deno.FsFile): LockFile {
 
 export function executablePath(): string | undefined {
   return Deno.build.standalone ? Deno.execPath() : undefined;
+}
+
+export function runtimePath(): string {
+  return Deno.execPath();
 }
 
 export function runtimeName(): string {

@@ -6,9 +6,13 @@
 
 import { CANNOT_EXECUTE, NOT_FOUND, WRAPPER_FAILED } from "../exit_code.ts";
 
-/** Linux's numbers for errors that Deno reports without a code: "Exec format error (os error 8)". */
+/**
+ * The systems' numbers for errors that Deno reports without a code: "Exec format error (os error 8)".
+ * Where macOS has another number than Linux, Linux has it for an error that does not happen here.
+ */
 const CODES: Readonly<Record<string, string>> = {
   "2": "ENOENT",
+  "6": "ENXIO",
   "7": "E2BIG",
   "8": "ENOEXEC",
   "11": "EAGAIN",
@@ -25,6 +29,11 @@ const CODES: Readonly<Record<string, string>> = {
   "36": "ENAMETOOLONG",
   "40": "ELOOP",
   "111": "ECONNREFUSED",
+  // macOS
+  "35": "EAGAIN",
+  "61": "ECONNREFUSED",
+  "62": "ELOOP",
+  "63": "ENAMETOOLONG",
 };
 
 /** Why a file or a folder cannot be used. */

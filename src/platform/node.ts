@@ -14,7 +14,7 @@ import tty from "node:tty";
 import { exitCodeOfSignal, WRAPPER_FAILED } from "../exit_code.ts";
 import { ANYONE_EXECUTES, DEFAULT_PATH } from "./files.ts";
 import { errorCode, isMissing, isNobodyListening, isSomebodyListening } from "./errors.ts";
-import { CATCHABLE, type CatchableSignal, type SignalName } from "./signals.ts";
+import { CATCHABLE, type CatchableSignal, ONLY_ON_MACOS, type SignalName } from "./signals.ts";
 import type {
   Child,
   ChildWaiter,
@@ -78,12 +78,19 @@ function toExit(code: number | null, signal: NodeJS.Signals | null): Exit {
     : { code: exitCodeOfSignal(os.constants.signals[signal] ?? 0), signal };
 }
 
-export const CATCHABLE_SIGNALS: readonly CatchableSignal[] = CATCHABLE.filter((name) =>
-  name in os.constants.signals
-);
+export const IS_LINUX: boolean = process.platform === "linux";
 
-export function addSignalListener(signal: CatchableSignal, listener: () => void): void {
-  process.on(signal, listener);
+export const CATCHABLE_SIGNALS: readonly CatchableSignal[] = [...CATCHABLE, ...ONLY_ON_MACOS];
+
+export function addSignalListener(signal: CatchableSignal, listener: () => void): boolean {
+  // For Node any other word is an event that never happens.
+  if (!(signal in os.constants.signals)) return false;
+  try {
+    process.on(signal, listener);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 export function removeSignalListener(signal: CatchableSignal, listener: () => void): void {
@@ -267,6 +274,10 @@ export function openLockFile(_path: string, _kind: "file" | "folder"): LockFile 
 
 export function executablePath(): string | undefined {
   return undefined;
+}
+
+export function runtimePath(): string {
+  return process.execPath;
 }
 
 export function runtimeName(): string {

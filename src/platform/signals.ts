@@ -53,6 +53,9 @@ export const SIGNALS = [
   { name: "SIGSYS", number: 31 },
 ] as const;
 
+/** What macOS has in addition. SIGINFO is its Ctrl-T. */
+export const ONLY_ON_MACOS = ["SIGEMT", "SIGINFO"] as const;
+
 /**
  * The signals that cannot be caught: the kernel carries out the first two itself, and Deno refuses
  * listeners for the others, which report a fault in the program.
@@ -70,12 +73,12 @@ const UNCATCHABLE = ["SIGKILL", "SIGSTOP", "SIGILL", "SIGFPE", "SIGSEGV"] as con
  * console.log(signalHook({ process: "nginx", signal }).address);
  * ```
  */
-export type SignalName = typeof SIGNALS[number]["name"];
+export type SignalName = typeof SIGNALS[number]["name"] | typeof ONLY_ON_MACOS[number];
 
 /** A signal that a program can catch. */
 export type CatchableSignal = Exclude<SignalName, typeof UNCATCHABLE[number]>;
 
-/** The names of all signals, in the order of their numbers. */
+/** The names of all signals on Linux, in the order of their numbers. */
 export const SIGNAL_NAMES: readonly SignalName[] = SIGNALS.map(({ name }) => name);
 
 /** The signals that can be caught on Linux. */
@@ -85,7 +88,7 @@ function isCatchable(signal: SignalName): signal is CatchableSignal {
   return !UNCATCHABLE.some((name) => name === signal);
 }
 
-const NUMBERS: ReadonlyMap<SignalName, number> = new Map(
+const NUMBERS: ReadonlyMap<SignalName, number> = new Map<SignalName, number>(
   SIGNALS.map(({ name, number }) => [name, number]),
 );
 

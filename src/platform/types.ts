@@ -29,10 +29,16 @@ export interface Platform {
    * @throws the system's error if it cannot be started
    */
   spawn(words: readonly string[], options: SpawnOptions): Promise<Child>;
-  /** The signals that this runtime can catch. */
+  /** Whether this is Linux, which alone lets processes be found by name, and gives orphans away. */
+  readonly IS_LINUX: boolean;
+  /** The signals that this system may have, and a program can catch. */
   readonly CATCHABLE_SIGNALS: readonly CatchableSignal[];
-  /** Calls `listener` for each such signal, in place of the signal's default action. */
-  addSignalListener(signal: CatchableSignal, listener: () => void): void;
+  /**
+   * Calls `listener` for each such signal, in place of the signal's default action.
+   *
+   * @returns false if this system has no such signal, or does not let it be caught
+   */
+  addSignalListener(signal: CatchableSignal, listener: () => void): boolean;
   /** Undoes `addSignalListener`. */
   removeSignalListener(signal: CatchableSignal, listener: () => void): void;
   /**
@@ -130,6 +136,8 @@ export interface Platform {
 
   /** This program's file; undefined if it is not compiled and runs from its source. */
   executablePath(): string | undefined;
+  /** The file of the program that runs: the runtime's own, where the wrapper runs from its source. */
+  runtimePath(): string;
   /** The runtime and its version, for `--version`. */
   runtimeName(): string;
 }

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { listFolder, readLink, readTextFile } from "../platform/mod.ts";
+import { IS_LINUX, listFolder, readLink, readTextFile } from "../platform/mod.ts";
 import { hasEnded, type ProcessState, readOrUndefined, readProcess } from "./proc.ts";
 
 /** A process. */
@@ -18,11 +18,12 @@ export interface Process {
 /**
  * All processes of a kind that run or are stopped. Zombies do not count.
  *
- * @throws the system's error if `/proc` cannot be read
+ * @throws the system's error if `/proc` cannot be read; an error that says so where there is none
  */
 export function findProcesses(
   isWanted: (state: ProcessState, pid: number) => boolean,
 ): readonly (Process & ProcessState)[] {
+  if (!IS_LINUX) throw new Error("finding processes by name needs Linux");
   return listFolder("/proc").filter((name) => /^\d+$/.test(name)).map(Number).flatMap((pid) => {
     const state = readProcess(pid);
     return state !== undefined && !hasEnded(state) && isWanted(state, pid)

@@ -55,6 +55,8 @@ export const SENT_BY_TERMINAL: ReadonlySet<SignalName> = new Set([
   "SIGQUIT",
   "SIGTSTP",
   "SIGWINCH",
+  // Ctrl-T on macOS.
+  "SIGINFO",
 ]);
 
 /** The signals of these that end a program which does nothing about them: Ctrl-C and Ctrl-\. */
@@ -96,7 +98,7 @@ export function catchSignals(onEndRequest: () => void, report: Report): Signals 
   const onTerminal = hasTerminal();
   const signals = signalsToCatch(onTerminal);
   surviveOwnSignals();
-  const removals = signals.map((signal) => {
+  const removals = signals.flatMap((signal) => {
     const take = () => {
       if (signal === "SIGCHLD" || takeOwnSignal(signal)) return;
       if (GIVE_UP_WHEN_REPEATED.has(signal)) {
@@ -105,8 +107,7 @@ export function catchSignals(onEndRequest: () => void, report: Report): Signals 
       }
       if (listener === undefined || listener(signal, false) === false) held.push(signal);
     };
-    addSignalListener(signal, take);
-    return () => removeSignalListener(signal, take);
+    return addSignalListener(signal, take) ? [() => removeSignalListener(signal, take)] : [];
   });
   // Only now: what is pending comes at once, and would end a process that does not catch it.
   unblock(onTerminal, report);

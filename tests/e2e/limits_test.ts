@@ -54,8 +54,9 @@ async function climb(
   assert(seen[0] !== 0 && seen[0] !== 125, seen.join());
 }
 
-Deno.test("few open files: the runtime cannot start, or COMMAND cannot, and then all is well", () =>
-  climb("ulimit -n", [4, 8, 12, 14, 32], (value) => limit("-n", value)));
+// In between it depends on how many files the wrapper's parent leaves open.
+Deno.test("few open files: the runtime cannot start, and with more all is well", () =>
+  climb("ulimit -n", [4, 8, 32], (value) => limit("-n", value)));
 
 Deno.test("little address space: the runtime cannot start", () =>
   climb("ulimit -v", [8_000_000, 80_000_000], (value) => limit("-v", value)));

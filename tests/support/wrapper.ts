@@ -55,6 +55,18 @@ export function wrapperWords(which: Which): readonly string[] {
     : [Deno.execPath(), "run", "--quiet", "--no-prompt", PERMISSION, `${ROOT}cli.ts`];
 }
 
+/** The words that start a wrapper from source in the simulation of macOS. */
+export function onMacOs(): readonly string[] {
+  const flags = [
+    "--quiet",
+    "--no-prompt",
+    PERMISSION,
+    "--preload",
+    `${ROOT}tests/macos/preload.ts`,
+  ];
+  return [Deno.execPath(), "run", ...flags, `${ROOT}cli.ts`];
+}
+
 /** Starts a wrapper. */
 export function startWrapper(which: Which, start: Start): Running {
   return startProgram([...wrapperWords(which), ...start.args], start);
