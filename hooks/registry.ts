@@ -20,7 +20,7 @@ import { linkerd } from "./linkerd.ts";
 import { ABSENT_ADVICE, type NamedHook } from "./preset.ts";
 import { fileReady, httpReady, processReady, tcpReady, unixReady } from "./ready.ts";
 import { parseSignalHook } from "./signal.ts";
-import { targetHint, waitHint } from "./target_hint.ts";
+import { baseUrlHint, targetHint, waitHint } from "./target_hint.ts";
 import { vaultAgent } from "./vault_agent.ts";
 
 /**
@@ -108,6 +108,8 @@ function parsePreset(
     );
   }
   if (baseUrl !== undefined) refuseSeveral(baseUrl);
+  const meant = baseUrl && baseUrlHint(name, baseUrl);
+  if (meant) throw new TypeError(`expected NAME=BASE_URL; ${meant}`);
   return preset(baseUrl === undefined ? {} : { baseUrl });
 }
 

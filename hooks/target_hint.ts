@@ -22,6 +22,18 @@ const OTHER_NAMES: Readonly<Record<string, string>> = {
   disabled: "none",
 };
 
+const METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+
+const METHOD_HINT =
+  "an HTTP method is in capitals, and in one value with its URL: 'POST http://HOST:PORT/PATH'";
+
+/** What to write in place of a TARGET that is for `--wait-for` alone. */
+const WAIT_FORM_HINTS: Readonly<Record<string, string>> = {
+  tcp: "tcp:// is for --wait-for; a hook needs the whole URL of a stop request",
+  unix: "a Unix socket is http+unix://%2Fpath%2Fto.sock/ and the path of the stop request",
+  process: "signal:NAME sends SIGTERM to the processes of that name",
+};
+
 /** Words that are too short to tell anything by their first letters. */
 const LEAST_LETTERS = 4;
 
@@ -72,6 +84,7 @@ export function nearestTarget(text: string, presets: readonly NamedHook[]): stri
  */
 export function targetHint(text: string, presets: readonly NamedHook[]): string | undefined {
   if (isQuoted(text)) return REMOVE_QUOTES;
+  if (isMistypedMethod(text)) return METHOD_HINT;
   const [, method = "", address = text] = /^([A-Z]+\s+)?(\S+)$/.exec(text) ?? [];
   if (method === "" && /[\s,;]/.test(text)) {
     return severalHint(text, presets, "--hook", "WRAPPER_HOOKS");
@@ -81,6 +94,7 @@ export function targetHint(text: string, presets: readonly NamedHook[]): string 
   const meant = nearestTarget(name, presets);
   const isPreset = presets.some(({ hookName }) => hookName === meant);
   if (text.startsWith("/")) return "a path needs file: before it";
+  if (/^https?\/\//i.test(address)) return URL_HINT;
   if (base === undefined) return meant && `did you mean ${meant}?`;
   if (isPreset && meant !== undefined) {
     return `did you mean ${meant}=${port === undefined ? "BASE_URL" : `http://localhost:${port}`}?`;
@@ -88,9 +102,8 @@ export function targetHint(text: string, presets: readonly NamedHook[]): string 
   if (/^(localhost|127\.0\.0\.1|\[::1\]):\d{1,5}(\/[\w./-]*)?$/.test(address)) {
     return `did you mean ${method}http://${address}?`;
   }
-  if (/^(https?|http\+unix)\b/i.test(address)) {
-    return "a URL starts with http://, https:// or http+unix://";
-  }
+  if (/^(https?|http\+unix)\b/i.test(address)) return URL_HINT;
+  if (WAIT_FORM_HINTS[name] !== undefined) return WAIT_FORM_HINTS[name];
   if (/^[\w.-]+:\d{1,5}(\/|$)/.test(address)) return "an address needs http:// before it";
   const scheme = nearest(name.toLowerCase(), ["signal", "file"]);
   return scheme?.isClose ? `did you mean ${scheme.word}:…?` : undefined;
@@ -110,7 +123,25 @@ function severalHint(
     : undefined;
 }
 
+/** Whether a text is a method without its URL, or a method in small letters before one. */
+function isMistypedMethod(text: string): boolean {
+  const [, word = "", rest] = /^([a-z]+)(\s+\S.*)?$/is.exec(text) ?? [];
+  const method = word.toUpperCase();
+  return METHODS.includes(method) && (rest === undefined || word !== method);
+}
+
+/**
+ * Says how to write the base URL of a preset that was typed as a port, or without `http://`. Nothing of
+ * it is repeated but a port of the loopback.
+ */
+export function baseUrlHint(name: string, baseUrl: string): string | undefined {
+  const [, port] = /^(?:(?:localhost|127\.0\.0\.1|\[::1\])?:)?(\d{1,5})\/?$/.exec(baseUrl) ?? [];
+  return port && `did you mean ${name}=http://localhost:${port}?`;
+}
+
 const REMOVE_QUOTES = "remove the quotes";
+
+const URL_HINT = "a URL starts with http://, https:// or http+unix://";
 
 /** Whether a value still has the quotes that a shell or YAML would have removed, or one half of them. */
 export function isQuoted(text: string): boolean {
@@ -144,10 +175,12 @@ function isTarget(text: string): boolean {
 export function waitHint(text: string, presets: readonly NamedHook[]): string | undefined {
   if (isQuoted(text)) return REMOVE_QUOTES;
   if (/,/.test(text)) return severalHint(text, presets, "--wait-for", "WRAPPER_WAIT_FOR");
-  if (/^[\w.-]+:\d+$/.test(text)) return "an address needs tcp:// or http:// before it";
+  if (/^(tcp:\/?)?[\w.-]+:\d+$/.test(text)) return "an address needs tcp:// or http:// before it";
   if (/^\.{0,2}\//.test(text)) return "a path needs file: or unix: before it";
   if (text.startsWith("signal:")) return "a process is process:NAME";
-  if (/^[A-Z]+\s/.test(text)) return "it is always a GET: leave out the method";
+  if (/^[A-Z]+\s/.test(text) || isMistypedMethod(text)) {
+    return "it is always a GET: leave out the method";
+  }
   if (/^\w+:\/\//.test(text)) return "for a server of another protocol, name its port by tcp://";
   const near = nearestTarget(text.replace(/=.*$/s, ""), presets);
   return near === undefined ? undefined : `did you mean ${near}?`;

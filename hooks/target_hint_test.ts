@@ -7,6 +7,9 @@ import {
   assertThrows,
 } from "../tests/support/assert.ts";
 
+const METHOD_HINT =
+  "an HTTP method is in capitals, and in one value with its URL: 'POST http://HOST:PORT/PATH'";
+
 const hint = (text: string) => targetHint(text, PRESETS);
 
 Deno.test("a mistyped name, or another one for the same sidecar, gets a suggestion", () => {
@@ -64,6 +67,15 @@ Deno.test("every other mistake says how to write it", () => {
     "files:/x": "did you mean file:…?",
     "/shared/done": "a path needs file: before it",
     "POST localhost:80/quit": "did you mean POST http://localhost:80/quit?",
+    "post http://localhost:80/quit": METHOD_HINT,
+    "Post localhost:80/quit": METHOD_HINT,
+    POST: METHOD_HINT,
+    get: METHOD_HINT,
+    "https//localhost/quit": "a URL starts with http://, https:// or http+unix://",
+    "tcp://localhost:80": "tcp:// is for --wait-for; a hook needs the whole URL of a stop request",
+    "unix:/run/x.sock":
+      "a Unix socket is http+unix://%2Fpath%2Fto.sock/ and the path of the stop request",
+    "process:nginx": "signal:NAME sends SIGTERM to the processes of that name",
   };
   for (const [text, expected] of Object.entries(rows)) assertEquals(hint(text), expected, text);
 });
@@ -74,6 +86,9 @@ Deno.test("what is waited for has other forms", () => {
     "istio,envoy":
       "--wait-for takes one TARGET: repeat it, --wait-for A --wait-for B, or set WRAPPER_WAIT_FOR=A,B",
     "postgres:5432": "an address needs tcp:// or http:// before it",
+    "tcp:postgres:5432": "an address needs tcp:// or http:// before it",
+    "get http://localhost:80/ready": "it is always a GET: leave out the method",
+    GET: "it is always a GET: leave out the method",
     "/run/x.sock": "a path needs file: or unix: before it",
     "signal:nginx": "a process is process:NAME",
     '"istio"': "remove the quotes",
@@ -103,6 +118,20 @@ Deno.test("parseHook() adds the hint to what it expected", () => {
   const error = assertThrows(() => parseHook("linkrd"), TypeError);
   assertStringIncludes(error.message, "expected istio, envoy, ");
   assertStringIncludes(error.message, "auto or none; did you mean linkerd?");
+});
+
+Deno.test("a preset's port, or its address without http://, gets the base URL that was meant", () => {
+  for (const base of ["15020", ":15020", "localhost:15020", "127.0.0.1:15020/", "[::1]:15020"]) {
+    for (const parse of [parseHook, parseWaitFor]) {
+      const error = assertThrows(() => parse(`istio=${base}`), TypeError);
+      const meant = "did you mean istio=http://localhost:15020?";
+      assertEquals(error.message, `expected NAME=BASE_URL; ${meant}`, base);
+    }
+  }
+  for (const base of ["sesame", "me:sesame@localhost:15020", "sesame:15020", "http://x/sesame"]) {
+    const error = assertThrows(() => parseHook(`istio=${base}`), TypeError);
+    assertEquals(error.message, "expected an origin without a path: http://HOST:PORT", base);
+  }
 });
 
 Deno.test("a comma or a blank inside a URL is refused", () => {

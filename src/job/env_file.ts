@@ -41,7 +41,10 @@ function readSmallFile(path: string): string {
   try {
     const bytes = fileSize(path);
     // Opening a pipe without a writer would never return, and a device may have no end.
-    if (bytes === undefined) throw fail("no such file, or not an ordinary one");
+    if (bytes === undefined) {
+      const advice = "if it is written after the start, --wait-for file:PATH waits for it";
+      throw fail(`no such file, or not an ordinary one; ${advice}`);
+    }
     if (bytes > MOST_BYTES) throw fail("larger than 1 MB");
     const text = readTextFile(path);
     // The runtimes put this character in place of bytes that they cannot decode.

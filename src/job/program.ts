@@ -160,6 +160,7 @@ function explain(file: string, error: unknown): Failure {
         "return follows its name: the script has Windows line endings (dos2unix)";
     }
     const problem = findProblem(path);
+    if (problem?.code === "ENOENT") return `its interpreter ${path} is not found`;
     if (problem !== undefined) return `its interpreter ${path}: ${problem.reason}`;
     // An interpreter can be a script, too.
     const next = explain(path, error).reason;

@@ -61,8 +61,8 @@ const ROWS: readonly Row[] = [
   { words: ["./empty"], code: 0, says: "exit code 0" },
   // A file can have a blank in its name.
   { words: ["./two words"], code: 9, says: "exit code 9", shown: "./two" },
-  { words: ["./no-interpreter"], code: 127, says: "its interpreter /no/such/sh: not found" },
-  { words: ["./through-it"], code: 127, says: "its interpreter /no/such/sh: not found" },
+  { words: ["./no-interpreter"], code: 127, says: "its interpreter /no/such/sh is not found" },
+  { words: ["./through-it"], code: 127, says: "its interpreter /no/such/sh is not found" },
   {
     words: ["./interpreter-denied"],
     code: 126,

@@ -86,7 +86,11 @@ for (const group of ["false", "true"]) {
 }
 
 const BAD: readonly (readonly [name: string, content: string | undefined, problem: string])[] = [
-  ["missing", undefined, ": no such file, or not an ordinary one"],
+  [
+    "missing",
+    undefined,
+    ": no such file, or not an ordinary one; if it is written after the start, --wait-for file:PATH",
+  ],
   ["words", "A=sesame\njust sesame\n", ", line 2: expected NAME=VALUE"],
   ["name", "SES-SESAME=1", ", line 1: expected a name of letters, digits and _"],
   ["quote", 'A=1\n\nB="sesame\n', ", line 3: the quote is not closed"],
