@@ -83,6 +83,21 @@ export const GO: Need<string> = {
   find: () => findProgram("go"),
 };
 
+/** A need for programs that are built here. */
+function built(build: Build): Need<string> {
+  const [name] = Object.keys(build.programs);
+  return {
+    what: `${name} ${versionOf(build)} (deno run --allow-all scripts/kubernetes/programs.ts)`,
+    find: () => isBuilt(build) ? folderOf(build) : undefined,
+  };
+}
+
+/** {@linkcode ISTIO_PROGRAMS}, once they are built. */
+export const BUILT_ISTIO: Need<string> = built(ISTIO);
+
+/** {@linkcode DAPR_PROGRAMS}, once they are built. */
+export const BUILT_DAPR: Need<string> = built(DAPR);
+
 function versionOf({ sources, module }: Build): string {
   const lines = Deno.readTextFileSync(`${SOURCES}${sources}/go.mod`).split("\n");
   const words = lines.map((line) => line.replace("require ", "").trim().split(" "));

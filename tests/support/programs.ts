@@ -2,6 +2,9 @@
 
 /** A running program. */
 export interface Program {
+  readonly pid: number;
+  /** When it ended, on the clock of `performance.now()`; undefined as long as it runs. */
+  readonly endedAtMs: number | undefined;
   /** Waits for its end and returns its exit code. One that runs too long is killed; its code is not 0. */
   endsByItself(): Promise<number>;
   /** What it wrote to stderr, once it has ended. */
@@ -12,21 +15,40 @@ export interface Program {
 /** Longer than any sidecar takes to end, even on a busy machine. */
 const TOO_LONG_MS = 60_000;
 
+/** How a program is started. */
+export interface Surroundings {
+  readonly env?: Readonly<Record<string, string>>;
+  readonly cwd?: string;
+  /** Whether it has a process group of its own, which is killed with it: it starts other programs. */
+  readonly detached?: boolean;
+}
+
 /** Starts a program. */
-export function startProgram(file: string, args: readonly string[]): Program {
+export function startProgram(
+  file: string,
+  args: readonly string[],
+  { detached = false, ...surroundings }: Surroundings = {},
+): Program {
   const child = new Deno.Command(file, {
+    ...surroundings,
+    detached,
     args: [...args],
     stdin: "null",
     stdout: "null",
     stderr: "piped",
   }).spawn();
   const output = new Response(child.stderr).text();
-  let hasEnded = false;
-  const status = child.status.finally(() => hasEnded = true);
+  let endedAtMs: number | undefined;
+  const status = child.status.finally(() => endedAtMs = performance.now());
   const end = () => {
-    if (!hasEnded) child.kill("SIGKILL");
+    if (detached) killGroup(child.pid);
+    else if (endedAtMs === undefined) child.kill("SIGKILL");
   };
   return {
+    pid: child.pid,
+    get endedAtMs() {
+      return endedAtMs;
+    },
     async endsByItself() {
       const timer = setTimeout(end, TOO_LONG_MS);
       const { code } = await status;
@@ -40,6 +62,14 @@ export function startProgram(file: string, args: readonly string[]): Program {
       await output;
     },
   };
+}
+
+function killGroup(pid: number): void {
+  try {
+    Deno.kill(-pid, "SIGKILL");
+  } catch {
+    // All have ended.
+  }
 }
 
 /** Envoy's arguments for this bootstrap configuration. */

@@ -1,0 +1,244 @@
+/** Istio's own pilot-agent with a real Envoy, and a control plane that has nothing to say. */
+
+import { BUILT_ISTIO } from "../../scripts/kubernetes/programs.ts";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
+import { both, ENVOY, testWith } from "../support/needs.ts";
+import { type Program, startProgram } from "../support/programs.ts";
+import { runWrapper, startWrapper } from "../support/wrapper.ts";
+import { COMMAND, jobBeside, SHORT, untilAnswered, WAIT } from "./support.ts";
+
+const ISTIO = both(BUILT_ISTIO, ENVOY);
+type Programs = readonly [folder: string, envoy: string];
+
+const FOLDER = Deno.makeTempDirSync();
+Deno.test.afterAll(() => Deno.removeSync(FOLDER, { recursive: true }));
+
+const READY = "http://127.0.0.1:15021/healthz/ready";
+const AGENT = "http://127.0.0.1:15020/healthz/ready";
+const ADMIN = "http://127.0.0.1:15000/server_info";
+
+const startControlPlane = ([folder]: Programs) => startProgram(`${folder}/control-plane`, []);
+
+/** What Istio's injector sets for pilot-agent, without certificates and Kubernetes' API. */
+function startAgent(
+  [folder, envoy]: Programs,
+  { statusPort = 15020, env = {} }: { statusPort?: number; env?: Record<string, string> } = {},
+): Program {
+  // It keeps files and sockets in its working directory.
+  const cwd = Deno.makeTempDirSync({ dir: FOLDER });
+  const config = {
+    binaryPath: envoy,
+    configPath: `${cwd}/envoy`,
+    statusPort,
+    discoveryAddress: "127.0.0.1:15010",
+    controlPlaneAuthPolicy: "NONE",
+  };
+  const template = `${folder}/envoy_bootstrap.json`;
+  const args = ["--domain", "namespace.svc.cluster.local", "--templateFile", template];
+  return startProgram(`${folder}/pilot-agent`, ["proxy", "sidecar", ...args], {
+    cwd,
+    detached: true,
+    env: {
+      POD_NAME: "pod",
+      POD_NAMESPACE: "namespace",
+      INSTANCE_IP: "127.0.0.1",
+      SERVICE_ACCOUNT: "default",
+      TRUST_DOMAIN: "cluster.local",
+      ISTIO_META_CLUSTER_ID: "Kubernetes",
+      PROXY_CONFIG: JSON.stringify(config),
+      ...env,
+    },
+  });
+}
+
+/** Whether Envoy has ended with pilot-agent. */
+async function assertNoEnvoy(): Promise<void> {
+  for (const url of [READY, ADMIN]) {
+    const response = await fetch(url).catch(() => undefined);
+    await response?.body?.cancel();
+    assertEquals(response?.status, undefined, url);
+  }
+}
+
+for (const hook of ["istio", "auto"]) {
+  testWith(ISTIO, `${hook}: ready: pilot-agent and Envoy exit after the job`, async (programs) => {
+    await using _plane = startControlPlane(programs);
+    await using agent = startAgent(programs);
+    const args = [`--hook=${hook}`, "--confirm=30s", ...SHORT];
+    const { code, stderr } = await jobBeside(agent, `pilot-agent, ready, --hook ${hook}`, args);
+    assertEquals(code, 6, stderr);
+    assertStringIncludes(stderr, "istio: ready after ");
+    assertStringIncludes(stderr, "istio: told to quit (200 OK)");
+    assertStringIncludes(stderr, "istio: gone after ");
+    await assertNoEnvoy();
+  });
+
+  testWith(ISTIO, `${hook}: --check before and after pilot-agent is ready`, async (programs) => {
+    await using agent = startAgent(programs);
+    await untilAnswered(ADMIN, 200);
+    const check = () => runWrapper("binary", { args: ["--check", `--hook=${hook}`] });
+    const before = await check();
+    assertEquals(before.code, 1, before.stdout);
+    assertMatch(before.stdout, /not ready .*503 Service Unavailable/);
+    await using _plane = startControlPlane(programs);
+    await untilAnswered(READY, 200);
+    const after = await check();
+    assertEquals(after.code, 0, after.stdout);
+    assertEquals(agent.endedAtMs, undefined);
+  });
+
+  testWith(ISTIO, `${hook}: without its control plane it is told to quit`, async (programs) => {
+    await using agent = startAgent(programs);
+    await untilAnswered(ADMIN, 200);
+    const args = [`--hook=${hook}`, "--startup-window=0"];
+    const { code, stderr } = await jobBeside(agent, `pilot-agent, not ready, --hook ${hook}`, args);
+    assertEquals(code, 6, stderr);
+    assertStringIncludes(stderr, "istio: told to quit (200 OK)");
+    await assertNoEnvoy();
+  });
+
+  testWith(ISTIO, `${hook}: it is told to quit where --wait ran out`, async (programs) => {
+    await using agent = startAgent(programs);
+    await untilAnswered(ADMIN, 200);
+    const args = [`--hook=${hook}`, "--wait=1s"];
+    const what = `pilot-agent, never ready, --hook ${hook}`;
+    const { code, stdout, stderr } = await jobBeside(agent, what, args, ["echo", "started"]);
+    assertEquals([code, stdout], [125, ""], stderr);
+    assertStringIncludes(stderr, "istio: told to quit (200 OK)");
+  });
+
+  testWith(ISTIO, `${hook}: its control plane may go away while the job runs`, async (programs) => {
+    await using plane = startControlPlane(programs);
+    await using agent = startAgent(programs);
+    await using wrapper = startWrapper("binary", {
+      args: [`--hook=${hook}`, ...SHORT, "sh", "-c", "echo up; cat; exit 6"],
+      stdin: "piped",
+    });
+    await wrapper.waitFor("up");
+    await plane[Symbol.asyncDispose]();
+    await wrapper.child.stdin.close();
+    const { code, stderr } = await wrapper.ended;
+    assertEquals(code, 6, stderr);
+    assertEquals(await agent.endsByItself(), 0);
+  });
+
+  testWith(ISTIO, `${hook}: SIGTERM ends the job, then pilot-agent`, async (programs) => {
+    await using _plane = startControlPlane(programs);
+    await using agent = startAgent(programs);
+    await using wrapper = startWrapper("binary", {
+      args: [`--hook=${hook}`, ...SHORT, "sh", "-c", "trap 'exit 9' TERM; echo up; read -r _"],
+      stdin: "piped",
+    });
+    await wrapper.waitFor("up");
+    wrapper.kill("SIGTERM");
+    await wrapper.child.stdin.close();
+    const { code, stderr } = await wrapper.ended;
+    assertEquals(code, 9, stderr);
+    assertEquals(await agent.endsByItself(), 0);
+  });
+
+  testWith(ISTIO, `${hook}: its status port was moved: the hint`, async (programs) => {
+    await using _plane = startControlPlane(programs);
+    await using agent = startAgent(programs, { statusPort: 15120 });
+    await untilAnswered(READY, 200);
+    const args = [`--hook=${hook}`, ...SHORT, "--shutdown-timeout=1s", ...COMMAND];
+    const { code, stderr } = await runWrapper("binary", { args });
+    assertEquals(code, 6, stderr);
+    assertMatch(
+      stderr,
+      /istio: NOT stopped.*status\.sidecar\.istio\.io\/port.*--hook istio=http:\/\/localhost:PORT/,
+    );
+    const moved = ["--hook=istio=http://localhost:15120", ...SHORT];
+    const named = await jobBeside(agent, "pilot-agent, moved port", moved);
+    assertEquals(named.code, 6, named.stderr);
+    assertStringIncludes(named.stderr, "istio: told to quit (200 OK)");
+  });
+
+  testWith(ISTIO, `${hook}: without Envoy (gRPC without a proxy): the hint`, async (programs) => {
+    await using _plane = startControlPlane(programs);
+    await using agent = startAgent(programs, { env: { DISABLE_ENVOY: "true" } });
+    await untilAnswered(AGENT, 200);
+    const args = [`--hook=${hook}`, ...SHORT, "--retries=1", ...COMMAND];
+    const { code, stderr } = await runWrapper("binary", { args });
+    assertEquals(code, 6, stderr);
+    assertMatch(stderr, /istio: NOT stopped.*connection broke.*--hook signal:pilot-agent/);
+    assertEquals(agent.endedAtMs, undefined);
+    const signal = ["--hook=signal:pilot-agent", "--startup-window=60s"];
+    const what = "pilot-agent without Envoy, --hook signal:pilot-agent";
+    const named = await jobBeside(agent, what, signal);
+    assertEquals(named.code, 6, named.stderr);
+  });
+
+  testWith(ISTIO, `${hook}: a pilot-agent that was killed is a warning`, async (programs) => {
+    await using _plane = startControlPlane(programs);
+    await using agent = startAgent(programs);
+    await using wrapper = startWrapper("binary", {
+      args: [`--hook=${hook}`, ...SHORT, "sh", "-c", "echo up; cat; exit 6"],
+      stdin: "piped",
+    });
+    await wrapper.waitFor("up");
+    // Envoy with it, as the end of a container does.
+    Deno.kill(-agent.pid, "SIGKILL");
+    assert(await agent.endsByItself() !== 0);
+    await wrapper.child.stdin.close();
+    const { code, stderr } = await wrapper.ended;
+    assertEquals(code, 6, stderr);
+    assertMatch(stderr, /warn: istio: has already stopped .*before the command ended.*OnFailure/);
+  });
+}
+
+testWith(ISTIO, "a pilot-agent that starts after a short job is told to quit", async (programs) => {
+  await using _plane = startControlPlane(programs);
+  await using wrapper = startWrapper("binary", {
+    args: ["--hook=istio", "--startup-window=60s", ...COMMAND],
+  });
+  await wrapper.waitFor("not there yet; expecting it");
+  await using agent = startAgent(programs);
+  const { code, stderr } = await wrapper.ended;
+  assertEquals(code, 6, stderr);
+  assertEquals(await agent.endsByItself(), 0, await agent.output());
+});
+
+testWith(ISTIO, "a request that is not from the loopback gets the hint for 403", async (programs) => {
+  const address = "10.91.92.93";
+  const added = await new Deno.Command("ip", { args: ["address", "add", address, "dev", "lo"] })
+    .output();
+  assert(added.success, new TextDecoder().decode(added.stderr));
+  await using _plane = startControlPlane(programs);
+  await using agent = startAgent(programs);
+  await untilAnswered(READY, 200);
+  const args = [`--hook=istio=http://${address}:15020`, ...SHORT, ...COMMAND];
+  const { code, stderr } = await runWrapper("binary", { args });
+  assertEquals(code, 6, stderr);
+  assertMatch(stderr, /istio: NOT stopped.*403.*pilot-agent accepts this from the pod's own loopback/);
+  assertEquals(agent.endedAtMs, undefined);
+});
+
+testWith(ISTIO, "Envoy's own port instead of pilot-agent's gets a hint", async (programs) => {
+  await using _plane = startControlPlane(programs);
+  await using agent = startAgent(programs);
+  await untilAnswered(READY, 200);
+  const args = ["--hook=istio=http://localhost:15021", ...SHORT, ...COMMAND];
+  const { code, stderr } = await runWrapper("binary", { args });
+  assertEquals(code, 6, stderr);
+  assertMatch(stderr, /istio: NOT stopped.*404.*This is Envoy, not pilot-agent.*port 15020/);
+  assertEquals(agent.endedAtMs, undefined);
+});
+
+testWith(ISTIO, "pilot-agent's Envoy is not taken for a bare one", async (programs) => {
+  await using _plane = startControlPlane(programs);
+  await using agent = startAgent(programs);
+  await untilAnswered(READY, 200);
+  const { stdout } = await runWrapper("binary", { args: ["--check", "--hook=auto"] });
+  assertMatch(stdout, /istio: 200 OK/);
+  assert(!stdout.includes("envoy"), stdout);
+  assertEquals(agent.endedAtMs, undefined);
+});
+
+testWith(ISTIO, "--strict: a pilot-agent that was stopped leaves the code alone", async (programs) => {
+  await using _plane = startControlPlane(programs);
+  await using agent = startAgent(programs);
+  const args = ["--hook=istio", "--strict", "--confirm=30s", ...WAIT];
+  const { code, stderr } = await jobBeside(agent, "pilot-agent, --strict", args, ["true"]);
+  assertEquals(code, 0, stderr);
+});

@@ -1,0 +1,45 @@
+/** What the tests of each real sidecar have in common. */
+
+// deno-lint-ignore-file no-console
+
+import { assertEquals } from "../support/assert.ts";
+import { SEEN } from "../support/namespaces.ts";
+import type { Program } from "../support/programs.ts";
+import { type Ended, startWrapper } from "../support/wrapper.ts";
+
+/** COMMAND of most tests. */
+export const COMMAND: readonly string[] = ["sh", "-c", "exit 6"];
+
+/** For a sidecar that may take its time on a busy machine. */
+export const WAIT: readonly string[] = ["--wait=60s", "--startup-window=60s"];
+
+/** For `auto`, which otherwise looks for further sidecars to the end of the window. */
+export const SHORT: readonly string[] = ["--wait=60s", "--startup-window=0"];
+
+/** Waits for a page. */
+export async function untilAnswered(url: string, status: number): Promise<void> {
+  for (;;) {
+    const response = await fetch(url).catch(() => undefined);
+    await response?.body?.cancel();
+    if (response?.status === status) return;
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
+/** Runs a job; shows the sidecar's exit code, and how long after COMMAND it ended. */
+export async function jobBeside(
+  sidecar: Program,
+  what: string,
+  args: readonly string[],
+  command: readonly string[] = COMMAND,
+): Promise<Ended> {
+  await using wrapper = startWrapper("binary", { args: [...args, ...command] });
+  await wrapper.waitFor("command ");
+  const endMs = performance.now();
+  const ended = await wrapper.ended;
+  const code = await sidecar.endsByItself();
+  const laterMs = Math.max(0, (sidecar.endedAtMs ?? endMs) - endMs);
+  console.log(`${SEEN}${what}: exit code ${code}, ${laterMs.toFixed()} ms after the command's end`);
+  assertEquals(code, 0, await sidecar.output());
+  return ended;
+}
