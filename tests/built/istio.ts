@@ -199,20 +199,27 @@ testWith(ISTIO, "a pilot-agent that starts after a short job is told to quit", a
   assertEquals(await agent.endsByItself(), 0, await agent.output());
 });
 
-testWith(ISTIO, "a request that is not from the loopback gets the hint for 403", async (programs) => {
-  const address = "10.91.92.93";
-  const added = await new Deno.Command("ip", { args: ["address", "add", address, "dev", "lo"] })
-    .output();
-  assert(added.success, new TextDecoder().decode(added.stderr));
-  await using _plane = startControlPlane(programs);
-  await using agent = startAgent(programs);
-  await untilAnswered(READY, 200);
-  const args = [`--hook=istio=http://${address}:15020`, ...SHORT, ...COMMAND];
-  const { code, stderr } = await runWrapper("binary", { args });
-  assertEquals(code, 6, stderr);
-  assertMatch(stderr, /istio: NOT stopped.*403.*pilot-agent accepts this from the pod's own loopback/);
-  assertEquals(agent.endedAtMs, undefined);
-});
+testWith(
+  ISTIO,
+  "a request that is not from the loopback gets the hint for 403",
+  async (programs) => {
+    const address = "10.91.92.93";
+    const added = await new Deno.Command("ip", { args: ["address", "add", address, "dev", "lo"] })
+      .output();
+    assert(added.success, new TextDecoder().decode(added.stderr));
+    await using _plane = startControlPlane(programs);
+    await using agent = startAgent(programs);
+    await untilAnswered(READY, 200);
+    const args = [`--hook=istio=http://${address}:15020`, ...SHORT, ...COMMAND];
+    const { code, stderr } = await runWrapper("binary", { args });
+    assertEquals(code, 6, stderr);
+    assertMatch(
+      stderr,
+      /istio: NOT stopped.*403.*pilot-agent accepts this from the pod's own loopback/,
+    );
+    assertEquals(agent.endedAtMs, undefined);
+  },
+);
 
 testWith(ISTIO, "Envoy's own port instead of pilot-agent's gets a hint", async (programs) => {
   await using _plane = startControlPlane(programs);
@@ -235,10 +242,14 @@ testWith(ISTIO, "pilot-agent's Envoy is not taken for a bare one", async (progra
   assertEquals(agent.endedAtMs, undefined);
 });
 
-testWith(ISTIO, "--strict: a pilot-agent that was stopped leaves the code alone", async (programs) => {
-  await using _plane = startControlPlane(programs);
-  await using agent = startAgent(programs);
-  const args = ["--hook=istio", "--strict", "--confirm=30s", ...WAIT];
-  const { code, stderr } = await jobBeside(agent, "pilot-agent, --strict", args, ["true"]);
-  assertEquals(code, 0, stderr);
-});
+testWith(
+  ISTIO,
+  "--strict: a pilot-agent that was stopped leaves the code alone",
+  async (programs) => {
+    await using _plane = startControlPlane(programs);
+    await using agent = startAgent(programs);
+    const args = ["--hook=istio", "--strict", "--confirm=30s", ...WAIT];
+    const { code, stderr } = await jobBeside(agent, "pilot-agent, --strict", args, ["true"]);
+    assertEquals(code, 0, stderr);
+  },
+);
