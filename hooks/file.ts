@@ -89,7 +89,9 @@ function foresee(path: string): Pick<Stop, "answer" | "hint"> | undefined {
 function explain(reason: string): Pick<Stop, "answer" | "hint"> {
   return {
     answer: `cannot be created: ${reason}`,
-    hint: "Mount a volume there that both containers share and this user can write to",
+    hint: reason === "is a folder"
+      ? "Name a file in it"
+      : "Mount a volume there that both containers share and this user can write to",
   };
 }
 

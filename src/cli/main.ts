@@ -115,7 +115,7 @@ async function runCommandLine(
   const { action, actionArgument, settings } = invocation;
 
   // An action never runs a hook, whatever is wrong.
-  if (action !== undefined) known.hooks = [];
+  if (action !== undefined || invocation.actionIsLost) known.hooks = [];
   // What only some invocations need is loaded by them, because reading code delays COMMAND.
   if (action === "help") return print((await import("./help.ts")).helpText(presets));
   if (action === "version") return print(versionText());
@@ -134,6 +134,10 @@ async function runCommandLine(
   const report = createReport(log);
   const { hooks, waitFor, problems, warnings } = readHooks(invocation, presets);
   known.log = log;
+  if (invocation.actionIsLost) {
+    for (const problem of problems) report("settings-error", { problem });
+    return WRAPPER_FAILED;
+  }
   if (action === undefined) {
     known.hooks = hooks;
     early = warnings;

@@ -41,6 +41,11 @@ export interface Invocation {
   readonly command: readonly string[];
   /** What to do instead of running COMMAND. */
   readonly action?: Action;
+  /**
+   * Whether such an action was meant, and cannot be told: mistyped, with no word that could be COMMAND, or
+   * without the value that it needs.
+   */
+  readonly actionIsLost: boolean;
   /** What that action was given, if it needs something: the PATH of `--install`. */
   readonly actionArgument?: string;
   /** The settings; where a value was wrong, its default. */
@@ -102,7 +107,9 @@ export function readInvocation(
   environment: Environment,
   { variables = [], presets = PRESETS }: ReadingContext = {},
 ): Invocation {
-  const { optionWords, command, problems, lost, hasUnknown, ...cut } = cutAtCommand(args);
+  const { optionWords, command, mayHaveCommand, problems, lost, hasUnknown, ...cut } = cutAtCommand(
+    args,
+  );
   const names = [...OPTION_LIST, ...ACTIONS].map(({ name }) => name);
   const parsed = parseArgs(optionWords, { string: names, collect: names });
   const scuttle = readScuttle(environment);
@@ -191,6 +198,8 @@ export function readInvocation(
     origins,
     hookSource,
     hookIsLost,
+    actionIsLost: action === undefined && !mayHaveCommand &&
+      ACTIONS.some(({ name }) => lost.has(name)),
     containersAreLost: isLost(OPTIONS.containers),
     problems,
     warnings: [
@@ -303,6 +312,7 @@ function cutAtCommand(args: readonly string[]) {
     problems,
     lost,
     hasUnknown,
+    mayHaveCommand: words.length > 0,
     // After an unknown option, the first word may be its value, and a secret.
     command: before !== undefined && boolean === undefined ? [] : words,
     warnings: boolean === undefined ? [] : warnAboutBoolean(boolean, words),
@@ -324,6 +334,13 @@ function warnAboutBoolean(
 
 /** Suggests the known option that a misspelled one is likely to mean. */
 function unknownOption(word: string): { readonly problem: string; readonly meant?: string } {
+  const short = ACTIONS.find((action) => word.toLowerCase() === `-${action.short?.toLowerCase()}`);
+  if (short !== undefined) {
+    return {
+      problem: `unknown option ${JSON.stringify(word)}: did you mean -${short.short}?`,
+      meant: short.name,
+    };
+  }
   const near = nearest(word, [...OPTION_LIST, ...ACTIONS].map(({ name }) => `--${name}`));
   const tip = near?.isClose ? `did you mean ${near.word}?` : "wrapper --help lists the options";
   return {

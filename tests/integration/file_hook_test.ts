@@ -52,26 +52,31 @@ Deno.test("file: a folder that COMMAND makes is a warning before, and no failure
   Deno.removeSync(folder, { recursive: true });
 });
 
+const MOUNT = "Mount a volume there that both containers share and this user can write to";
+
 Deno.test("file: reports why it cannot create the file, and leaves nothing behind", async () => {
   const folder = Deno.makeTempDirSync();
   Deno.mkdirSync(`${folder}/is-a-folder/full`, { recursive: true });
   Deno.writeTextFileSync(`${folder}/is-a-file`, "");
   const rows = [
-    [`${folder}/none/done`, "no such file or folder"],
-    [`${folder}/is-a-folder`, "is a folder"],
-    [`${folder}/is-a-file/done`, "a part of its path is not a folder"],
-    ["/proc/done", "no such file or folder"],
+    [`${folder}/none/done`, "no such file or folder", MOUNT],
+    [`${folder}/is-a-folder`, "is a folder", "Name a file in it"],
+    [`${folder}/is-a-file/done`, "a part of its path is not a folder", MOUNT],
+    ["/proc/done", "no such file or folder", MOUNT],
   ] as const;
-  for (const [path, reason] of rows) {
+  for (const [path, reason, advice] of rows) {
     const { code, stderr } = await run("--strict", `--hook=file:${path}`, "true");
     assertEquals(code, 125);
     assertStringIncludes(stderr, `NOT stopped`);
     // Before COMMAND starts, when the manifest can still be mended without losing the job.
     assertStringIncludes(
       stderr.slice(0, stderr.indexOf("command ended")),
-      `will NOT be stopped as things are: cannot be created: ${reason} at ${path}. Mount`,
+      `will NOT be stopped as things are: cannot be created: ${reason} at ${path}. ${advice}`,
     );
-    assertStringIncludes(stderr, `cannot be created: ${reason} at ${path}. Mount a volume there`);
+    assertStringIncludes(
+      stderr,
+      `NOT stopped, the pod may not end: cannot be created: ${reason} at ${path}. ${advice}`,
+    );
   }
   assertEquals(names(folder).toSorted(), ["is-a-file", "is-a-folder"]);
   Deno.removeSync(folder, { recursive: true });

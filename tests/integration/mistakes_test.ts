@@ -183,3 +183,25 @@ Deno.test("after a settings error, no line and no summary names a word that was 
   );
   await Deno.remove(log);
 });
+
+Deno.test("a mistyped or incomplete action tells no sidecar to quit: somebody looks at a pod that runs", async () => {
+  await using sidecar = startSidecar();
+  const hook = `--hook=${sidecar.origin}/quit`;
+  const rows: readonly (readonly [word: string, line: string])[] = [
+    ["--chek", 'unknown option "--chek": did you mean --check?'],
+    ["--print-confg", 'unknown option "--print-confg": did you mean --print-config?'],
+    ["-v", 'unknown option "-v": did you mean -V?'],
+    ["--vesion", 'unknown option "--vesion": did you mean --version?'],
+    ["-H", 'unknown option "-H": did you mean -h?'],
+    ["--install", "--install: its value is missing: expected a PATH"],
+  ];
+  for (const [word, line] of rows) {
+    const { code, stdout, stderr } = await run([hook, word]);
+    assertEquals([code, stdout, stderr], [125, "", `wrapper: error: ${line}\n`]);
+    assertEquals(sidecar.posts(), [], word);
+  }
+  // Where a COMMAND may follow, it is a job, and a job must not leave its pod hanging.
+  const job = await run([hook, "--chek", "my-job"]);
+  assertEquals(job.code, 125);
+  assertEquals(sidecar.posts().length, 1);
+});
