@@ -192,7 +192,7 @@ async function runCommand(job: Job): Promise<CommandResult> {
     }, report);
     commandEnd = running.end;
     if (settings.reap && !early) waiter = adoptOrphans(report);
-    if (waiter !== undefined) reapOrphans(waiter, running, job.over, report);
+    if (waiter !== undefined) reapOrphans(waiter, job.over, report);
     signals.listen((signal, held) => {
       // A signal that came before COMMAND started cannot also have reached it from the terminal.
       if (held) running.send(signal);
