@@ -264,3 +264,13 @@ Deno.test("several run() at a time: none takes another's COMMAND for an orphan",
   const results = [await first, ...await others];
   assertEquals(results.map(({ exitCode }) => exitCode), [3, 4, 5]);
 });
+
+Deno.test("a logger that throws changes nothing: COMMAND's code, and the hooks run", async () => {
+  await using sidecar = startSidecar();
+  const log = () => {
+    throw new Error("the log's disk is full");
+  };
+  const hooks = [envoy({ baseUrl: sidecar.origin })];
+  const { exitCode } = await run(["sh", "-c", "exit 6"], { hooks, log });
+  assertEquals([exitCode, sidecar.posts().length], [6, 1]);
+});
