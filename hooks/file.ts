@@ -6,13 +6,7 @@
 
 import type { JobSummary, SidecarHook, Stop } from "../src/hook.ts";
 import { fileErrorReason } from "../src/platform/errors.ts";
-import {
-  listFolder,
-  processId,
-  removeFile,
-  renameFile,
-  writeTextFile,
-} from "../src/platform/mod.ts";
+import { fileKind, processId, removeFile, renameFile, writeTextFile } from "../src/platform/mod.ts";
 
 /** What {@linkcode fileHook} needs. */
 export interface FileHookOptions {
@@ -46,10 +40,7 @@ export interface FileHookOptions {
  */
 export function fileHook(options: FileHookOptions): SidecarHook {
   const { path } = options;
-  // A text that starts with two slashes is part of a URL, not a path.
-  if (!/^(?!\/\/).*[^/]$/s.test(path)) {
-    throw new TypeError("expected the path of a file: file:/shared/done");
-  }
+  checkPath(path, "the path of a file: file:/shared/done");
   return {
     name: options.name ?? path.split("/").at(-1) ?? path,
     address: path,
@@ -58,6 +49,11 @@ export function fileHook(options: FileHookOptions): SidecarHook {
     probe: () => Promise.resolve({ state: "ready", answer: "nothing to wait for" }),
     stop: ({ job }) => Promise.resolve(create(path, job)),
   };
+}
+
+/** @throws {TypeError} if this is not a file's path: a text with two slashes is part of a URL */
+export function checkPath(path: string, expected: string): void {
+  if (!/^(?!\/\/).*[^/]$/s.test(path)) throw new TypeError(`expected ${expected}`);
 }
 
 function create(path: string, job: JobSummary | undefined): Stop {
@@ -103,8 +99,7 @@ function temporaryName(path: string): string {
 
 function isFolder(path: string): boolean {
   try {
-    listFolder(path);
-    return true;
+    return fileKind(path) === "folder";
   } catch {
     return false;
   }

@@ -9,6 +9,7 @@ import { parseHostAndPort, resolveUrl } from "../src/http/url.ts";
 import { redactValue } from "../src/log/redact.ts";
 import { fileErrorReason } from "../src/platform/errors.ts";
 import { fileSize, type SocketAddress } from "../src/platform/mod.ts";
+import { checkPath } from "./file.ts";
 import { signalHook } from "./signal.ts";
 
 /** What every condition's function takes. */
@@ -166,9 +167,4 @@ function condition(
   probe: Condition["probe"],
 ): Condition {
   return { name: name ?? address, address, probe };
-}
-
-/** @throws {TypeError} if this is not a file's path: a text with two slashes is part of a URL */
-function checkPath(path: string, expected: string): void {
-  if (!/^(?!\/\/).*[^/]$/s.test(path)) throw new TypeError(`expected ${expected}`);
 }

@@ -12,6 +12,7 @@ import { kill } from "../platform/mod.ts";
 import type { CatchableSignal, SignalName } from "../platform/signals.ts";
 import type { Child, ChildWaiter, Exit } from "../platform/types.ts";
 import { readProcess } from "../process/proc.ts";
+import { leaveToRuntime } from "../process/reap.ts";
 import { exitCodeAfter, isEndedBy, rewrite, START_KILL_CLOCK } from "../process/signals.ts";
 import {
   isFromTerminal,
@@ -81,6 +82,7 @@ export async function startCommand(
 ): Promise<RunningCommand> {
   const { variables } = options;
   const child = await startProgram(words, { newSession: hasOwnSession(options), variables });
+  leaveToRuntime(child.pid, child.exit);
   report("command-started", { command: redactCommand(words[0] ?? ""), pid: child.pid });
   return superviseCommand(child, options, report);
 }

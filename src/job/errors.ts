@@ -94,6 +94,11 @@ export class EnvFileError extends Error {
   }
 }
 
+/** Whether it is about a setting that is wrong, which only showed when it was used. */
+export function isSettingsError(error: unknown): error is PodError | EnvFileError {
+  return error instanceof PodError || error instanceof EnvFileError;
+}
+
 /** A sidecar that was not ready in time. */
 export interface LateSidecar {
   /** The hook's name. */

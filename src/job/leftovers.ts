@@ -10,6 +10,7 @@ import { addSignalListener, kill, processId, removeSignalListener } from "../pla
 import type { SignalName } from "../platform/signals.ts";
 import { findProcesses, type Process, runs } from "../process/find.ts";
 import { readOrUndefined, readProcess } from "../process/proc.ts";
+import { isCommand } from "../process/reap.ts";
 import { rewrite, START_KILL_CLOCK } from "../process/signals.ts";
 import { backoffMs, LONGEST_MS } from "../time.ts";
 
@@ -78,7 +79,9 @@ function findLeftovers({ pid: command, startTicks, hasOwnSession, adopts }: Orig
     )
   );
   if (found === undefined) return groupAsOne(command, hasOwnSession);
-  return found.filter(({ pid }) => pid !== self).map(({ pid, startTime, comm, group }) => ({
+  return found.filter(({ pid }) => pid !== self && !isCommand(pid)).map((
+    { pid, startTime, comm, group },
+  ) => ({
     pid,
     startTime,
     program: comm,

@@ -193,7 +193,7 @@ export interface RunOptions extends HookOptions {
   /**
    * Whether the status of orphans is collected, so that no zombie stays: for PID 1, or for a process
    * that wants the orphans among its descendants. Not for a process that starts other commands
-   * itself. Without it, `leftovers` reaches COMMAND's session only.
+   * by other means than {@linkcode run}. Without it, `leftovers` reaches COMMAND's session only.
    *
    * @default false, which is true if `leftovers` is given and not "ignore"
    */

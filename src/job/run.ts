@@ -21,7 +21,13 @@ import { stopIfAsked } from "../process/terminal.ts";
 import { sleep } from "../time.ts";
 import { type Awaited, awaitedOf, trackAwaited, waitProblems } from "./awaited.ts";
 import { type RunningCommand, startCommand } from "./command.ts";
-import { describeLate, EnvFileError, type NotReadyError, PodError, StartError } from "./errors.ts";
+import {
+  describeLate,
+  isSettingsError,
+  type NotReadyError,
+  PodError,
+  StartError,
+} from "./errors.ts";
 import {
   type ResolvedOptions,
   resolveOptions,
@@ -93,15 +99,16 @@ export async function run(
     pod = await joinOtherContainers(job);
     result = await waitForSidecars(job) ?? await runCommand(job);
   } catch (error) {
-    if (error instanceof PodError) {
-      const problems = [error.message];
-      return await conclude(job, { ...refused(job, problems), error }, pod, problems);
+    if (isSettingsError(error)) {
+      result = { ...refused(job, [error.message]), error };
+    } else {
+      // A defect of the wrapper: a sidecar that nothing stops leaves the pod hanging.
+      job.report("internal-error", { reason: describeDefect(error) });
+      result = withoutRun(job, WRAPPER_FAILED);
     }
-    // A defect of the wrapper: a sidecar that nothing stops leaves the pod hanging.
-    job.report("internal-error", { reason: describeDefect(error) });
-    result = withoutRun(job, WRAPPER_FAILED);
   }
-  return await conclude(job, result, pod);
+  const problems = isSettingsError(result.error) ? [result.error.message] : [];
+  return await conclude(job, result, pod, problems);
 }
 
 /**
@@ -192,7 +199,7 @@ async function runCommand(job: Job): Promise<CommandResult> {
     }, report);
     commandEnd = running.end;
     if (settings.reap && !early) waiter = adoptOrphans(report);
-    if (waiter !== undefined) reapOrphans(waiter, running, job.over, report);
+    if (waiter !== undefined) reapOrphans(waiter, job.over, report);
     signals.listen((signal, held) => {
       // A signal that came before COMMAND started cannot also have reached it from the terminal.
       if (held) running.send(signal);
@@ -225,7 +232,6 @@ async function runCommand(job: Job): Promise<CommandResult> {
       ...(signal && { signal }),
     };
   } catch (error) {
-    if (error instanceof EnvFileError) return { ...refused(job, [error.message]), error };
     if (!(error instanceof StartError)) throw error;
     const result = { ...withoutRun(job, error.exitCode), error };
     const { command, exitCode: code } = result;
@@ -237,10 +243,16 @@ async function runCommand(job: Job): Promise<CommandResult> {
     // Every request so far depends on this signal, so that aborting it would delay the stop request.
     if (isWatching) watching.abort();
     commandEnded.abort();
+    // Its process id may be another's now.
+    signals.hold();
   }
 }
 
-/** Reads the files that `--env-file` names, if there are any. */
+/**
+ * Reads the files that `--env-file` names, if there are any.
+ *
+ * @throws {EnvFileError} if one of them cannot be used
+ */
 async function readVariables(
   { envFile }: ResolvedOptions,
 ): Promise<Readonly<Record<string, string>> | undefined> {
@@ -257,16 +269,15 @@ async function conclude(
   job: Job,
   command: CommandResult,
   pod: Pod | undefined,
-  problems: readonly string[] = [],
+  problems: readonly string[],
 ): Promise<RunResult> {
   try {
-    const wrong = command.error instanceof EnvFileError ? [command.error.message] : problems;
     const [hooks] = await Promise.all([
-      runHooks(job, command, wrong.length > 0, pod),
+      runHooks(job, command, problems.length > 0, pod),
       reportLate(job),
     ]);
     const result = { ...command, ...strictExitCode(job, command, hooks), hooks };
-    writeTerminationLog(job.settings.terminationLog, result, job.report, wrong);
+    writeTerminationLog(job.settings.terminationLog, result, job.report, problems);
     return result;
   } finally {
     pod?.close();
@@ -297,7 +308,7 @@ async function runHooks(
     failure: exitCode !== 0,
   };
   if (pod !== undefined) {
-    // COMMAND has ended, and its process id may be another's now.
+    // The decision may take as long as other containers do.
     job.signals.listen((signal) => stopIfAsked(signal) || true);
   }
   const decision = await pod?.end({ succeeded: exitCode === 0, wasRefused }, on) ??

@@ -26,7 +26,7 @@ export interface LogEntry {
 }
 
 /**
- * Receives what happens.
+ * Receives what happens. An error that it throws is ignored: the job and its sidecars end in the same way.
  *
  * @example
  * ```ts
@@ -115,7 +115,11 @@ export type Report = <Event extends EventName>(event: Event, fields: Fields<Even
 export function createReport(logger: Logger): Report {
   return (event, fields) => {
     const msg = oneLine(messageText(event, fields));
-    logger({ level: MESSAGES[event].level, event, msg, fields: tidy(fields) });
+    try {
+      logger({ level: MESSAGES[event].level, event, msg, fields: tidy(fields) });
+    } catch {
+      // It is the caller's, and there is no other place to say so.
+    }
   };
 }
 

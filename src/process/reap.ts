@@ -28,25 +28,41 @@ export function adoptOrphans(report: Report): ChildWaiter | undefined {
   }
 }
 
+/** The COMMANDs of this process whose status the runtime has not taken yet. */
+const commands = new Set<number>();
+
+/** What looks for orphans that have ended. */
+const reapers = new Set<() => void>();
+
 /**
- * Takes the status of every child that ends, except COMMAND's, which the runtime takes.
+ * Leaves a COMMAND's status to the runtime.
  *
- * @param command COMMAND; `end` settles when the runtime has its status
+ * @param exit settles when the runtime has it
+ */
+export function leaveToRuntime(pid: number, exit: Promise<unknown>): void {
+  commands.add(pid);
+  exit.then(() => {
+    commands.delete(pid);
+    // Until then, it hid the others that have ended.
+    for (const reap of reapers) reap();
+  });
+}
+
+/** Whether a child is a COMMAND whose status the runtime has not taken yet; a program can have several. */
+export function isCommand(pid: number): boolean {
+  return commands.has(pid);
+}
+
+/**
+ * Takes the status of every child that ends, except those that are left to the runtime.
+ *
  * @param ended stops the reaping
  */
-export function reapOrphans(
-  waiter: ChildWaiter,
-  command: { readonly pid: number; readonly end: Promise<unknown> },
-  ended: AbortSignal,
-  report: Report,
-): void {
-  let commandIsTaken = false;
+export function reapOrphans(waiter: ChildWaiter, ended: AbortSignal, report: Report): void {
   function reap() {
     for (;;) {
       const pid = waiter.firstEnded();
-      if (pid === undefined) return;
-      // Until the runtime has taken COMMAND's status, it hides the others. Then this runs again.
-      if (pid === command.pid && !commandIsTaken) return;
+      if (pid === undefined || isCommand(pid)) return;
       waiter.take(pid);
       report("orphan-reaped", { pid });
     }
@@ -54,10 +70,10 @@ export function reapOrphans(
 
   // Several children that end at once may cause only one SIGCHLD, so each one takes all of them.
   addSignalListener("SIGCHLD", reap);
-  command.end.then(() => {
-    commandIsTaken = true;
-    reap();
-  });
+  reapers.add(reap);
   reap();
-  ended.addEventListener("abort", () => removeSignalListener("SIGCHLD", reap), { once: true });
+  ended.addEventListener("abort", () => {
+    removeSignalListener("SIGCHLD", reap);
+    reapers.delete(reap);
+  }, { once: true });
 }
