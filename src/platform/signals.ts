@@ -54,7 +54,7 @@ export const SIGNALS = [
 ] as const;
 
 /** What macOS has in addition. SIGINFO is its Ctrl-T. */
-export const ONLY_ON_MACOS = ["SIGEMT", "SIGINFO"] as const;
+export const ONLY_ON_MACOS: readonly ("SIGEMT" | "SIGINFO")[] = ["SIGEMT", "SIGINFO"];
 
 /**
  * The signals that cannot be caught: the kernel carries out the first two itself, and Deno refuses
@@ -73,7 +73,7 @@ const UNCATCHABLE = ["SIGKILL", "SIGSTOP", "SIGILL", "SIGFPE", "SIGSEGV"] as con
  * console.log(signalHook({ process: "nginx", signal }).address);
  * ```
  */
-export type SignalName = typeof SIGNALS[number]["name"] | typeof ONLY_ON_MACOS[number];
+export type SignalName = typeof SIGNALS[number]["name"] | "SIGEMT" | "SIGINFO";
 
 /** A signal that a program can catch. */
 export type CatchableSignal = Exclude<SignalName, typeof UNCATCHABLE[number]>;
