@@ -165,9 +165,9 @@ function superviseCommand(child: Child, options: CommandOptions, report: Report)
 
   function pass(signal: CatchableSignal) {
     if (sharesTerminal && isFromTerminal(signal)) {
-      report("signal-from-terminal", { signal });
       // COMMAND has ended: its process id may be another's, and nothing stops before the wrapper.
       if (left !== undefined) return stopIfAsked(signal) || left.send(signal, true);
+      report("signal-from-terminal", { signal });
       // Unless it came a moment before COMMAND was there. If COMMAND does not handle the signal,
       // sending it again is safe: the first one ends it.
       if (isNew && isEndedBy(child.pid, signal)) trySend(signal);
