@@ -24,6 +24,7 @@ import {
 import {
   DEFAULT_GRACE_MS,
   describeSession,
+  type EndRequest,
   type Leftovers,
   superviseLeftovers,
 } from "./leftovers.ts";
@@ -106,8 +107,8 @@ function superviseCommand(child: Child, options: CommandOptions, report: Report)
   let isNew = sharesTerminal;
   /** When the clock of `--kill-after` runs out. */
   let killAtMs = Infinity;
-  /** The signals that asked COMMAND to end, from outside. */
-  const asked = new Set<SignalName>();
+  /** What asked COMMAND to end, from outside. */
+  const asked: EndRequest[] = [];
   /** Every signal that was sent to COMMAND. */
   const sent = new Set<string>();
   const startMs = performance.now();
@@ -147,7 +148,7 @@ function superviseCommand(child: Child, options: CommandOptions, report: Report)
     if (left !== undefined) return left.send(signal);
     trySend(rewritten);
     startKillClock(signal);
-    if (START_KILL_CLOCK.has(signal)) asked.add(signal);
+    if (START_KILL_CLOCK.has(signal)) asked.push({ signal, isFromTerminal: false });
   }
 
   function send(signal: CatchableSignal) {
@@ -164,13 +165,14 @@ function superviseCommand(child: Child, options: CommandOptions, report: Report)
 
   function pass(signal: CatchableSignal) {
     if (sharesTerminal && isFromTerminal(signal)) {
-      report("signal-from-terminal", { signal });
       // COMMAND has ended: its process id may be another's, and nothing stops before the wrapper.
-      if (left !== undefined) return stopIfAsked(signal) || left.sendFromTerminal(signal);
+      if (left !== undefined) return stopIfAsked(signal) || left.send(signal, true);
+      report("signal-from-terminal", { signal });
       // Unless it came a moment before COMMAND was there. If COMMAND does not handle the signal,
       // sending it again is safe: the first one ends it.
       if (isNew && isEndedBy(child.pid, signal)) trySend(signal);
       startKillClock(signal);
+      if (START_KILL_CLOCK.has(signal)) asked.push({ signal, isFromTerminal: true });
     } else if (signal === "SIGCONT" && stops?.takeOwnStop()) {
       continueIfLeftBehind();
     } else if (options.rewrite[signal] !== undefined) {
@@ -218,15 +220,24 @@ function superviseCommand(child: Child, options: CommandOptions, report: Report)
     return { ...exit, timedOut };
   });
 
-  /** When the group is killed that has had the signal of which COMMAND died, or nearly so. */
-  function groupKillAtMs({ code, signal }: Exit): number | undefined {
+  /**
+   * The request of which COMMAND has ended, or nearly so. After SIGTERM nothing is expected to go on. Other
+   * signals it may have survived long ago.
+   */
+  function endedBy({ code, signal }: Exit): EndRequest | undefined {
+    return asked.findLast((request) => {
+      if (request.signal === "SIGTERM") return true;
+      const rewritten = request.isFromTerminal ? null : rewrite(request.signal, options.rewrite);
+      const had = rewritten ?? request.signal;
+      return had === signal || exitCodeAfter(had) === code;
+    });
+  }
+
+  /** When the group is killed that has had the signal of which COMMAND has ended. */
+  function groupKillAtMs(exit: Exit): number | undefined {
     if (!options.processGroup) return undefined;
     if (timedOut) return options.killAfterMs ? killAtMs : performance.now() + DEFAULT_GRACE_MS;
-    // After SIGTERM nothing is expected to go on. Other signals COMMAND may have survived long ago.
-    const isOver = asked.has("SIGTERM") ||
-      [...asked].map((name) => rewrite(name, options.rewrite) ?? name)
-        .some((name) => name === signal || exitCodeAfter(name) === code);
-    return isOver ? killAtMs : undefined;
+    return endedBy(exit) === undefined ? undefined : killAtMs;
   }
 
   async function settleLeftovers(exit: Exit) {
@@ -245,7 +256,7 @@ function superviseCommand(child: Child, options: CommandOptions, report: Report)
         ...options,
         leftovers: timedOut ? "end" : options.leftovers,
         groupKillAtMs: groupKillAtMs(exit),
-        askedBy: [...asked].at(-1),
+        asked: endedBy(exit),
         killAtMs,
       },
       report,

@@ -61,6 +61,8 @@ export function expectOneOf(
 ): Expectation {
   if (injected !== true) return all;
   const found = new AbortController();
+  // In an earlier call of the library.
+  if (isAnyFound()) found.abort();
   return {
     remainingMs: () => isAnyFound() ? 0 : all.remainingMs(),
     ended: AbortSignal.any([all.ended, found.signal]),

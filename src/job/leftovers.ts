@@ -34,6 +34,14 @@ interface Leftover extends Process {
   readonly sharesGroup: boolean;
 }
 
+/** What asks COMMAND to end, from outside. */
+export interface EndRequest {
+  /** The signal. */
+  readonly signal: SignalName;
+  /** Whether a terminal gave it to the wrapper's whole process group. */
+  readonly isFromTerminal: boolean;
+}
+
 /** What happens to them. */
 export interface LeftoverLimits extends Pick<JobSettings, "killAfterMs" | "leftovers" | "rewrite"> {
   /**
@@ -41,8 +49,8 @@ export interface LeftoverLimits extends Pick<JobSettings, "killAfterMs" | "lefto
    * its signal already: it gets no second one. Infinity for never.
    */
   readonly groupKillAtMs?: number | undefined;
-  /** The signal from outside that asked COMMAND to end. */
-  readonly askedBy?: SignalName | undefined;
+  /** What asked COMMAND to end, from outside. */
+  readonly asked?: EndRequest | undefined;
   /** When `--kill-after` kills those that get this signal; Infinity for never. */
   readonly killAtMs: number;
 }
@@ -51,10 +59,13 @@ export interface LeftoverLimits extends Pick<JobSettings, "killAfterMs" | "lefto
 export interface Leftovers {
   /** Settles when none is left, or those that are cannot be ended. */
   readonly gone: Promise<void>;
-  /** Sends a signal to each of them. */
-  send(signal: SignalName): void;
-  /** Sends a signal to those that are not in the process group to which the terminal gave it. */
-  sendFromTerminal(signal: SignalName): void;
+  /**
+   * Sends a signal to each of them.
+   *
+   * @param isFromTerminal whether those in the wrapper's group have it already; the others then get it
+   * only if it asks to end
+   */
+  send(signal: SignalName, isFromTerminal?: boolean): void;
   /** Ends them, because the time limit is over. */
   endNow(): void;
 }
@@ -143,7 +154,7 @@ export function superviseLeftovers(
   /** When each one that has had its signal is killed. */
   const killAtMs = new Map<string, number>();
   const killed = new Set<string>();
-  let { leftovers: mode, askedBy, killAtMs: askedKillAtMs } = limits;
+  let { leftovers: mode, asked, killAtMs: askedKillAtMs } = limits;
   /** When all that are ended are killed. Those that they start until then get no time of their own. */
   let endAtMs = Infinity;
   /** When those that have had their signal are killed, too, because the time limit is over. */
@@ -170,11 +181,10 @@ export function superviseLeftovers(
     killAtMs.set(key(leftover), Math.min(limitOf(leftover), limitMs));
   }
 
-  /** Notes that they were asked to end, and starts the clock of `--kill-after`. */
-  function startKillClock(signal: SignalName) {
-    askedBy = signal;
-    const limitMs = limits.killAfterMs > 0 ? performance.now() + limits.killAfterMs : Infinity;
-    askedKillAtMs = Math.min(askedKillAtMs, limitMs);
+  /** Passes on what asked COMMAND, or those that are left, to end. */
+  function passOn({ signal, isFromTerminal }: EndRequest, leftover: Leftover) {
+    if (isFromTerminal && leftover.sharesGroup) limit(leftover, askedKillAtMs);
+    else ask(leftover, signal, askedKillAtMs);
   }
 
   /** Tells those that have come since the last look what the others were told. */
@@ -191,8 +201,8 @@ export function superviseLeftovers(
         report("group-ending", { ...describe(untold), signal: asSent("SIGTERM") });
       }
       for (const leftover of untold) ask(leftover, "SIGTERM", endAtMs);
-    } else if (askedBy !== undefined) {
-      for (const leftover of untold) ask(leftover, askedBy, askedKillAtMs);
+    } else if (asked !== undefined) {
+      for (const leftover of untold) passOn(asked, leftover);
     }
     const awaited = mode === "end" ? left.filter(hadSignal) : left;
     if (isAnnounced || awaited.length === 0) return;
@@ -243,25 +253,18 @@ export function superviseLeftovers(
 
   return {
     gone: settle(),
-    send(signal) {
+    send(signal, isFromTerminal = false) {
       const left = findLeftovers(origin);
       if (START_KILL_CLOCK.has(signal)) {
-        startKillClock(signal);
-        for (const leftover of left) ask(leftover, signal, askedKillAtMs);
+        asked = { signal, isFromTerminal };
+        const limitMs = limits.killAfterMs > 0 ? performance.now() + limits.killAfterMs : Infinity;
+        askedKillAtMs = Math.min(askedKillAtMs, limitMs);
+        for (const leftover of left) passOn(asked, leftover);
         wake();
-      } else {
+      } else if (!isFromTerminal) {
+        // What has left the terminal's group has nothing to do with its end or its size.
         for (const leftover of left) signalOne(leftover, asSent(signal));
       }
-    },
-    sendFromTerminal(signal) {
-      // Not SIGHUP or a new window size: what has left the terminal's group has nothing to do with them.
-      if (!START_KILL_CLOCK.has(signal)) return;
-      startKillClock(signal);
-      for (const leftover of findLeftovers(origin)) {
-        if (leftover.sharesGroup) limit(leftover, askedKillAtMs);
-        else ask(leftover, signal, askedKillAtMs);
-      }
-      wake();
     },
     endNow() {
       const left = findLeftovers(origin);

@@ -134,3 +134,20 @@ Deno.test("once the injected sidecar was found, its group is not looked at until
   // Everything is looked for during the first 5 s.
   assert(probes <= 10, `${probes} looks`);
 });
+
+Deno.test("a group of which waitUntilReady() found one does not wait for the silence of the others", async () => {
+  const found: SidecarHook = {
+    ...CUSTOM,
+    name: "found",
+    probe: () => Promise.resolve({ state: "ready", answer: "there" }),
+  };
+  const silent: SidecarHook = { ...CUSTOM, name: "silent", stop: () => new Promise(() => {}) };
+  const group: Hook = { name: "group", address: "anywhere", candidates: [found, silent] };
+  await waitUntilReady([group]);
+  const limits = { injected: true, shutdownTimeoutMs: 3_600_000 };
+  const ended = stopSidecars([group], limits).then(([outcome]) => outcome?.outcome);
+  const timer = Promise.withResolvers<string>();
+  const late = setTimeout(() => timer.resolve("too late"), 20_000);
+  assertEquals(await Promise.race([ended, timer.promise]), "stopped");
+  clearTimeout(late);
+});

@@ -357,3 +357,20 @@ Deno.test("--leftovers wait: of 150 double forks none is missed", async () => {
   const { code, stdout, stderr } = await running.ended;
   assertEquals([code, stdout.match(/over\n/g)?.length], [3, 150], stderr);
 });
+
+Deno.test("--leftovers wait: a SIGINT that COMMAND has survived does not reach what it leaves behind", async () => {
+  const daemon = 'n=0; trap "n=\\$((n + 1))" INT; echo "ready ."; sleep 0.5; echo over after $n';
+  // A shell makes what it starts in the background ignore SIGINT.
+  const script = 'env --default-signal=INT setsid sh -c "$0" & trap "echo survived" INT; ' +
+    "while ! read -r go; do :; done; exit 3";
+  await using running = startProgram(
+    [BINARY, "--hook=none", "--leftovers=wait", "sh", "-c", script, daemon],
+    { detached: true, stdin: "piped" },
+  );
+  await running.waitFor(" .\n");
+  running.kill("SIGINT");
+  await running.waitFor("survived\n");
+  await running.type("go\n");
+  const { code, stdout } = await running.ended;
+  assertEquals([code, stdout.includes("over after 0")], [3, true], stdout);
+});

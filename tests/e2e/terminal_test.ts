@@ -329,6 +329,29 @@ testWith(
 
 testWith(
   C_COMPILER,
+  "on a terminal, Ctrl-C reaches what COMMAND leaves behind outside the terminal's group, and nothing twice",
+  async () => {
+    const count = "n=0; trap 'n=$((n + 1))' INT; echo ready .; " +
+      "while [ $n = 0 ]; do sleep 0.05; done; sleep 0.3; echo heard $n $0";
+    // A shell makes what it starts in the background ignore SIGINT.
+    const start = "env --default-signal=INT";
+    const script = `${start} sh -c "$COUNT" inside & ${start} setsid sh -c "$COUNT" outside & ` +
+      'trap "sleep 0.2; exit 130" INT; while :; do sleep 0.05; done';
+    await using terminal = onTerminal(
+      ...["env", `COUNT=${count}`, BINARY, "--hook=none", "--leftovers=wait"],
+      ...["sh", "-c", script],
+    );
+    await terminal.waitFor("ready .\r\n", 2);
+    await terminal.type(CTRL_C);
+    const { code, stdout } = await terminal.ended;
+    assertEquals(code, 130, stdout);
+    assertStringIncludes(stdout, "heard 1 inside");
+    assertStringIncludes(stdout, "heard 1 outside");
+  },
+);
+
+testWith(
+  C_COMPILER,
   "on a terminal, a COMMAND that dies alone of a signal is no reason to count the user's session",
   async () => {
     const script = 'echo "pid $$ $PPID ."; sleep 30; true';
