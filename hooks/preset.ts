@@ -196,7 +196,8 @@ export function withAbsentAdvice(
 ): string | undefined {
   const own = hint?.(failure);
   if (failure.state !== "absent") return own;
-  const elsewhere = `if it has another port: --hook ${name}=http://localhost:PORT`;
+  const start = own === undefined ? "If" : "if";
+  const elsewhere = `${start} it has another port: --hook ${name}=http://localhost:PORT`;
   return [...(own === undefined ? [] : [own]), elsewhere, ABSENT_ADVICE].join("; ");
 }
 

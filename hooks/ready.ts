@@ -5,7 +5,7 @@
  */
 
 import type { Condition, Probe } from "../src/hook.ts";
-import { parseHostAndPort, resolveUrl } from "../src/http/url.ts";
+import { parseHostAndPort, refuseReference, resolveUrl } from "../src/http/url.ts";
 import { redactValue } from "../src/log/redact.ts";
 import { fileErrorReason } from "../src/platform/errors.ts";
 import { fileSize, type SocketAddress } from "../src/platform/mod.ts";
@@ -61,6 +61,7 @@ export function httpReady(options: ReadyName & { readonly url: string }): Condit
  * ```
  */
 export function tcpReady(options: ReadyName & { readonly address: string }): Condition {
+  refuseReference(options.address);
   const sockets = parseHostAndPort(options.address);
   if (sockets === undefined) throw new TypeError("expected tcp://HOST:PORT");
   return socketReady(options, `tcp://${options.address}`, sockets);

@@ -1,3 +1,4 @@
+import { withAbsentAdvice } from "./preset.ts";
 import { PRESETS, TARGET_FORMS } from "./registry.ts";
 import { assert, assertEquals } from "../tests/support/assert.ts";
 
@@ -30,4 +31,14 @@ Deno.test("the README's table of hooks has every form of a TARGET", () => {
     const word = form === "[METHOD ]URL" ? "[METHOD ]http" : form;
     assert(targets.includes(word.split("/")[0] ?? word), form);
   }
+});
+
+Deno.test("what to do about a sidecar that is not there is a sentence, with or without a hint of its own", () => {
+  const failure = { state: "absent", status: 0, broke: false, headers: new Headers() } as const;
+  const rest = "it has another port: --hook mine=http://localhost:PORT; wrapper --check shows";
+  const without = withAbsentAdvice({ name: "mine" }, failure) ?? "";
+  assert(without.startsWith(`If ${rest}`), without);
+  const hint = () => "Switch it on";
+  const own = withAbsentAdvice({ name: "mine", hint }, failure) ?? "";
+  assert(own.startsWith(`Switch it on; if ${rest}`), own);
 });

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { REFERENCE_HINT } from "../src/http/url.ts";
 import { nearest } from "../src/nearest.ts";
 import type { NamedHook } from "./preset.ts";
 
@@ -84,6 +85,7 @@ export function nearestTarget(text: string, presets: readonly NamedHook[]): stri
  */
 export function targetHint(text: string, presets: readonly NamedHook[]): string | undefined {
   if (isQuoted(text)) return REMOVE_QUOTES;
+  if (isReference(text)) return REFERENCE_HINT;
   if (isMistypedMethod(text)) return METHOD_HINT;
   const [, method = "", address = text] = /^([A-Z]+\s+)?(\S+)$/.exec(text) ?? [];
   if (method === "" && /[\s,;]/.test(text)) {
@@ -121,6 +123,11 @@ function severalHint(
   return words.length > 1 && words.some(isKnown)
     ? `${option} takes one TARGET: repeat it, ${option} A ${option} B, or set ${variable}=A,B`
     : undefined;
+}
+
+/** Whether a text refers to a variable that neither Kubernetes nor a shell has replaced. */
+function isReference(text: string): boolean {
+  return /\$[({]/.test(text);
 }
 
 /** Whether a text is a method without its URL, or a method in small letters before one. */
@@ -174,6 +181,7 @@ function isTarget(text: string): boolean {
  */
 export function waitHint(text: string, presets: readonly NamedHook[]): string | undefined {
   if (isQuoted(text)) return REMOVE_QUOTES;
+  if (isReference(text)) return REFERENCE_HINT;
   if (/,/.test(text)) return severalHint(text, presets, "--wait-for", "WRAPPER_WAIT_FOR");
   if (/^(tcp:\/?)?[\w.-]+:\d+$/.test(text)) return "an address needs tcp:// or http:// before it";
   if (/^\.{0,2}\//.test(text)) return "a path needs file: or unix: before it";

@@ -1,4 +1,5 @@
 import { parseHook, parseWaitFor, PRESETS } from "./registry.ts";
+import { REFERENCE_HINT } from "../src/http/url.ts";
 import { couldBeTarget, nearestTarget, targetHint } from "./target_hint.ts";
 import {
   assert,
@@ -70,6 +71,9 @@ Deno.test("every other mistake says how to write it", () => {
     "post http://localhost:80/quit": METHOD_HINT,
     "Post localhost:80/quit": METHOD_HINT,
     POST: METHOD_HINT,
+    "$(HOOKS)": REFERENCE_HINT,
+    "${HOOKS}": REFERENCE_HINT,
+    "$(POD_IP):8080/quit": REFERENCE_HINT,
     get: METHOD_HINT,
     "https//localhost/quit": "a URL starts with http://, https:// or http+unix://",
     "tcp://localhost:80": "tcp:// is for --wait-for; a hook needs the whole URL of a stop request",
@@ -88,6 +92,9 @@ Deno.test("what is waited for has other forms", () => {
     "postgres:5432": "an address needs tcp:// or http:// before it",
     "tcp:postgres:5432": "an address needs tcp:// or http:// before it",
     "get http://localhost:80/ready": "it is always a GET: leave out the method",
+    "$(SERVICE):5432": REFERENCE_HINT,
+    "tcp://$(SERVICE):5432": REFERENCE_HINT,
+    "http://$(SERVICE)/ready": REFERENCE_HINT,
     GET: "it is always a GET: leave out the method",
     "/run/x.sock": "a path needs file: or unix: before it",
     "signal:nginx": "a process is process:NAME",

@@ -13,6 +13,7 @@
 import { httpHook } from "../../hooks/http.ts";
 import { hostOf } from "../../hooks/registry.ts";
 import type { SidecarHook } from "../hook.ts";
+import { resolveUrl } from "../http/url.ts";
 import { redactValue } from "../log/redact.ts";
 import { nearest } from "../nearest.ts";
 import type { Environment, Settings } from "../options.ts";
@@ -325,7 +326,13 @@ function listUrls(list: string | undefined, warnings: string[]): readonly string
 }
 
 function isHttpUrl(text: string): boolean {
-  return /^https?:\/\//i.test(text) && URL.canParse(text);
+  if (!/^https?:\/\//i.test(text)) return false;
+  try {
+    resolveUrl(text);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /**

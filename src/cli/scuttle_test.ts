@@ -139,7 +139,9 @@ Deno.test("what scuttle ignores is ignored, with a warning", () => {
   warned({ WAIT_FOR_ENVOY_TIMEOUT: "5" }, 'WAIT_FOR_ENVOY_TIMEOUT "5" is ignored');
   warned({ QUIT_REQUEST_TIMEOUT: "0" }, "a limit of 0 would never let a request finish");
   warned({ GENERIC_QUIT_ENDPOINTS: "http://a/q,,http://b/q" }, '""');
+  warned({ GENERIC_QUIT_ENDPOINTS: "http://$(HOST):1/q" }, "is ignored: expected http://HOST:PORT");
   warned({ ISTIO_QUIT_API: "me:secret@x" }, "ISTIO_QUIT_API");
+  warned({ ISTIO_QUIT_API: "http://${HOST}:15020" }, "ISTIO_QUIT_API");
   const withPath = "http://localhost:15000/x?token=sesame";
   warned({ ENVOY_ADMIN_API: withPath }, 'ENVOY_ADMIN_API "http://localhost:15000/x": its path is');
   warned({ ISTIO_QUIT_API: "http://localhost:15020/quitquitquit" }, "its path is dropped");

@@ -27,17 +27,33 @@ export interface ResolvedUrl {
  */
 export function resolveUrl(text: string): ResolvedUrl {
   const url = URL.canParse(text) ? new URL(text) : undefined;
-  if (url === undefined || !["http:", "https:", "http+unix:"].includes(url.protocol)) {
+  // `new URL` would take the path's first part for the host.
+  const hasNoHost = /^https?:\/{3}/i.test(text);
+  if (url === undefined || hasNoHost || !["http:", "https:", "http+unix:"].includes(url.protocol)) {
     throw new TypeError(
       "expected http://HOST[:PORT]/PATH, https://… or http+unix://%2FSOCKET/PATH",
     );
   }
+  refuseReference(url.hostname);
   if (url.protocol === "http+unix:") return resolveUnixUrl(url);
   const hostname = url.hostname.replace(/^\[(.*)\]$/, "$1");
   const port = Number(url.port) || (url.protocol === "https:" ? 443 : 80);
   // A certificate is for the name.
   const hostnames = url.protocol === "http:" ? hostnamesOf(hostname) : [hostname];
   return withoutCredentials(url, hostnames.map((hostname) => ({ hostname, port })));
+}
+
+/** What to do about a variable's name in place of its value. */
+export const REFERENCE_HINT =
+  "a variable was not replaced: Kubernetes replaces $(NAME), if NAME is defined above it";
+
+/**
+ * No host has a `$` in its name: it is a reference to a variable that has stayed as it was typed.
+ *
+ * @throws {TypeError} that says so
+ */
+export function refuseReference(host: string): void {
+  if (host.includes("$")) throw new TypeError(`expected a host; ${REFERENCE_HINT}`);
 }
 
 /**

@@ -51,3 +51,13 @@ for (
     assertThrows(() => resolveUrl(text), TypeError, "expected the socket's absolute path");
   });
 }
+
+Deno.test("resolveUrl() refuses a URL without a host, and one whose variable was not replaced", () => {
+  for (const text of ["http:///quit", "HTTPS:///quit"]) {
+    assertThrows(() => resolveUrl(text), TypeError, "expected http://HOST[:PORT]/PATH");
+  }
+  for (const text of ["http://$(POD_IP):8080/quit", "https://${HOST}/", "http://$HOST:1/quit"]) {
+    assertThrows(() => resolveUrl(text), TypeError, "a variable was not replaced");
+  }
+  assertEquals(resolved("http://me:$x@host/$(y)?$z"), ["http://host/$(y)?$z", "host 80"]);
+});
