@@ -39,7 +39,7 @@ import type { Pod } from "./pod.ts";
 import type { CommandResult, HookOutcome, RunResult } from "./result.ts";
 import type { Sidecar } from "./sidecar.ts";
 import { trackAll } from "./sidecars.ts";
-import { clearTerminationLog, writeTerminationLog } from "./termination_log.ts";
+import { openTerminationLog, type WriteSummary } from "./termination_log.ts";
 import { validateCommand, validateHooks, validateOptions } from "./validate.ts";
 import { waitForAll } from "./wait.ts";
 
@@ -94,7 +94,6 @@ export async function run(
   let pod: Pod | undefined;
   let result: CommandResult;
   try {
-    clearTerminationLog(job.settings.terminationLog);
     for (const sidecar of job.sidecars) sidecar.foresee();
     pod = await joinOtherContainers(job);
     result = await waitForSidecars(job) ?? await runCommand(job);
@@ -277,7 +276,7 @@ async function conclude(
       reportLate(job),
     ]);
     const result = { ...command, ...strictExitCode(job, command, hooks), hooks };
-    writeTerminationLog(job.settings.terminationLog, result, job.report, problems);
+    job.writeSummary(result, problems);
     return result;
   } finally {
     pod?.close();
@@ -388,6 +387,8 @@ interface Job {
   /** Stops catching signals and reaping orphans. */
   readonly release: () => void;
   readonly report: Report;
+  /** Writes the termination log, if there is one. */
+  readonly writeSummary: WriteSummary;
 }
 
 function prepareJob(command: readonly string[], options: RunOptions): Job {
@@ -424,6 +425,7 @@ function prepareJob(command: readonly string[], options: RunOptions): Job {
       signals.release();
     },
     report,
+    writeSummary: openTerminationLog(settings.terminationLog, report),
   };
 }
 
@@ -470,7 +472,6 @@ export async function refuse(
   if (!Array.isArray(command) || command.length > 0) validateCommand(command);
   validateOptions(options);
   const job = prepareJob(command, options);
-  clearTerminationLog(job.settings.terminationLog);
   let pod: Pod | undefined;
   const all = [...problems];
   try {

@@ -99,48 +99,55 @@ function summaryLine(
   return JSON.stringify(summary) + "\n";
 }
 
+/** Writes the summary of a job that has ended. */
+export type WriteSummary = (result: RunResult, problems: readonly string[]) => void;
+
 /**
  * Makes an empty file of what stands there from before the job, so that whatever is there at the end is
- * COMMAND's. What prevents it also prevents the summary, which says so.
+ * COMMAND's: the reason of a failure, for one. The summary follows after it; if both do not fit, COMMAND's
+ * text stays alone. A failure is a warning in the log and nothing else: the job has ended, and its exit
+ * code stands.
  *
- * @param path where the summary will be written; an empty string is nowhere
+ * @param path where the summary is written; an empty string is nowhere
  */
-export function clearTerminationLog(path: string): void {
-  if (path === "") return;
+export function openTerminationLog(path: string, report: Report): WriteSummary {
+  if (path === "") return () => {};
+  const isEmptied = emptyFile(path);
+  return (result, problems) => {
+    try {
+      // Opening a pipe without a reader would never return.
+      if (isPipe(path)) throw new Error("is a pipe; expected a file");
+      const before = isEmptied ? fileSize(path) ?? 0 : 0;
+      // In place: Kubernetes mounts this one file, and a mount cannot be renamed over.
+      if (before === 0) writeTextFile(path, terminationSummary(result, problems));
+      else appendSummary(path, before, result, problems);
+    } catch (error) {
+      report("termination-log-failed", { path: redactPath(path), reason: fileErrorReason(error) });
+    }
+  };
+}
+
+/** Whether nothing of what stood there is left; what prevents that also prevents the summary. */
+function emptyFile(path: string): boolean {
   try {
     if (fileSize(path)) writeTextFile(path, "");
+    return true;
   } catch {
-    // Nothing is lost yet.
+    return false;
   }
 }
 
-/**
- * Writes the summary, after what COMMAND itself has written there: the reason of a failure, for one.
- * If both do not fit, COMMAND's text stays alone. A failure is a warning in the log and nothing else: the
- * job has ended, and its exit code stands.
- *
- * @param path where it is written; an empty string is nowhere
- */
-export function writeTerminationLog(
+function appendSummary(
   path: string,
+  before: number,
   result: RunResult,
-  report: Report,
-  problems: readonly string[] = [],
+  problems: readonly string[],
 ): void {
-  if (path === "") return;
-  try {
-    // Opening a pipe without a reader would never return.
-    if (isPipe(path)) throw new Error("is a pipe; expected a file");
-    const before = fileSize(path) ?? 0;
-    // In place: Kubernetes mounts this one file, and a mount cannot be renamed over.
-    if (before === 0) return writeTextFile(path, terminationSummary(result, problems));
-    if (before >= MOST_BYTES) return;
-    const separator = readTextFile(path).endsWith("\n") ? "" : "\n";
-    const roomBytes = MOST_BYTES - before - separator.length;
-    const summary = terminationSummary(result, problems, roomBytes);
-    if (new TextEncoder().encode(summary).length > roomBytes) return;
+  if (before >= MOST_BYTES) return;
+  const separator = readTextFile(path).endsWith("\n") ? "" : "\n";
+  const roomBytes = MOST_BYTES - before - separator.length;
+  const summary = terminationSummary(result, problems, roomBytes);
+  if (new TextEncoder().encode(summary).length <= roomBytes) {
     appendTextFile(path, separator + summary);
-  } catch (error) {
-    report("termination-log-failed", { path: redactPath(path), reason: fileErrorReason(error) });
   }
 }
