@@ -89,7 +89,7 @@ function preset({ apiToken }: DaprOptions = {}): HttpPreset {
     ...(token ? { headers: { "dapr-api-token": token } } : {}),
     hint({ state, status }) {
       if (state === "absent") {
-        return "Dapr puts it into pods with the annotation dapr.io/enabled: 'true', and sets DAPR_HTTP_PORT there";
+        return "Dapr puts it into pods with the annotation dapr.io/enabled: 'true', and sets DAPR_HTTP_PORT there; daprd opens no port before it has reached its control plane and loaded its components";
       }
       if (status === 401) {
         return token

@@ -2,7 +2,7 @@
 
 import { assert, assertEquals } from "../tests/support/assert.ts";
 import { TESTS as KUBERNETES_TESTS } from "./kubernetes/programs.ts";
-import { TEST_PATHS } from "./test.ts";
+import { LATER_PATH, TEST_PATHS } from "./test.ts";
 
 const ROOT = new URL("../", import.meta.url);
 const CONFIG = JSON.parse(Deno.readTextFileSync(new URL("deno.json", ROOT)));
@@ -22,8 +22,9 @@ function testFiles(folder = ""): readonly string[] {
 Deno.test("every test file is run once, by one of the tasks whose name starts with test", () => {
   const files = testFiles();
   assert(files.includes("scripts/test_test.ts"));
-  const { command } = CONFIG.tasks["test:containers"];
-  const paths = [...TEST_PATHS, command.split(" ").at(-1), KUBERNETES_TESTS];
+  const pathOf = (task: string) => CONFIG.tasks[task].command.split(" ").at(-1);
+  assertEquals(pathOf("test:built"), LATER_PATH);
+  const paths = [...TEST_PATHS, LATER_PATH, pathOf("test:containers"), KUBERNETES_TESTS];
   const runs = (file: string) =>
     paths.filter((path) => file === path || file.startsWith(`${path}/`)).length;
   assertEquals(files.filter((file) => runs(file) !== 1), []);

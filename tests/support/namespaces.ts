@@ -1,12 +1,13 @@
 /** Runs files of tests in network namespaces of their own, where all ports are free. */
 
-// deno-lint-ignore-file no-console
-
 import { assert } from "./assert.ts";
 import { both, type Need, OWN_LOOPBACK, testWith } from "./needs.ts";
 
-/** Before what a test saw and does not judge; such lines are shown. */
+/** How the name of a step begins that shows what a test saw and does not judge. */
 export const SEEN = "seen: ";
+
+/** Many times longer than the tests of a file take. One that hangs is ended, and what it printed is shown. */
+const LONGEST_RUN_MS = 300_000;
 
 /** Registers a test that runs all tests of a file. */
 export function testInNamespace(path: string, needs: Need<unknown> = NOTHING): void {
@@ -16,12 +17,14 @@ export function testInNamespace(path: string, needs: Need<unknown> = NOTHING): v
     async ([[file = "", ...words]], context) => {
       const { success, stdout, stderr } = await new Deno.Command(file, {
         env: { NO_COLOR: "1" },
+        signal: AbortSignal.timeout(LONGEST_RUN_MS),
         args: [...words, Deno.execPath(), "test", "--quiet", "--allow-all", path],
       }).output();
       const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
       assert(success, `\n${text(stdout)}${text(stderr)}`);
-      const lines = text(stdout).split("\n");
-      for (const line of lines.filter((line) => line.startsWith(SEEN))) console.log(line);
+      for (const [, name = ""] of text(stdout).matchAll(/^ +(seen: .*) \.\.\. ok/gm)) {
+        await context.step(name, () => {});
+      }
       for (const [, name = ""] of text(stdout).matchAll(/^(.* \(SKIPPED: .*\)) \.\.\. ignored/gm)) {
         await context.step({ name, ignore: true, fn: () => {} });
       }

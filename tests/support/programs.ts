@@ -19,7 +19,10 @@ const TOO_LONG_MS = 60_000;
 export interface Surroundings {
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
-  /** Whether it has a process group of its own, which is killed with it: it starts other programs. */
+  /**
+   * Whether it starts other programs, which end with it as they do in its container: it gets a process
+   * group of its own.
+   */
   readonly detached?: boolean;
 }
 
@@ -39,10 +42,12 @@ export function startProgram(
   }).spawn();
   const output = new Response(child.stderr).text();
   let endedAtMs: number | undefined;
-  const status = child.status.finally(() => endedAtMs = performance.now());
-  const end = () => {
+  const status = child.status.finally(() => {
+    endedAtMs = performance.now();
     if (detached) killGroup(child.pid);
-    else if (endedAtMs === undefined) child.kill("SIGKILL");
+  });
+  const end = () => {
+    if (endedAtMs === undefined) child.kill("SIGKILL");
   };
   return {
     pid: child.pid,
