@@ -252,19 +252,6 @@ Deno.test("after a defect of the wrapper COMMAND runs to its end, then the hooks
   assert(events.indexOf("internal-error") < events.indexOf("hook-stopped"), events.join());
 });
 
-Deno.test("several run() at a time: none takes another's COMMAND for an orphan", async () => {
-  const started = Promise.withResolvers<void>();
-  const others = started.promise.then(() =>
-    Promise.all([run(["sh", "-c", "exit 4"]), run(["sh", "-c", "sleep 1; exit 5"])])
-  );
-  const first = run(["sh", "-c", "sleep 0.5; exit 3"], {
-    leftovers: "end",
-    log: ({ event }) => event === "command-started" && started.resolve(),
-  });
-  const results = [await first, ...await others];
-  assertEquals(results.map(({ exitCode }) => exitCode), [3, 4, 5]);
-});
-
 Deno.test("a logger that throws changes nothing: COMMAND's code, and the hooks run", async () => {
   await using sidecar = startSidecar();
   const log = () => {

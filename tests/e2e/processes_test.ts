@@ -245,3 +245,29 @@ Deno.test("a program that ran a job with its signals caught survives a broken pi
   assertEquals(stdout, "x\n7\n", stderr);
   await Deno.remove(file);
 });
+
+Deno.test("several run() at a time: none takes another's COMMAND for an orphan", async () => {
+  // In a process of its own: whoever reaps there takes the children of every thread.
+  const file = await Deno.makeTempFile({ suffix: ".ts" });
+  await Deno.writeTextFile(
+    file,
+    `
+    import { run } from ${JSON.stringify(`${ROOT}mod.ts`)};
+    const started = Promise.withResolvers<void>();
+    const others = started.promise.then(() =>
+      Promise.all([run(["sh", "-c", "exit 4"]), run(["sh", "-c", "sleep 1; exit 5"])])
+    );
+    const first = run(["sh", "-c", "sleep 0.5; exit 3"], {
+      leftovers: "end",
+      log: ({ event }) => event === "command-started" && started.resolve(),
+    });
+    const results = [await first, ...await others];
+    console.log(results.map(({ exitCode }) => exitCode).join());
+    `,
+  );
+  const words = [Deno.execPath(), "run", "--quiet", "--no-check", "--allow-all"];
+  const { stdout, stderr } = await startProgram([...words, `--config=${ROOT}deno.json`, file])
+    .ended;
+  assertEquals(stdout, "3,4,5\n", stderr);
+  await Deno.remove(file);
+});
