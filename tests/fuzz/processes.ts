@@ -223,9 +223,11 @@ function isHarmless({ before, env }: Typo): boolean {
   const { settings, action } = readInvocation([...before, "--", "c"], (name) => env[name], {
     variables: Object.keys(env),
   });
-  const { waitMs, startupWindowMs, timeoutMs, terminationLog } = settings;
+  const { waitMs, startupWindowMs, confirmMs, containers, timeoutMs, terminationLog } = settings;
   const staysInFolder = /^(?!\/)(?!.*\.\.)/s.test(terminationLog) && action !== "install";
   return staysInFolder && waitMs <= LONGEST_MS && startupWindowMs <= LONGEST_MS &&
+    // The sidecar listens on, and other containers never come.
+    confirmMs <= LONGEST_MS && containers === 1 &&
     (timeoutMs === 0 || timeoutMs > 60_000) &&
     settings.hook.every((target) => isRefused(target)) &&
     settings.waitTargets.every((target) => isRefused(target, parseWaitFor));
