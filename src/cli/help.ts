@@ -64,7 +64,7 @@ export function configText({ settings, origins }: Invocation): string {
   function add<Value>(option: Option<Value>, value: Value, from: string) {
     config[option.name] = {
       value: Array.isArray(value)
-        ? value.map((item) => typeof item === "number" ? item : redactValue(String(item)))
+        ? showList(option.name, value)
         : typeof value === "boolean" || option.kind.placeholder === "N"
         ? value
         : redactPath(option.kind.format(value)),
@@ -76,6 +76,18 @@ export function configText({ settings, origins }: Invocation): string {
   };
   for (const key of keysOf(OPTIONS)) addSetting(key);
   return JSON.stringify(config, null, 2) + "\n";
+}
+
+/**
+ * The items of a list. Where something that looks like a URL has been split into paths, no item is shown:
+ * a later one can be the rest of its query.
+ */
+function showList(name: string, items: readonly unknown[]): readonly unknown[] {
+  const isSplit = name === OPTIONS.envFile.name &&
+    items.some((item) => /[?#@]|\/\//.test(String(item)));
+  return items.map((item) =>
+    typeof item === "number" ? item : isSplit ? "…" : redactValue(String(item))
+  );
 }
 
 const CHECK_HEADING = ["HOOK", "READY ADDRESS", "STATE", "ANSWER", "TIME"];
