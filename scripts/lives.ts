@@ -146,7 +146,8 @@ async function live(recording: Recording, random: () => number): Promise<string>
   check(codes.includes(ended.code), `expected one of ${codes}`);
   check(!/^\s+at |panicked|error in the wrapper itself/m.test(ended.stderr), "a stack trace");
   if (phase === "ended") return "gone";
-  if (phase === "grace period") return "draining";
+  // It ends by itself.
+  if (phase === "grace period" || phase.endsWith("terminating")) return "draining";
   // The kubelet ends a sidecar with its pod. A crash then is the end.
   if (signalAtMs !== undefined && hasCrashed) return "crashed, and a signal";
   const isWarned = WARNING.test(ended.stderr) ||
