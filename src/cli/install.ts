@@ -8,6 +8,7 @@ import fs from "node:fs";
 import process from "node:process";
 import { isMissing } from "../platform/errors.ts";
 import { executablePath, IS_LINUX } from "../platform/mod.ts";
+import { type Loader, loaderOf } from "../process/elf.ts";
 
 /** The folder next to the portable program that holds its libraries. */
 const LIBRARIES = "wrapper-lib";
@@ -39,8 +40,8 @@ export function install(path: string): string {
   if (!isFolder(folder || "/")) throw new Error(`no such folder: ${folder}`);
   if (isFolder(to)) throw new Error(`${to} is a folder`);
 
-  const interpreter = ownInterpreter(from);
-  if (interpreter === undefined) {
+  const loader = ownLoader(from);
+  if (loader === undefined) {
     place(from, to);
     return `installed ${to}`;
   }
@@ -50,8 +51,8 @@ export function install(path: string): string {
   const names = fs.readdirSync(fromLibraries);
   // The program comes last: once it is there, so are its libraries.
   for (const name of names) place(`${fromLibraries}/${name}`, `${toLibraries}/${name}`);
-  const loader = absolute(`${toLibraries}/${interpreter.fileName}`);
-  place(from, to, (file) => setInterpreter(file, interpreter, loader));
+  const loaderThere = absolute(`${toLibraries}/${loader.path.split("/").at(-1)}`);
+  place(from, to, (file) => setLoader(file, loader, loaderThere));
   return `installed ${to}, and ${names.length} libraries in ${toLibraries}`;
 }
 
@@ -92,68 +93,25 @@ function absolute(path: string): string {
   return path.startsWith("/") ? path : `${process.cwd()}/${path}`;
 }
 
-/** The dynamic loader that an ELF file names, and where its path is in the file. */
-interface Interpreter {
-  readonly fileName: string;
-  readonly offset: number;
-  /** How many bytes the path has room for, including the zero at its end. */
-  readonly room: number;
-}
-
-/** The type of the program header that holds the dynamic loader's path: `PT_INTERP` in elf(5). */
-const INTERPRETER_HEADER = 3;
-
 /**
  * The loader of the portable build: the one in the folder next to the program. The kernel requires
  * an absolute path, so a program that moves to another folder needs another path.
  *
  * @returns undefined for a program that uses the system's loader
  */
-function ownInterpreter(file: string): Interpreter | undefined {
-  // Both machines that Deno compiles for on Linux are 64-bit and little-endian.
-  const head = readBytes(file, 0, 4096);
-  const view = new DataView(head.buffer, head.byteOffset, head.byteLength);
-  if (head.length < 64 || view.getUint32(0) !== 0x7f454c46) return undefined;
-  const tableOffset = Number(view.getBigUint64(0x20, true));
-  const entryBytes = view.getUint16(0x36, true);
-  const entries = view.getUint16(0x38, true);
-  for (let index = 0; index < entries; index++) {
-    const entry = tableOffset + index * entryBytes;
-    if (entry + entryBytes > head.length) return undefined;
-    if (view.getUint32(entry, true) !== INTERPRETER_HEADER) continue;
-    const offset = Number(view.getBigUint64(entry + 8, true));
-    const room = Number(view.getBigUint64(entry + 32, true));
-    const path = new TextDecoder().decode(readBytes(file, offset, room)).replace(/\0.*$/s, "");
-    const [fileName = "", folder] = path.split("/").reverse();
-    return folder === LIBRARIES ? { fileName, offset, room } : undefined;
-  }
-  return undefined;
+function ownLoader(file: string): Loader | undefined {
+  const loader = loaderOf(file);
+  const [, folder] = loader?.path.split("/").reverse() ?? [];
+  return folder === LIBRARIES ? loader : undefined;
 }
 
 /** Overwrites the loader's path, within the room that the build has left for it. */
-function setInterpreter(file: string, { offset, room }: Interpreter, path: string): void {
+function setLoader(file: string, { offset, room }: Loader, path: string): void {
   const bytes = new TextEncoder().encode(path);
   if (bytes.length >= room) throw new Error(`its path is longer than ${room - 1} bytes`);
   const padded = new Uint8Array(room);
   padded.set(bytes);
   writeBytes(file, offset, padded);
-}
-
-/** Reads bytes from an offset on; fewer than asked for if the file ends first. */
-function readBytes(path: string, offset: number, length: number): Uint8Array {
-  const bytes = new Uint8Array(length);
-  const file = fs.openSync(path, "r");
-  try {
-    let done = 0;
-    while (done < length) {
-      const read = fs.readSync(file, bytes, done, length - done, offset + done);
-      if (read === 0) break;
-      done += read;
-    }
-    return bytes.subarray(0, done);
-  } finally {
-    fs.closeSync(file);
-  }
 }
 
 /** Overwrites bytes from an offset on. */

@@ -20,6 +20,7 @@ import {
   spawn,
 } from "../platform/mod.ts";
 import type { Child, SpawnOptions } from "../platform/types.ts";
+import { isElf, loaderOf } from "../process/elf.ts";
 import { readOrUndefined } from "../process/proc.ts";
 import { StartError } from "./errors.ts";
 
@@ -147,10 +148,10 @@ function explain(file: string, error: unknown): Failure {
   if (failure.code === "EACCES") return failure;
   if (isMachO(head)) return failure;
   if (!isElf(head)) return NO_SHELL;
-  const loader = loaderOf(file, head);
+  const loader = readOrUndefined(() => loaderOf(file));
   return loader === undefined ? failure : {
     ...failure,
-    reason: `its loader ${loader} is not found: it is built for another C library`,
+    reason: `its loader ${loader.path} is not found: it is built for another C library`,
   };
 
   function explainInterpreter(path: string): string {
@@ -229,10 +230,6 @@ function kernelHasOtherFormats(): boolean {
   return names.some((name) => name !== "register" && name !== "status");
 }
 
-function isElf(head: Uint8Array): boolean {
-  return startsWith(head, 0x7f, 0x45, 0x4c, 0x46);
-}
-
 function startsWith(head: Uint8Array, ...bytes: readonly number[]): boolean {
   return bytes.every((byte, index) => head[index] === byte);
 }
@@ -295,23 +292,4 @@ function describeForeign(head: Uint8Array): string {
   if (isPe(head)) return ": it is built for Windows";
   if (isElf(head) && ownFile && !isElf(ownFile)) return ": it is built for Linux";
   return isMachO(head) ? ": it is built for macOS" : "";
-}
-
-/** The dynamic loader that a 64-bit program needs. */
-function loaderOf(file: string, head: Uint8Array): string | undefined {
-  const PT_INTERP = 3;
-  return readOrUndefined(() => {
-    const header = new DataView(head.buffer, head.byteOffset, head.byteLength);
-    const entries = header.getUint16(56, true);
-    const entryBytes = header.getUint16(54, true);
-    const table = readBytes(file, Number(header.getBigUint64(32, true)), entries * entryBytes);
-    const view = new DataView(table.buffer, table.byteOffset, table.byteLength);
-    for (let entry = 0; entry < table.length; entry += entryBytes) {
-      if (view.getUint32(entry, true) !== PT_INTERP) continue;
-      const offset = Number(view.getBigUint64(entry + 8, true));
-      const length = Number(view.getBigUint64(entry + 32, true));
-      return new TextDecoder().decode(readBytes(file, offset, length)).replace(/\0.*$/s, "");
-    }
-    return undefined;
-  });
 }
