@@ -552,6 +552,26 @@ export function readAll<Values extends object>(
   return values;
 }
 
+/**
+ * The defaults that follow from other settings.
+ *
+ * @param settings the settings, each with its own default
+ * @param isSet whether somebody has set one
+ * @param waitsForTargets whether something is named that has to be ready before COMMAND
+ */
+export function impliedDefaults(
+  settings: JobSettings,
+  isSet: (key: keyof JobSettings) => boolean,
+  waitsForTargets: boolean,
+): Pick<JobSettings, "leftovers" | "startupWindowMs" | "waitMs"> {
+  const { processGroup, leftovers, injected, startupWindowMs, waitMs } = settings;
+  return {
+    leftovers: processGroup && !isSet("leftovers") ? "end" : leftovers,
+    startupWindowMs: injected && !isSet("startupWindowMs") ? INJECTED_WINDOW_MS : startupWindowMs,
+    waitMs: waitsForTargets && !isSet("waitMs") ? WAIT_FOR_MS : waitMs,
+  };
+}
+
 /** An object's own keys, with their type. */
 export function keysOf<Values extends object>(
   object: Values,

@@ -14,13 +14,12 @@ import {
   type Action,
   ACTIONS,
   type Environment,
-  INJECTED_WINDOW_MS,
+  impliedDefaults,
   type Kind,
   type Option,
   OPTIONS,
   readAll,
   type Settings,
-  WAIT_FOR_MS,
 } from "../options.ts";
 import { nearest } from "../nearest.ts";
 import { nearMisses, readScuttle, type ScuttleReading } from "./scuttle.ts";
@@ -162,13 +161,11 @@ export function readInvocation(
   const typed = readAll<Settings>(OPTIONS, setting);
   const isSet = (key: keyof Settings) => origins.get(key) !== "default";
   const waitsForTargets = typed.waitTargets.some((target) => target !== "none");
-  const leftovers = typed.processGroup && !isSet("leftovers") ? "end" : typed.leftovers;
+  const implied = impliedDefaults(typed, isSet, waitsForTargets);
   const settings: Settings = {
     ...typed,
-    leftovers,
-    ...(typed.injected && !isSet("startupWindowMs") && { startupWindowMs: INJECTED_WINDOW_MS }),
-    ...(waitsForTargets && !isSet("waitMs") && { waitMs: WAIT_FOR_MS }),
-    ...(leftovers !== "ignore" && !isSet("reap") && { reap: true }),
+    ...implied,
+    ...(implied.leftovers !== "ignore" && !isSet("reap") && { reap: true }),
   };
   const noWait = waitsForTargets && settings.waitMs === 0
     ? [`${origins.get("waitMs")} 0 turns ${origins.get("waitTargets")} off: nothing is waited for`]

@@ -7,11 +7,11 @@
 import type { Awaitable, Hook } from "../hook.ts";
 import type { Logger } from "../log/log.ts";
 import {
+  impliedDefaults,
   INJECTED_WINDOW_MS,
   JOB_OPTIONS,
   type JobSettings,
   readAll,
-  WAIT_FOR_MS,
 } from "../options.ts";
 import { environmentVariable } from "../platform/mod.ts";
 import type { SignalRewrites } from "../platform/signals.ts";
@@ -260,26 +260,20 @@ export function resolveOptions(
   options: Partial<JobSettings> & Pick<RunOptions, "waitFor">,
 ): ResolvedOptions {
   const given: Partial<JobSettings> = options;
-  const implied: Partial<JobSettings> = {
-    ...(options.processGroup && { leftovers: "end" }),
-    ...(options.leftovers !== undefined && { reap: options.leftovers !== "ignore" }),
-  };
-  const resolved = readAll<JobSettings>(JOB_OPTIONS, (key) => {
+  const isSet = (key: keyof JobSettings) => given[key] !== undefined;
+  const own = readAll<JobSettings>(JOB_OPTIONS, (key) => {
     const { libraryDefault, defaultValue } = JOB_OPTIONS[key];
-    return given[key] ?? implied[key] ?? libraryDefault ?? defaultValue(environmentVariable);
+    return given[key] ?? libraryDefault ?? defaultValue(environmentVariable);
   });
-  const waits = options.waitMs === undefined && options.waitFor?.length;
-  const settings = waits ? { ...resolved, waitMs: WAIT_FOR_MS } : resolved;
-  const { injected, startupWindowMs } = settings;
-  const isSet = options.startupWindowMs !== undefined;
-  const containersWindowMs = isSet ? startupWindowMs : INJECTED_WINDOW_MS;
-  if (injected === false) {
-    return { ...settings, startupWindowMs: 0, furtherWindowMs: 0, containersWindowMs };
-  }
-  return {
-    ...settings,
-    containersWindowMs,
-    startupWindowMs: injected && !isSet ? INJECTED_WINDOW_MS : startupWindowMs,
-    furtherWindowMs: startupWindowMs,
+  const settings = {
+    ...own,
+    ...impliedDefaults(own, isSet, (options.waitFor?.length ?? 0) > 0),
+    // `processGroup` alone does not make this process the parent of orphans.
+    ...(isSet("leftovers") && !isSet("reap") && { reap: own.leftovers !== "ignore" }),
+    furtherWindowMs: own.startupWindowMs,
+    containersWindowMs: isSet("startupWindowMs") ? own.startupWindowMs : INJECTED_WINDOW_MS,
   };
+  return settings.injected === false
+    ? { ...settings, startupWindowMs: 0, furtherWindowMs: 0 }
+    : settings;
 }
