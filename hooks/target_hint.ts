@@ -151,7 +151,7 @@ const REMOVE_QUOTES = "remove the quotes";
 const URL_HINT = "a URL starts with http://, https:// or http+unix://";
 
 /** Whether a value still has the quotes that a shell or YAML would have removed, or one half of them. */
-export function isQuoted(text: string): boolean {
+function isQuoted(text: string): boolean {
   return /^["'`“”‘’]|["'`“”‘’]$/.test(text.trim());
 }
 

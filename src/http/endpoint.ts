@@ -15,12 +15,17 @@ import { abortable } from "../time.ts";
 import { whenThereIsRoom } from "./descriptors.ts";
 import { AnswerError, type HttpClient, openHttpClient } from "./client.ts";
 
-/** The message of a {@linkcode NobodyListensError} if nothing was sent. */
-export const REFUSED = "connection refused";
-
 /** Nobody listens at the endpoint. */
 export class NobodyListensError extends Error {
   override readonly name = "NobodyListensError";
+  /** Whether the request may have arrived before. */
+  readonly wasSent: boolean;
+
+  /** Says which of the two it was. */
+  constructor(wasSent: boolean) {
+    super(wasSent ? "it quit without an answer" : "connection refused");
+    this.wasSent = wasSent;
+  }
 }
 
 /** Somebody listens, but the exchange failed: a reset, or an answer that is not HTTP. */
@@ -81,7 +86,7 @@ export function openEndpoint(addresses: readonly SocketAddress[]): Endpoint {
         broke ||= !isNobodyListening(error);
       }
     }
-    throw new NobodyListensError(broke ? "it quit without an answer" : REFUSED);
+    throw new NobodyListensError(broke);
   }
 
   async function accepts(signal: AbortSignal): Promise<boolean> {

@@ -15,7 +15,6 @@ import {
   type Endpoint,
   NobodyListensError,
   openEndpoint,
-  REFUSED,
   UnreachableError,
 } from "./endpoint.ts";
 import { AnswerError } from "./client.ts";
@@ -393,11 +392,11 @@ async function stop(
     // If the request fails and nobody listens any more, it matters whether the sidecar was ever there.
     if (!context.wasSeen()) {
       const isThere = await request.endpoint.accepts(attempted.signal);
-      if (!isThere) throw new NobodyListensError(REFUSED);
+      if (!isThere) throw new NobodyListensError(false);
       context.markSeen();
     }
     const response = await request.endpoint.send(attempted).catch((error) => {
-      wasSent ||= !(error instanceof NobodyListensError) || error.message !== REFUSED;
+      wasSent ||= !(error instanceof NobodyListensError) || error.wasSent;
       throw error;
     });
     wasSent = true;

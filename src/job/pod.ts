@@ -33,16 +33,19 @@ export type Decision =
   /** Nobody else is there, but further containers are expected. */
   | { readonly kind: "wait"; readonly came: number };
 
+/**
+ * - `running`: its COMMAND has not ended
+ * - `waiting`: it waits for containers that have not come
+ * - `stopping`: it stops the sidecars
+ * - `told`: it has stopped them
+ * - `left`: it has ended, and left them to others or alone
+ */
+const MEMBER_STATES = ["running", "waiting", "stopping", "told", "left"] as const;
+
 /** What a wrapper writes down about itself. */
 export interface Member {
-  /**
-   * - `running`: its COMMAND has not ended
-   * - `waiting`: it waits for containers that have not come
-   * - `stopping`: it stops the sidecars
-   * - `told`: it has stopped them
-   * - `left`: it has ended, and left them to others or alone
-   */
-  readonly state: "running" | "waiting" | "stopping" | "told" | "left";
+  /** How far it is. */
+  readonly state: typeof MEMBER_STATES[number];
   /** Whether its COMMAND has ended with success. */
   readonly succeeded: boolean;
   /** Whether its settings were wrong: whatever `--on` says, that must not leave the pod hanging. */
@@ -161,33 +164,37 @@ export async function enterPod(options: PodOptions): Promise<Pod> {
       containers: String(containers),
     });
   }
-  const toldBefore = before.filter(({ state }) => state === "told" || state === "stopping");
-  if (toldBefore.length > 0) report("containers-late", {});
+  const known = before.filter(({ state }) => state === "told" || state === "stopping")
+    .map(({ name }) => name);
+  if (known.length > 0) report("containers-late", {});
+
+  const numbersOf = (count: number) => (
+    { count: String(count), containers: String(own.containers) }
+  );
 
   async function end(
     outcome: Pick<Member, "succeeded" | "wasRefused">,
     on: RunHooksOn,
   ): Promise<Exclude<Decision, { kind: "wait" }>> {
-    const remainingMs = () =>
-      askedToEnd.aborted ? 0 : Math.max(0, options.containersWindowMs - performance.now());
     for (let attempt = 1;; attempt++) {
-      const leftMs = remainingMs();
+      const leftMs = askedToEnd.aborted
+        ? 0
+        : Math.max(0, options.containersWindowMs - performance.now());
       const decision = await withLock(() => {
         const others = look();
         const order = own.order || Math.max(0, ...others.map(({ order }) => order)) + 1;
         const self = { ...own, ...outcome, order };
-        const known = toldBefore.map(({ name }) => name);
         const decision = decide(self, others, { on, known, isLastChance: leftMs === 0 });
         write({ ...outcome, order, state: STATES[decision.kind] });
         return decision;
       });
       if (decision.kind === "stop" && decision.came !== undefined && !askedToEnd.aborted) {
-        const containers = String(own.containers);
-        report("containers-missing", { count: String(decision.came), containers });
+        report("containers-missing", numbersOf(decision.came));
       }
       if (decision.kind !== "wait") return decision;
-      const numbers = { count: String(decision.came), containers: String(own.containers) };
-      if (attempt === 1) report("containers-expected", { ...numbers, remainingMs: leftMs });
+      if (attempt === 1) {
+        report("containers-expected", { ...numbersOf(decision.came), remainingMs: leftMs });
+      }
       await sleep(Math.min(probePauseMs(attempt), leftMs), askedToEnd);
     }
   }
@@ -330,8 +337,6 @@ function readOther(sharedDir: string, name: string): Other | undefined {
   }
 }
 
-const STATE_NAMES: readonly unknown[] = ["running", "waiting", "stopping", "told", "left"];
-
 function parseMember(text: string): Member | undefined {
   let value: Partial<Member>;
   try {
@@ -341,7 +346,7 @@ function parseMember(text: string): Member | undefined {
   }
   const { state, succeeded, wasRefused, containers = 1, order = 0, failuresBefore = 0 } = value;
   const numbers = [containers, order, failuresBefore];
-  return state !== undefined && STATE_NAMES.includes(state) && numbers.every(Number.isSafeInteger)
+  return state !== undefined && MEMBER_STATES.includes(state) && numbers.every(Number.isSafeInteger)
     ? {
       state,
       succeeded: succeeded === true,

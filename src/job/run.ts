@@ -405,6 +405,7 @@ function prepareJob(command: readonly string[], options: RunOptions): Job {
     sidecars[isHook(one) ? hooks.indexOf(one) : -1] ??
       trackAwaited([one], settings, askedToEnd, report)
   );
+  const writeSummary = openTerminationLog(settings.terminationLog, report);
   // Last: if anything before this threw, the listeners would stay.
   const signals = forwardSignals ? catchSignals(() => endRequested.abort(), report) : noSignals;
   return {
@@ -425,7 +426,7 @@ function prepareJob(command: readonly string[], options: RunOptions): Job {
       signals.release();
     },
     report,
-    writeSummary: openTerminationLog(settings.terminationLog, report),
+    writeSummary,
   };
 }
 

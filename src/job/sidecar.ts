@@ -206,20 +206,19 @@ export function trackSidecar(
   async function confirm(signal: AbortSignal): Promise<"stopped" | "gone" | "still-listening"> {
     const { confirmMs } = limits;
     if (confirmMs === 0) return "stopped";
-    if (hook.isListening === undefined) {
+    const isListening = hook.isListening?.bind(hook);
+    if (isListening === undefined) {
       report("hook-unconfirmed", { hook: name });
       return "stopped";
     }
     const startMs = performance.now();
-    const isListening = (deadline: AbortSignal, limitMs: number) =>
-      hook.isListening?.(makeContext(deadline, limitMs)) ?? Promise.resolve(true);
     for (let attempt = 1;; attempt++) {
       const leftMs = Math.max(1, confirmMs - (performance.now() - startMs));
       const limitMs = Math.min(limits.requestTimeoutMs, leftMs);
       const listens = await withDeadline(
         limitMs,
         signal,
-        (deadline) => isListening(deadline, limitMs),
+        (deadline) => isListening(makeContext(deadline, limitMs)),
         (_, refused) => !refused,
       );
       const durationMs = performance.now() - startMs;
