@@ -477,7 +477,8 @@ const JOB_ENTRIES = {
     kind: path,
     defaultValue: () => "",
     defaultText: "none",
-    help: "write a JSON summary here, after COMMAND's own text; see /dev/termination-log",
+    help:
+      "write a one-line JSON summary here, after COMMAND's text; Kubernetes: /dev/termination-log",
   }),
 };
 

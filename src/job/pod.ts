@@ -157,13 +157,13 @@ export async function enterPod(options: PodOptions): Promise<Pod> {
     folder.close();
     throw unusable(sharedDir, fileErrorReason(error));
   }
-  if (own.containers > options.containers) {
-    const { containers } = options;
-    report("containers-too-many", {
-      count: String(own.containers),
-      containers: String(containers),
-    });
+  /** Warns if there are more than were expected; the larger number counts. */
+  function compare(count: number): void {
+    if (count <= options.containers) return;
+    const containers = String(options.containers);
+    report("containers-too-many", { count: String(count), containers });
   }
+  compare(own.containers);
   const known = before.filter(({ state }) => state === "told" || state === "stopping")
     .map(({ name }) => name);
   if (known.length > 0) report("containers-late", {});
@@ -180,14 +180,15 @@ export async function enterPod(options: PodOptions): Promise<Pod> {
       const leftMs = askedToEnd.aborted
         ? 0
         : Math.max(0, options.containersWindowMs - performance.now());
-      const decision = await withLock(() => {
+      const { decision, succeeded } = await withLock(() => {
         const others = look();
         const order = own.order || Math.max(0, ...others.map(({ order }) => order)) + 1;
         const self = { ...own, ...outcome, order };
         const decision = decide(self, others, { on, known, isLastChance: leftMs === 0 });
         write({ ...outcome, order, state: STATES[decision.kind] });
-        return decision;
+        return { decision, succeeded: [self, ...others].filter((one) => one.succeeded).length };
       });
+      if (attempt === 1 && own.containers === options.containers) compare(succeeded);
       if (decision.kind === "stop" && decision.came !== undefined && !askedToEnd.aborted) {
         report("containers-missing", numbersOf(decision.came));
       }

@@ -138,6 +138,20 @@ Deno.test("more than N at the same time: a warning, and the larger number counts
     assertEquals(texts.match(/3 containers run under the wrapper, not 2/g)?.length, 1, texts);
   }));
 
+Deno.test("more than N have succeeded, one after another: a warning", () =>
+  withPod(async ({ sidecar, start }) => {
+    const other = start(["--containers=2", HOUR], HELD);
+    await other.waitFor("running");
+    for (const _ of ["second", "third"]) {
+      const { code, stderr } = await start(["--containers=2", HOUR], "exit 0").ended;
+      assertEquals([code, stderr.includes("not 2 (--containers)")], [0, false], stderr);
+    }
+    await other.type("0\n");
+    const { code, stderr } = await other.ended;
+    assertEquals([code, sidecar.posts().length], [0, 1]);
+    assertStringIncludes(stderr, "warn: 3 containers run under the wrapper, not 2 (--containers)");
+  }));
+
 Deno.test("--on success: a failed attempt is none, and does not count", () =>
   withPod(async ({ sidecar, start }) => {
     const args = ["--containers=2", "--on=success", HOUR];
