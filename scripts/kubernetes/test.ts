@@ -16,6 +16,7 @@ import { PODMAN } from "../../tests/containers/support.ts";
 import {
   CLOUD_SQL_PROXY_PROGRAM,
   ENVOY,
+  exists,
   findProgram,
   type Need,
   OPENBAO_PROGRAM,
@@ -71,15 +72,6 @@ const NEEDS: readonly Need<unknown>[] = [
 
 function isPlugin(name: string): boolean {
   return exists(`${CNI_PROGRAMS}/${name}`);
-}
-
-function exists(path: string): boolean {
-  try {
-    Deno.statSync(path);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 /** The roots of the control groups: one, or one per controller. */

@@ -1,12 +1,12 @@
 /** Dapr's own daprd. */
 
 import { BUILT_DAPR } from "../../scripts/kubernetes/programs.ts";
-import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
+import { assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import { makeAuthority, OPENSSL } from "../support/certificates.ts";
 import { both, testWith } from "../support/needs.ts";
 import { type Program, startProgram } from "../support/programs.ts";
 import { runWrapper, startWrapper } from "../support/wrapper.ts";
-import { COMMAND, jobBeside, SHORT, untilAnswered, WAIT } from "./support.ts";
+import { COMMAND, jobBeside, jobWithKilled, SHORT, untilAnswered, WAIT } from "./support.ts";
 
 const FOLDER = Deno.makeTempDirSync();
 Deno.test.afterAll(() => Deno.removeSync(FOLDER, { recursive: true }));
@@ -170,17 +170,7 @@ for (const hook of ["dapr", "auto"]) {
 
   testWith(BUILT_DAPR, `${hook}: a daprd that was killed is a warning`, async (folder) => {
     await using dapr = startDapr(folder);
-    await using wrapper = startWrapper("binary", {
-      args: [`--hook=${hook}`, ...SHORT, "sh", "-c", "echo it runs; cat; exit 6"],
-      stdin: "piped",
-    });
-    await wrapper.waitFor("it runs");
-    Deno.kill(dapr.pid, "SIGKILL");
-    assert(await dapr.endsByItself() !== 0);
-    await wrapper.child.stdin.close();
-    const { code, stderr } = await wrapper.ended;
-    assertEquals(code, 6, stderr);
-    assertMatch(stderr, /warn: dapr: has already stopped .*before the command ended.*OnFailure/);
+    await jobWithKilled(dapr, hook, "dapr");
   });
 }
 

@@ -5,7 +5,7 @@ import { assert, assertEquals, assertMatch, assertStringIncludes } from "../supp
 import { both, ENVOY, testWith } from "../support/needs.ts";
 import { type Program, startProgram } from "../support/programs.ts";
 import { runWrapper, startWrapper } from "../support/wrapper.ts";
-import { COMMAND, jobBeside, SHORT, untilAnswered, WAIT } from "./support.ts";
+import { COMMAND, jobBeside, jobWithKilled, SHORT, untilAnswered, WAIT } from "./support.ts";
 
 /** It quits within milliseconds, so that its answer may be lost: the request was sent all the same. */
 const TOLD = /istio: (told to quit \(200 OK\)|has already stopped)/;
@@ -189,17 +189,7 @@ for (const hook of ["istio", "auto"]) {
   testWith(ISTIO, `${hook}: a pilot-agent that was killed is a warning`, async (programs) => {
     await using _plane = startControlPlane(programs);
     await using agent = startAgent(programs);
-    await using wrapper = startWrapper("binary", {
-      args: [`--hook=${hook}`, ...SHORT, "sh", "-c", "echo it runs; cat; exit 6"],
-      stdin: "piped",
-    });
-    await wrapper.waitFor("it runs");
-    Deno.kill(agent.pid, "SIGKILL");
-    assert(await agent.endsByItself() !== 0);
-    await wrapper.child.stdin.close();
-    const { code, stderr } = await wrapper.ended;
-    assertEquals(code, 6, stderr);
-    assertMatch(stderr, /warn: istio: has already stopped .*before the command ended.*OnFailure/);
+    await jobWithKilled(agent, hook, "istio");
   });
 }
 

@@ -1,6 +1,6 @@
 /** What the tests of each real sidecar have in common. */
 
-import { assertEquals } from "../support/assert.ts";
+import { assert, assertEquals, assertMatch } from "../support/assert.ts";
 import { SEEN } from "../support/namespaces.ts";
 import type { Program } from "../support/programs.ts";
 import { type Ended, startWrapper } from "../support/wrapper.ts";
@@ -23,6 +23,22 @@ export async function untilAnswered(sidecar: Program, url: string, status: numbe
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
   throw new Error(`it ended: ${await sidecar.output()}`);
+}
+
+/** Runs a job whose sidecar is killed before it ends: a warning says when it went. */
+export async function jobWithKilled(sidecar: Program, hook: string, name: string): Promise<void> {
+  await using wrapper = startWrapper("binary", {
+    args: [`--hook=${hook}`, ...SHORT, "sh", "-c", "echo it runs; cat; exit 6"],
+    stdin: "piped",
+  });
+  await wrapper.waitFor("it runs");
+  Deno.kill(sidecar.pid, "SIGKILL");
+  assert(await sidecar.endsByItself() !== 0);
+  await wrapper.child.stdin.close();
+  const { code, stderr } = await wrapper.ended;
+  assertEquals(code, 6, stderr);
+  const warning = `warn: ${name}: has already stopped .*before the command ended.*OnFailure`;
+  assertMatch(stderr, new RegExp(warning));
 }
 
 /** Runs a job; shows the sidecar's exit code, and how long after COMMAND it ended. */

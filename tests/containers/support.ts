@@ -1,7 +1,7 @@
 /** Images and pods for the container tests: real ones, made by podman and runc. */
 
 import { TEST_DENO_VERSION, testRuntime } from "../../scripts/compile.ts";
-import { findProgram, type Need } from "../support/needs.ts";
+import { exists, findProgram, type Need } from "../support/needs.ts";
 
 const HERE = new URL("./", import.meta.url).pathname;
 const ROOT = new URL("../../", import.meta.url).pathname;
@@ -96,15 +96,6 @@ function tryPod(): string | undefined {
     return undefined;
   } finally {
     command("pod", "rm", "--force", "--time=0", name);
-  }
-}
-
-function exists(path: string): boolean {
-  try {
-    Deno.statSync(path);
-    return true;
-  } catch {
-    return false;
   }
 }
 

@@ -54,6 +54,16 @@ export function both<First, Second>(
   };
 }
 
+/** Whether a file or a folder is there. */
+export function exists(path: string): boolean {
+  try {
+    Deno.statSync(path);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** The path of a program, from a variable or from PATH. */
 export function findProgram(name: string, variable?: string): string | undefined {
   const named = variable === undefined ? undefined : Deno.env.get(variable);
