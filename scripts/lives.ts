@@ -95,8 +95,9 @@ async function live(recording: Recording, random: () => number): Promise<string>
   let hasCrashed = false;
   const happened: string[] = [];
 
-  /** Whether it ended because it was told to; such a sidecar is not started again. */
+  /** Whether it ends, or has ended, because it was told to; such a sidecar is not started again. */
   const wasTold = () =>
+    double.phase === "grace period" ||
     double.phase === "ended" && double.requests.some((request) => request.startsWith("POST "));
 
   async function happen(): Promise<void> {
