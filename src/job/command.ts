@@ -15,8 +15,8 @@ import { readProcess } from "../process/proc.ts";
 import { leaveToRuntime } from "../process/reap.ts";
 import { exitCodeAfter, isEndedBy, rewrite, START_KILL_CLOCK } from "../process/signals.ts";
 import {
+  ifShellJob,
   isFromTerminal,
-  isShellJob,
   stopIfAsked,
   stopSelf,
   trackStops,
@@ -173,14 +173,17 @@ function superviseCommand(child: Child, options: CommandOptions, report: Report)
       if (isNew && isEndedBy(child.pid, signal)) trySend(signal);
       startKillClock(signal);
       if (START_KILL_CLOCK.has(signal)) asked.push({ signal, isFromTerminal: true });
+      if (signal === "SIGTSTP" || signal === "SIGTTIN") stops?.expectStop();
     } else if (signal === "SIGCONT" && stops?.takeOwnStop()) {
       continueIfLeftBehind();
     } else if (options.rewrite[signal] !== undefined) {
       send(signal);
-    } else if (signal === "SIGTSTP" && options.processGroup && options.jobControl && isShellJob()) {
-      // COMMAND's session has no terminal, where SIGTSTP would not stop anything.
-      sendAs("SIGSTOP", "SIGSTOP");
-      stopSelf();
+    } else if (signal === "SIGTSTP" && options.processGroup && options.jobControl) {
+      void ifShellJob(() => {
+        // COMMAND's session has no terminal, where SIGTSTP would not stop anything.
+        sendAs("SIGSTOP", "SIGSTOP");
+        stopSelf();
+      }, () => send(signal));
     } else {
       send(signal);
     }

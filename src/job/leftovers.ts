@@ -9,7 +9,7 @@ import type { JobSettings } from "../options.ts";
 import { addSignalListener, kill, processId, removeSignalListener } from "../platform/mod.ts";
 import type { SignalName } from "../platform/signals.ts";
 import { findProcesses, type Process, runs } from "../process/find.ts";
-import { readOrUndefined, readProcess } from "../process/proc.ts";
+import { isInSession, readOrUndefined, readProcess } from "../process/proc.ts";
 import { isCommand } from "../process/reap.ts";
 import { rewrite, START_KILL_CLOCK } from "../process/signals.ts";
 import { backoffMs, LONGEST_MS } from "../time.ts";
@@ -84,9 +84,10 @@ function findLeftovers({ pid: command, startTicks, hasOwnSession, adopts }: Orig
   const self = processId();
   const ownGroup = readProcess("self")?.group;
   const found = readOrUndefined(() =>
-    findProcesses(({ session, parent, startTime }) =>
-      (hasOwnSession && session === command) ||
-      (adopts && parent === self && startTicks !== undefined && Number(startTime) >= startTicks)
+    findProcesses((process) =>
+      (hasOwnSession && isInSession(process, command)) ||
+      (adopts && process.parent === self && startTicks !== undefined &&
+        Number(process.startTime) >= startTicks)
     )
   );
   if (found === undefined) return groupAsOne(command, hasOwnSession);
@@ -221,7 +222,8 @@ export function superviseLeftovers(
   }
 
   async function settle() {
-    const onChildEnd = () => wake();
+    // Without orphans it has no children, but for `ps`.
+    const onChildEnd = () => origin.adopts && wake();
     addSignalListener("SIGCHLD", onChildEnd);
     try {
       for (let attempt = 1;; attempt++) {

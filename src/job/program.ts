@@ -60,7 +60,9 @@ export async function startProgram(
   const [name = "", ...args] = words;
   let failure: Failure = { code: "ENOENT", reason: "not found", exitCode: NOT_FOUND };
   for (const file of filesFor(name, options)) {
-    const found = findProblem(file) ?? await tryToStart(file, args, options);
+    // A name alone is what only the runtime can search for.
+    const problem = file.includes("/") ? findProblem(file) : undefined;
+    const found = problem ?? await tryToStart(file, args, options);
     if (!("code" in found)) return found;
     // The error that says most, and last of all that there is no such file.
     if (rank(found) > rank(failure)) failure = found;

@@ -128,6 +128,49 @@ function unnamedSignal(error: unknown): Exit {
     : { code: exitCodeOfSignal(Number(signal)), signal };
 }
 
+export function runProgram(words: readonly string[]): string | undefined {
+  const [file = "", ...args] = words;
+  if (!mayRun(file)) return undefined;
+  try {
+    const { stdout } = new Deno.Command(file, { args, stdin: "null", stderr: "null" }).outputSync();
+    return new TextDecoder().decode(stdout);
+  } catch {
+    return undefined;
+  }
+}
+
+export async function runApart(words: readonly string[]): Promise<string | undefined> {
+  const [file = "", ...args] = words;
+  if (!mayRun(file)) return undefined;
+  const options = { args, detached: true, stdin: "null", stdout: "piped", stderr: "null" } as const;
+  try {
+    const { stdout } = await new Deno.Command(file, options).spawn().output();
+    return new TextDecoder().decode(stdout);
+  } catch {
+    return undefined;
+  }
+}
+
+/** On a terminal, a user would be asked for a permission that is missing. */
+function mayRun(command: string): boolean {
+  return Deno.permissions.querySync({ name: "run", command }).state === "granted";
+}
+
+export function opensTerminal(): boolean | undefined {
+  if (IS_WINDOWS) return Deno.stdin.isTerminal() || Deno.stdout.isTerminal();
+  if (Deno.permissions.querySync({ name: "read", path: "/dev/tty" }).state !== "granted") {
+    return undefined;
+  }
+  try {
+    Deno.openSync("/dev/tty").close();
+    return true;
+  } catch (error) {
+    return errorCode(error) === "ENXIO" ? false : undefined;
+  }
+}
+
+export const IS_WINDOWS: boolean = Deno.build.os === "windows";
+
 export const IS_LINUX: boolean = Deno.build.os === "linux";
 
 // Each attempt that fails costs time, and Linux is known.
@@ -328,6 +371,7 @@ export function writeText(stream: "stdout" | "stderr", text: string): void {
 }
 
 export function searchPath(): string | undefined {
+  if (IS_WINDOWS) return undefined;
   if (Deno.permissions.querySync({ name: "read" }).state !== "granted") return undefined;
   try {
     return Deno.env.get("PATH") ?? DEFAULT_PATH;
@@ -340,6 +384,7 @@ export function searchPath(): string | undefined {
 export function fileKind(path: string): "program" | "data" | "folder" | "other" {
   const { isFile, isDirectory, mode } = Deno.statSync(path);
   if (!isFile) return isDirectory ? "folder" : "other";
+  if (IS_WINDOWS) return "program";
   return ((mode ?? 0) & ANYONE_EXECUTES) === 0 ? "data" : "program";
 }
 

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { spawn as startProcess } from "node:child_process";
+import { spawn as startProcess, spawnSync as runToEnd } from "node:child_process";
 import fs from "node:fs";
 import net from "node:net";
 import os from "node:os";
@@ -77,6 +77,36 @@ function toExit(code: number | null, signal: NodeJS.Signals | null): Exit {
     ? { code: code ?? WRAPPER_FAILED }
     : { code: exitCodeOfSignal(os.constants.signals[signal] ?? 0), signal };
 }
+
+export function runProgram(words: readonly string[]): string | undefined {
+  const [file = "", ...args] = words;
+  const { stdout, error } = runToEnd(file, args, { stdio: ["ignore", "pipe", "ignore"] });
+  return error === undefined ? stdout.toString() : undefined;
+}
+
+export function runApart(words: readonly string[]): Promise<string | undefined> {
+  const [file = "", ...args] = words;
+  return new Promise((resolve) => {
+    const stdio = ["ignore", "pipe", "ignore"] as const;
+    const child = startProcess(file, args, { detached: true, stdio: [...stdio] });
+    let text = "";
+    child.stdout?.setEncoding("utf8").on("data", (part: string) => text += part);
+    child.once("error", () => resolve(undefined));
+    child.once("close", () => resolve(text));
+  });
+}
+
+export function opensTerminal(): boolean | undefined {
+  if (IS_WINDOWS) return tty.isatty(0) || tty.isatty(1);
+  try {
+    fs.closeSync(fs.openSync("/dev/tty", "r"));
+    return true;
+  } catch (error) {
+    return errorCode(error) === "ENXIO" ? false : undefined;
+  }
+}
+
+export const IS_WINDOWS: boolean = process.platform === "win32";
 
 export const IS_LINUX: boolean = process.platform === "linux";
 
@@ -197,12 +227,14 @@ export function writeText(stream: "stdout" | "stderr", text: string): void {
 }
 
 export function searchPath(): string | undefined {
+  if (IS_WINDOWS) return undefined;
   return process.env["PATH"] ?? DEFAULT_PATH;
 }
 
 export function fileKind(path: string): "program" | "data" | "folder" | "other" {
   const stat = fs.statSync(path);
   if (!stat.isFile()) return stat.isDirectory() ? "folder" : "other";
+  if (IS_WINDOWS) return "program";
   return (stat.mode & ANYONE_EXECUTES) === 0 ? "data" : "program";
 }
 

@@ -29,6 +29,18 @@ export interface Platform {
    * @throws the system's error if it cannot be started
    */
   spawn(words: readonly string[], options: SpawnOptions): Promise<Child>;
+  /**
+   * Runs a program to its end.
+   *
+   * @returns what it writes to stdout; undefined if it cannot be run
+   */
+  runProgram(words: readonly string[]): string | undefined;
+  /** The same in a session of its own, where the keys of the terminal do not reach it. */
+  runApart(words: readonly string[]): Promise<string | undefined>;
+  /** Whether `/dev/tty` opens, as it does where there is a controlling terminal; undefined if unknown. */
+  opensTerminal(): boolean | undefined;
+  /** Whether this is Windows. */
+  readonly IS_WINDOWS: boolean;
   /** Whether this is Linux, which alone lets processes be found by name, and gives orphans away. */
   readonly IS_LINUX: boolean;
   /** The signals that this system may have, and a program can catch. */

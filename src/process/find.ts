@@ -1,11 +1,13 @@
 /**
- * Finds processes in `/proc`.
+ * Finds processes in `/proc`, or by `ps` where there is none.
  *
  * @module
  */
 
 import { IS_LINUX, listFolder, readLink, readTextFile } from "../platform/mod.ts";
-import { hasEnded, type ProcessState, readOrUndefined, readProcess } from "./proc.ts";
+import { hasEnded, hasTerminal, readOrUndefined, readProcess } from "./proc.ts";
+import { processesByPs } from "./ps.ts";
+import type { ProcessState } from "./state.ts";
 
 /** A process. */
 export interface Process {
@@ -18,12 +20,19 @@ export interface Process {
 /**
  * All processes of a kind that run or are stopped. Zombies do not count.
  *
- * @throws the system's error if `/proc` cannot be read; an error that says so where there is none
+ * @throws an error if they cannot be listed
  */
 export function findProcesses(
   isWanted: (state: ProcessState, pid: number) => boolean,
 ): readonly (Process & ProcessState)[] {
-  if (!IS_LINUX) throw new Error("finding processes by name needs Linux");
+  if (!IS_LINUX) {
+    // Ctrl-Z would stop `ps`, and this process would wait for it.
+    const all = hasTerminal() === false ? processesByPs("-A") : undefined;
+    if (all === undefined) throw new Error("the processes cannot be listed");
+    return all.flatMap(({ pid, process }) =>
+      !hasEnded(process) && isWanted(process, pid) ? [{ pid, ...process }] : []
+    );
+  }
   return listFolder("/proc").filter((name) => /^\d+$/.test(name)).map(Number).flatMap((pid) => {
     const state = readProcess(pid);
     return state !== undefined && !hasEnded(state) && isWanted(state, pid)
@@ -43,6 +52,7 @@ const COMM_BYTES = 15;
  * @throws the system's error if `/proc` cannot be read
  */
 export function findByName(name: string): readonly Process[] {
+  if (!IS_LINUX) throw new Error("finding processes by name needs Linux");
   return findProcesses(({ comm }, pid) => isCalled(pid, comm, name));
 }
 

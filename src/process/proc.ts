@@ -1,36 +1,24 @@
 /**
- * What the kernel reports about processes in `/proc`. What cannot be read is undefined.
+ * What the kernel reports about processes in `/proc`, or `ps` where there is none. What cannot be read
+ * is undefined.
  *
  * @module
  */
 
-import { readTextFile } from "../platform/mod.ts";
-
-/** One process, as `/proc/PID/stat` shows it. */
-export interface ProcessState {
-  /** The kernel's name for its program. */
-  readonly comm: string;
-  /** `R` and `S` run or sleep, `T` is stopped, `Z` has ended and was not waited for. */
-  readonly state: string;
-  /** Its parent's id. */
-  readonly parent: number;
-  /** Its process group. */
-  readonly group: number;
-  /** Its session. */
-  readonly session: number;
-  /** Whether its session has a controlling terminal. */
-  readonly hasTerminal: boolean;
-  /** The process group that gets the terminal's keys; -1 without a terminal. */
-  readonly foregroundGroup: number;
-  /** When it started, in clock ticks since the machine booted. */
-  readonly startTime: string;
-}
+import { IS_LINUX, opensTerminal, processId, readTextFile } from "../platform/mod.ts";
+import { processesByPs } from "./ps.ts";
+import type { ProcessState } from "./state.ts";
 
 /** The index of the start time in `/proc/PID/stat`, counted from the state. */
 const START_TIME = 19;
 
 /** Reads one process; undefined if it does not exist or cannot be read. */
 export function readProcess(pid: number | "self"): ProcessState | undefined {
+  if (!IS_LINUX) {
+    // Ctrl-Z would stop `ps`, and this process would wait for it.
+    if (hasTerminal() !== false) return undefined;
+    return processesByPs("-p", String(pid === "self" ? processId() : pid))?.[0]?.process;
+  }
   const text = readOrUndefined(() => readTextFile(`/proc/${pid}/stat`));
   if (text === undefined) return undefined;
   // The program's name is in parentheses, and may itself contain blanks and parentheses.
@@ -39,14 +27,37 @@ export function readProcess(pid: number | "self"): ProcessState | undefined {
   const [state = "", ...numbers] = fields;
   const [parent = 0, group = 0, session = 0, terminal = 0, foregroundGroup = -1] = numbers
     .map(Number);
-  const hasTerminal = terminal !== 0;
-  const startTime = fields[START_TIME] ?? "";
-  return { comm, state, parent, group, session, hasTerminal, foregroundGroup, startTime };
+  return {
+    comm,
+    state,
+    parent,
+    group,
+    session,
+    terminal: String(terminal),
+    hasTerminal: terminal !== 0,
+    foregroundGroup,
+    startTime: fields[START_TIME] ?? "",
+  };
 }
 
 /** Whether the wrapper has a controlling terminal; undefined if that cannot be known. */
 export function hasTerminal(): boolean | undefined {
-  return readProcess("self")?.hasTerminal;
+  const self = IS_LINUX ? readProcess("self") : undefined;
+  return self === undefined ? opensTerminal() : self.hasTerminal;
+}
+
+/**
+ * Whether a process is in the session that another one leads or led. Where only leaders are known, its
+ * process group counts, which the leader of a session leads, too.
+ */
+export function isInSession({ session, group }: ProcessState, leader: number): boolean {
+  return (session ?? group) === leader;
+}
+
+/** Whether two processes are in one session; where that is not known, whether they have one terminal. */
+export function shareSession(one: ProcessState, other: ProcessState): boolean {
+  if (IS_LINUX) return one.session === other.session;
+  return one.hasTerminal && one.terminal === other.terminal;
 }
 
 /** Whether a process has ended, even if its parent has not taken its status yet. */

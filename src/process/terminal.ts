@@ -7,10 +7,19 @@
  * @module
  */
 
-import { addSignalListener, kill, processId, removeSignalListener } from "../platform/mod.ts";
+import {
+  addSignalListener,
+  IS_LINUX,
+  kill,
+  processId,
+  removeSignalListener,
+} from "../platform/mod.ts";
 import type { CatchableSignal } from "../platform/signals.ts";
-import { hasTerminal, type ProcessState, readProcess } from "./proc.ts";
+import { sleep } from "../time.ts";
+import { hasTerminal, readProcess, shareSession } from "./proc.ts";
+import { allByPs } from "./ps.ts";
 import { SENT_BY_TERMINAL } from "./signals.ts";
+import type { ProcessState } from "./state.ts";
 
 /**
  * Whether the terminal sent a signal that the wrapper just got, and so sent it to the wrapper's whole
@@ -19,6 +28,8 @@ import { SENT_BY_TERMINAL } from "./signals.ts";
  */
 export function isFromTerminal(signal: CatchableSignal): boolean {
   if (SENT_BY_TERMINAL.has(signal)) {
+    // There is no time to ask `ps`. A shell's `kill %1` goes to the whole group as well.
+    if (!IS_LINUX) return hasTerminal() === true;
     const self = readProcess("self");
     return self !== undefined && self.hasTerminal && self.group === self.foregroundGroup;
   }
@@ -39,6 +50,8 @@ export interface StopTracker {
   takeOwnStop(): boolean;
   /** Whether COMMAND has continued since the wrapper last stopped with it. */
   commandHasContinued(): boolean;
+  /** The terminal has asked COMMAND to stop. */
+  expectStop(): void;
   /** Lets COMMAND stop without the wrapper from now on. */
   stopTracking(): void;
 }
@@ -49,6 +62,7 @@ export interface StopTracker {
  * when a child stops, and when it continues.
  */
 export function trackStops(commandPid: number, onStop: () => void): StopTracker {
+  if (!IS_LINUX) return trackStopsByPs(commandPid, onStop);
   let hasStopped = false;
   let hasContinued = false;
   function follow() {
@@ -69,7 +83,66 @@ export function trackStops(commandPid: number, onStop: () => void): StopTracker 
       return taken;
     },
     commandHasContinued: () => hasContinued,
+    // SIGCHLD tells.
+    expectStop: () => {},
     stopTracking: () => removeSignalListener("SIGCHLD", follow),
+  };
+}
+
+/** More than enough time for a SIGCHLD to reach the event loop. */
+const PS_LAG_MS = 20;
+
+/** The same without `/proc`. */
+function trackStopsByPs(commandPid: number, onStop: () => void): StopTracker {
+  let hasStopped = false;
+  let isExpected = false;
+  let isFollowing = false;
+  const over = new AbortController();
+
+  async function follow() {
+    if (isFollowing) return;
+    isFollowing = true;
+    do {
+      isExpected = false;
+      // To look is to run `ps`, whose own end is a SIGCHLD, too. COMMAND's may come along with it, so
+      // that there is a second look, but no third one.
+      for (let looks = 1; looks <= 2 && !over.signal.aborted; looks++) {
+        const stopped = await look();
+        await sleep(PS_LAG_MS, over.signal);
+        if (stopped) break;
+      }
+    } while (isExpected && !over.signal.aborted);
+    isFollowing = false;
+  }
+
+  async function look(): Promise<boolean> {
+    const all = await allByPs();
+    if (over.signal.aborted || all.get(commandPid)?.state !== "T") return false;
+    if (!hasShell(all.get(processId()), (pid) => all.get(pid))) return false;
+    onStop();
+    hasStopped = true;
+    stopSelf();
+    return true;
+  }
+
+  const start = () => void follow();
+  addSignalListener("SIGCHLD", start);
+  start();
+  return {
+    takeOwnStop() {
+      const taken = hasStopped;
+      hasStopped = false;
+      return taken;
+    },
+    commandHasContinued: () => true,
+    expectStop() {
+      isExpected = true;
+      start();
+    },
+    stopTracking() {
+      over.abort();
+      removeSignalListener("SIGCHLD", start);
+    },
   };
 }
 
@@ -79,7 +152,12 @@ export function trackStops(commandPid: number, onStop: () => void): StopTracker 
  * @returns whether it was such a signal
  */
 export function stopIfAsked(signal: CatchableSignal): boolean {
-  if (signal !== "SIGTSTP" || !isShellJob()) return false;
+  if (signal !== "SIGTSTP") return false;
+  if (!IS_LINUX) {
+    void ifShellJob(stopSelf, () => {});
+    return true;
+  }
+  if (!isShellJob()) return false;
   stopSelf();
   return true;
 }
@@ -94,12 +172,25 @@ export function stopSelf(): void {
  * first ancestor outside the wrapper's process group is in the same session. PID 1 and the leader of
  * a session have no such ancestor.
  */
-export function isShellJob(): boolean {
-  const self = readProcess("self");
+function isShellJob(): boolean {
+  return hasShell(readProcess("self"), readProcess);
+}
+
+function hasShell(
+  self: ProcessState | undefined,
+  read: (pid: number) => ProcessState | undefined,
+): boolean {
   if (self === undefined || !self.hasTerminal) return false;
   let ancestor: ProcessState | undefined = self;
   while (ancestor !== undefined && ancestor.group === self.group) {
-    ancestor = ancestor.parent === 0 ? undefined : readProcess(ancestor.parent);
+    ancestor = ancestor.parent === 0 ? undefined : read(ancestor.parent);
   }
-  return ancestor !== undefined && ancestor.session === self.session;
+  return ancestor !== undefined && shareSession(ancestor, self);
+}
+
+/** Calls one of them: at once, where there is `/proc`. */
+export async function ifShellJob(yes: () => void, no: () => void): Promise<void> {
+  if (IS_LINUX) return isShellJob() ? yes() : no();
+  const all = await allByPs();
+  return hasShell(all.get(processId()), (pid) => all.get(pid)) ? yes() : no();
 }
