@@ -180,15 +180,21 @@ export async function enterPod(options: PodOptions): Promise<Pod> {
       const leftMs = askedToEnd.aborted
         ? 0
         : Math.max(0, options.containersWindowMs - performance.now());
-      const { decision, succeeded } = await withLock(() => {
+      const { decision, succeeded, counted } = await withLock(() => {
         const others = look();
         const order = own.order || Math.max(0, ...others.map(({ order }) => order)) + 1;
         const self = { ...own, ...outcome, order };
         const decision = decide(self, others, { on, known, isLastChance: leftMs === 0 });
         write({ ...outcome, order, state: STATES[decision.kind] });
-        return { decision, succeeded: [self, ...others].filter((one) => one.succeeded).length };
+        const all = [self, ...others];
+        return {
+          decision,
+          succeeded: all.filter((one) => one.succeeded).length,
+          counted: Math.max(...all.map(({ containers }) => containers)),
+        };
       });
-      if (attempt === 1 && own.containers === options.containers) compare(succeeded);
+      // Whoever counted more at its start has warned.
+      if (attempt === 1 && counted === options.containers) compare(succeeded);
       if (decision.kind === "stop" && decision.came !== undefined && !askedToEnd.aborted) {
         report("containers-missing", numbersOf(decision.came));
       }
