@@ -13,7 +13,11 @@ FROM ${BASE} AS base
 
 FROM --platform=${BUILDPLATFORM} docker.io/denoland/deno:debian-${DENO_VERSION} AS sources
 WORKDIR /source
-COPY . .
+COPY cli.ts mod.ts deno.json deno.lock ./
+COPY hooks ./hooks
+COPY src ./src
+COPY types ./types
+COPY scripts/compile.ts scripts/portable.ts ./scripts/
 ARG TARGETARCH
 RUN case ${TARGETARCH:-$(uname -m)} in \
       amd64 | x86_64) echo x86_64-unknown-linux-gnu ;; \

@@ -1,97 +1,169 @@
 /**
- * Builds the npm package in `npm/`: ES modules and CommonJS, with types, for Node 20 and later.
+ * Builds the npm package in `npm/`: ES modules and CommonJS, with types, and the command `wrapper`.
  *
- *     deno task npm
+ *     deno task npm [--for-tests]
  *
- * dnt, which does the work, comes from JSR. If JSR cannot be reached, the script says so, and
- * `scripts/bundle_for_node.ts` still proves that the library runs on Node.
+ * dnt does the work for a release. It comes from JSR; where JSR cannot be reached, `--for-tests` has
+ * TypeScript's compiler make a package with the same files, modules and `package.json`.
  *
  * @module
  */
 
 // deno-lint-ignore-file no-console
 
-import { VERSION } from "../src/cli/version.ts";
+import { read } from "./sources.ts";
+import {
+  COMMAND,
+  COMMAND_LINE,
+  dependencies,
+  LIBRARY,
+  manifest,
+  packageReadme,
+  TEXTS,
+  writeSources,
+} from "./npm/package.ts";
 
 const ROOT = new URL("../", import.meta.url).pathname;
 
-/** Where the package is built. */
-const OUTPUT = `${ROOT}npm`;
-
-/** The files that have a twin for Node. */
-export const NODE_TWINS: Readonly<Record<string, string>> = {
-  "src/platform/deno.ts": "src/platform/node.ts",
-};
-
 /** The exact package, so that no other one with a similar name is used. */
-const DNT = "jsr:@deno/dnt@^0.42.1";
+const DNT = "jsr:@deno/dnt@0.42.3";
 
 /** What this script uses of dnt. */
 interface Dnt {
-  emptyDir(path: string): Promise<void>;
   build(options: Readonly<Record<string, unknown>>): Promise<void>;
 }
 
 function isDnt(module: unknown): module is Dnt {
   return typeof module === "object" && module !== null &&
-    "build" in module && typeof module.build === "function" &&
-    "emptyDir" in module && typeof module.emptyDir === "function";
+    "build" in module && typeof module.build === "function";
 }
 
-/** Loads dnt; if it cannot be loaded, prints why and returns undefined. */
-async function loadDnt(): Promise<Dnt | undefined> {
+/** Loads dnt, or explains why it cannot be loaded. */
+async function loadDnt(): Promise<Dnt | string> {
   try {
     const dnt: unknown = await import(DNT);
-    if (isDnt(dnt)) return dnt;
-    console.error(`${DNT} does not export build() and emptyDir()`);
+    return isDnt(dnt) ? dnt : `${DNT} does not export build()`;
   } catch (error) {
-    const reason = error instanceof Error ? error.message.split("\n")[0] : String(error);
-    console.error(`The npm package is made by ${DNT}, which cannot be loaded here: ${reason}`);
+    return error instanceof Error ? error.message.split("\n")[0] ?? "" : String(error);
   }
-  return undefined;
 }
 
-async function buildPackage(dnt: Dnt): Promise<void> {
-  await dnt.emptyDir(OUTPUT);
+async function buildByDnt(dnt: Dnt, sources: string, output: string): Promise<void> {
   await dnt.build({
-    entryPoints: [`${ROOT}mod.ts`],
-    outDir: OUTPUT,
-    importMap: `${ROOT}deno.json`,
-    mappings: Object.fromEntries(
-      Object.entries(NODE_TWINS).map(([file, twin]) => [`${ROOT}${file}`, `${ROOT}${twin}`]),
-    ),
+    entryPoints: [
+      `${sources}/${LIBRARY}`,
+      { kind: "bin", name: COMMAND, path: `${sources}/${COMMAND_LINE}` },
+    ],
+    outDir: output,
+    importMap: `${sources}/import_map.json`,
     // The Node twins make no call to Deno, so there is nothing to shim.
     shims: {},
-    // The tests run on Deno, and on Node through scripts/bundle_for_node.ts.
     test: false,
     esModule: true,
     scriptModule: "cjs",
     // Each of the two formats has its own declarations: TypeScript resolves this form most reliably.
     declaration: "inline",
+    declarationMap: false,
+    skipSourceOutput: true,
     // `deno check` has already checked everything, and dnt has an older TypeScript and older libraries.
     typeCheck: false,
-    compilerOptions: { target: "ES2022", lib: ["ES2023", "DOM", "DOM.Iterable"] },
-    package: {
-      name: "@k8s-job/wrapper",
-      version: VERSION,
-      description: "Runs a Kubernetes Job's command, then tells the pod's sidecars to quit",
-      keywords: ["kubernetes", "job", "sidecar", "istio", "linkerd", "cloud-sql-proxy"],
-      license: "MIT",
-      // ky is an ES module: CommonJS can require it from this version on.
-      engines: { node: "^20.19.0 || >=22.12.0" },
-      sideEffects: false,
-      devDependencies: { "@types/node": "^20.19.0" },
-    },
-    postBuild() {
-      for (const file of ["LICENSE", "README.md", "CHANGELOG.md"]) {
-        Deno.copyFileSync(`${ROOT}${file}`, `${OUTPUT}/${file}`);
-      }
-    },
+    // Polyfills would declare their types in users' programs, and Node 22 needs none.
+    compilerOptions: { target: "Latest", lib: ["ESNext", "DOM", "DOM.Iterable"] },
+    package: manifest(),
   });
 }
 
-if (import.meta.main) {
+async function buildByTypeScript(sources: string, output: string): Promise<void> {
+  const { default: ts } = await import("typescript");
+  const formats = [
+    { folder: "esm", type: "module", module: ts.ModuleKind.ES2022 },
+    { folder: "script", type: "commonjs", module: ts.ModuleKind.CommonJS },
+  ];
+  const js = (file: string) => file.replace(/ts$/, "js");
+  for (const { folder, type, module } of formats) {
+    const program = ts.createProgram([`${sources}/${LIBRARY}`, `${sources}/${COMMAND_LINE}`], {
+      module,
+      moduleResolution: ts.ModuleResolutionKind.Node10,
+      target: ts.ScriptTarget.ES2023,
+      lib: ["lib.esnext.d.ts", "lib.dom.d.ts", "lib.dom.iterable.d.ts"],
+      rootDir: sources,
+      outDir: `${output}/${folder}`,
+      declaration: true,
+      esModuleInterop: true,
+      rewriteRelativeImportExtensions: true,
+      noCheck: true,
+    });
+    program.emit();
+    for (const file of filesBelow(`${output}/${folder}`)) {
+      const text = Deno.readTextFileSync(file);
+      if (file.endsWith(".d.ts")) {
+        Deno.writeTextFileSync(
+          file,
+          text.replaceAll(/((?:from |import\()"\.[^"]*)\.ts"/g, '$1.js"'),
+        );
+      }
+    }
+    writeJson(`${output}/${folder}/package.json`, { type });
+  }
+  writeJson(`${output}/package.json`, {
+    ...manifest(),
+    main: `./script/${js(LIBRARY)}`,
+    module: `./esm/${js(LIBRARY)}`,
+    exports: {
+      ".": { import: `./esm/${js(LIBRARY)}`, require: `./script/${js(LIBRARY)}` },
+    },
+    bin: { [COMMAND]: `./esm/${js(COMMAND_LINE)}` },
+    dependencies: dependencies(),
+  });
+}
+
+function writeJson(path: string, value: unknown): void {
+  Deno.writeTextFileSync(path, `${JSON.stringify(value, null, 2)}\n`);
+}
+
+/** Every file in a folder and below. */
+export function filesBelow(folder: string): readonly string[] {
+  return [...Deno.readDirSync(folder)].flatMap(({ name, isDirectory }) =>
+    isDirectory ? filesBelow(`${folder}/${name}`) : [`${folder}/${name}`]
+  ).sort();
+}
+
+/**
+ * Builds the package.
+ *
+ * @param output the folder; what is in it goes
+ * @param isForTests whether TypeScript's compiler may build it where dnt cannot be loaded
+ * @returns what it was built by, for a line of text
+ * @throws if dnt cannot be loaded and the package is not for tests alone
+ */
+export async function buildPackage(output: string, isForTests: boolean): Promise<string> {
   const dnt = await loadDnt();
-  if (dnt === undefined) Deno.exit(1);
-  await buildPackage(dnt);
+  if (typeof dnt === "string" && !isForTests) {
+    throw new Error(`The npm package is made by ${DNT}, which cannot be loaded here: ${dnt}`);
+  }
+  Deno.mkdirSync(output, { recursive: true });
+  for (const { name } of Deno.readDirSync(output)) {
+    Deno.removeSync(`${output}/${name}`, { recursive: true });
+  }
+  const sources = Deno.makeTempDirSync({ prefix: "wrapper-npm-" });
+  try {
+    await writeSources(sources);
+    if (typeof dnt === "string") await buildByTypeScript(sources, output);
+    else await buildByDnt(dnt, sources, output);
+  } finally {
+    Deno.removeSync(sources, { recursive: true });
+  }
+  Deno.writeTextFileSync(`${output}/README.md`, packageReadme(read("README.md")));
+  for (const file of TEXTS) Deno.copyFileSync(`${ROOT}${file}`, `${output}/${file}`);
+  return typeof dnt === "string" ? "TypeScript's compiler: good for tests, not for a release" : DNT;
+}
+
+if (import.meta.main) {
+  try {
+    const by = await buildPackage(`${ROOT}npm`, Deno.args.includes("--for-tests"));
+    console.log(`npm/: built by ${by}`);
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : error);
+    Deno.exit(1);
+  }
 }

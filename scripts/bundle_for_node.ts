@@ -11,7 +11,7 @@
 
 // deno-lint-ignore-file no-console
 
-import { NODE_TWINS } from "./build_npm.ts";
+import { NODE_TWINS } from "./npm/package.ts";
 
 const ROOT = new URL("../", import.meta.url);
 

@@ -16,10 +16,10 @@ const FLOORS: readonly (readonly string[])[] = [
   ["src/job", "hooks"],
   ["src/cli"],
   ["mod.ts"],
-  ["cli.ts"],
+  ["cli.ts", "cli.node.ts"],
 ];
 
-const FILES = ["cli.ts", "mod.ts", ...sources("hooks"), ...sources("src")];
+const FILES = ["cli.ts", "cli.node.ts", "mod.ts", ...sources("hooks"), ...sources("src")];
 
 /** The room that a file belongs to. */
 function roomOf(file: string): string {

@@ -12,7 +12,7 @@ import { kill } from "../platform/mod.ts";
 import type { CatchableSignal, SignalName } from "../platform/signals.ts";
 import type { Child, ChildWaiter, Exit } from "../platform/types.ts";
 import { readProcess } from "../process/proc.ts";
-import { leaveToRuntime } from "../process/reap.ts";
+import { leaveToRuntime } from "../process/commands.ts";
 import { exitCodeAfter, isEndedBy, rewrite, START_KILL_CLOCK } from "../process/signals.ts";
 import {
   ifShellJob,

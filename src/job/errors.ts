@@ -62,6 +62,8 @@ export class StartError extends Error {
 export class PodError extends Error {
   /** The name of the class, for where `instanceof` does not reach. */
   override readonly name = "PodError";
+  /** The same in each version, and for each copy of this class. */
+  readonly code = "ERR_POD";
 }
 
 /**
@@ -81,6 +83,8 @@ export class PodError extends Error {
 export class EnvFileError extends Error {
   /** The name of the class, for where `instanceof` does not reach. */
   override readonly name = "EnvFileError";
+  /** The same in each version, and for each copy of this class. */
+  readonly code = "ERR_ENV_FILE";
   /** The file. */
   readonly path: string;
   /** The line that is wrong, from 1; undefined if it is the file itself. */
@@ -127,6 +131,8 @@ export interface LateSidecar {
 export class NotReadyError extends Error {
   /** The name of the class, for where `instanceof` does not reach. */
   override readonly name = "NotReadyError";
+  /** The same in each version, and for each copy of this class. */
+  readonly code = "ERR_NOT_READY";
   /** The sidecars that were not ready, in the order of the hooks. */
   readonly late: readonly LateSidecar[];
   /** How long they were waited for, in milliseconds. */

@@ -10,7 +10,7 @@ import { addSignalListener, kill, processId, removeSignalListener } from "../pla
 import type { SignalName } from "../platform/signals.ts";
 import { findProcesses, type Process, runs } from "../process/find.ts";
 import { isInSession, readOrUndefined, readProcess } from "../process/proc.ts";
-import { isCommand } from "../process/reap.ts";
+import { isCommand } from "../process/commands.ts";
 import { rewrite, START_KILL_CLOCK } from "../process/signals.ts";
 import { backoffMs, LONGEST_MS } from "../time.ts";
 

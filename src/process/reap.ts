@@ -14,6 +14,7 @@ import {
   removeSignalListener,
 } from "../platform/mod.ts";
 import type { ChildWaiter } from "../platform/types.ts";
+import { isCommand, whenTaken } from "./commands.ts";
 
 /** Makes the wrapper the parent of orphans; undefined if that is impossible. */
 export function adoptOrphans(report: Report): ChildWaiter | undefined {
@@ -26,31 +27,6 @@ export function adoptOrphans(report: Report): ChildWaiter | undefined {
     report("reap-unavailable", { reason: thrownReason(error) });
     return undefined;
   }
-}
-
-/** The COMMANDs of this process whose status the runtime has not taken yet. */
-const commands = new Set<number>();
-
-/** What looks for orphans that have ended. */
-const reapers = new Set<() => void>();
-
-/**
- * Leaves a COMMAND's status to the runtime.
- *
- * @param exit settles when the runtime has it
- */
-export function leaveToRuntime(pid: number, exit: Promise<unknown>): void {
-  commands.add(pid);
-  exit.then(() => {
-    commands.delete(pid);
-    // Until then, it hid the others that have ended.
-    for (const reap of reapers) reap();
-  });
-}
-
-/** Whether a child is a COMMAND whose status the runtime has not taken yet; a program can have several. */
-export function isCommand(pid: number): boolean {
-  return commands.has(pid);
 }
 
 /**
@@ -70,10 +46,11 @@ export function reapOrphans(waiter: ChildWaiter, ended: AbortSignal, report: Rep
 
   // Several children that end at once may cause only one SIGCHLD, so each one takes all of them.
   addSignalListener("SIGCHLD", reap);
-  reapers.add(reap);
+  // Until the runtime takes it, a COMMAND's status hides the others that have ended.
+  const stopListening = whenTaken(reap);
   reap();
   ended.addEventListener("abort", () => {
     removeSignalListener("SIGCHLD", reap);
-    reapers.delete(reap);
+    stopListening();
   }, { once: true });
 }

@@ -50,7 +50,7 @@ Deno.test("the npm package's script fails with a clear message if JSR cannot be 
     }).output();
     const text = new TextDecoder().decode(stderr);
     assertEquals(code, 1, text);
-    assertStringIncludes(text, "The npm package is made by jsr:@deno/dnt");
+    assertStringIncludes(text, "The npm package is made by jsr:@deno/dnt@");
     assertStringIncludes(text, "which cannot be loaded here:");
     assertEquals(text.trimEnd().split("\n").length, 1, text);
   } finally {

@@ -2,6 +2,7 @@
 
 import { spawn } from "node:child_process";
 import http from "node:http";
+import { createRequire } from "node:module";
 import net from "node:net";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
@@ -10,8 +11,10 @@ import { fileURLToPath } from "node:url";
 export const BUNDLES = process.env.WRAPPER_NODE_BUNDLES ??
   fileURLToPath(new URL("../../.cache/node/", import.meta.url));
 
-/** The library as an ES module. */
-export const library = await import(`${BUNDLES}/wrapper.mjs`);
+/** The library, as an ES module or as CommonJS. */
+export const library = process.env.WRAPPER_NODE_FORMAT === "cjs"
+  ? createRequire(import.meta.url)(`${BUNDLES}/wrapper.cjs`)
+  : await import(`${BUNDLES}/wrapper.mjs`);
 
 /** Starts a sidecar that answers every GET with 200, and every other request with `answer`. */
 export async function startSidecar(answer = (_request, response) => response.end(), path) {
