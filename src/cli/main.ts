@@ -13,16 +13,18 @@ import { waitProblems } from "../job/awaited.ts";
 import { refuse, run, stopSidecars } from "../job/run.ts";
 import { createLogger, createReport, type Logger, type Report } from "../log/log.ts";
 import { describeDefect, redactPath } from "../log/redact.ts";
+import { linesTaken } from "../log/stderr.ts";
 import { DEFAULT_TARGETS, OPTIONS } from "../options.ts";
 import { errorCode, errorText, fileErrorReason } from "../platform/errors.ts";
 import {
   addUncaughtErrorListener,
   environmentVariable,
   isTerminal,
+  prepareStderr,
   runtimeName,
   variableIsReadable,
   variableNames,
-  writeText,
+  writeToStdout,
 } from "../platform/mod.ts";
 import { surviveEndRequests } from "../process/signals.ts";
 import { explain, type Invocation, readInvocation } from "./settings.ts";
@@ -85,6 +87,7 @@ export async function main(args: readonly string[], options: MainOptions = {}): 
     await stopSidecars(hooks, { log, catchSignals: true });
     return WRAPPER_FAILED;
   } finally {
+    await linesTaken();
     stopListening();
   }
 }
@@ -158,6 +161,8 @@ async function runCommandLine(
       ? refuse(invocation.command, problems, runOptions)
       : run(invocation.command, runOptions);
     surviveEndRequests();
+    // COMMAND runs now, or something is waited for. At its end there is at least one line.
+    if (settings.logLevel !== "error" && settings.logLevel !== "warn") setTimeout(prepareStderr);
     return (await running).exitCode;
   }
   for (const problem of action === "install" ? [] : warnings) {
@@ -328,7 +333,7 @@ function versionText(): string {
 
 function print(text: string): number {
   try {
-    writeText("stdout", text);
+    writeToStdout(text);
   } catch (error) {
     // A reader that has read enough, such as `head`, is not an error.
     if (errorCode(error) !== "EPIPE") throw error;

@@ -8,6 +8,7 @@ import { TIMED_OUT, WRAPPER_FAILED } from "../exit_code.ts";
 import { type Hook, hookProblems, isHook, type JobSummary } from "../hook.ts";
 import { createReport, type Report, silentLogger } from "../log/log.ts";
 import { describeDefect, redactCommand } from "../log/redact.ts";
+import { linesTaken } from "../log/stderr.ts";
 import { adoptOrphans, reapOrphans } from "../process/reap.ts";
 import {
   ASK_TO_END,
@@ -277,6 +278,7 @@ async function conclude(
     ]);
     const result = { ...command, ...strictExitCode(job, command, hooks), hooks };
     job.writeSummary(result, problems);
+    await linesTaken();
     return result;
   } finally {
     pod?.close();
@@ -520,7 +522,9 @@ export async function stopSidecars(
     ? catchSignals(() => endRequested.abort(), report)
     : noSignals;
   try {
-    return await stopAll(sidecars, summary, { signals, report }, options.signal);
+    const outcomes = await stopAll(sidecars, summary, { signals, report }, options.signal);
+    await linesTaken();
+    return outcomes;
   } finally {
     signals.release();
   }

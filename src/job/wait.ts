@@ -6,6 +6,7 @@
 
 import type { Awaitable } from "../hook.ts";
 import { createReport, type Report, silentLogger } from "../log/log.ts";
+import { linesTaken } from "../log/stderr.ts";
 import { LONGEST_MS, sleep } from "../time.ts";
 import { type Awaited, trackAwaited, waitProblems } from "./awaited.ts";
 import { describeLate, NotReadyError } from "./errors.ts";
@@ -61,6 +62,7 @@ export async function waitUntilReady(
   const report = createReport(options.log ?? silentLogger);
   const awaited = trackAwaited(hooks, resolveOptions(options), signal, report);
   const late = await waitForAll(awaited, timeoutMs, signal, report);
+  await linesTaken();
   signal.throwIfAborted();
   if (late !== undefined) throw late;
 }

@@ -5,7 +5,7 @@
  */
 
 import { type EventName, type Fields, type LogLevel, MESSAGES, messageText } from "./messages.ts";
-import { writeToStderr } from "./stderr.ts";
+import { queueLine } from "./stderr.ts";
 
 /** The levels from the most to the least important. */
 export const LOG_LEVELS: readonly LogLevel[] = ["error", "warn", "info", "debug"];
@@ -83,7 +83,7 @@ export interface LoggerOptions {
  * ```
  */
 export function createLogger(options: LoggerOptions = {}): Logger {
-  const { level: least = "info", format = "text", write = writeToStderr } = options;
+  const { level: least = "info", format = "text", write = queueLine } = options;
   return ({ level, event, msg, fields }) => {
     if (LOG_LEVELS.indexOf(level) > LOG_LEVELS.indexOf(least)) return;
     if (format === "json") {

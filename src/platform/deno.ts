@@ -363,11 +363,94 @@ export async function acceptsConnections(
   }
 }
 
-export function writeText(stream: "stdout" | "stderr", text: string): void {
+export function writeToStdout(text: string): void {
   const bytes = new TextEncoder().encode(text);
-  for (let done = 0; done < bytes.length;) {
-    done += Deno[stream].writeSync(bytes.subarray(done));
+  for (let done = 0; done < bytes.length;) done += Deno.stdout.writeSync(bytes.subarray(done));
+}
+
+let write: ((bytes: Uint8Array) => number) | undefined;
+
+export function writeToStderr(bytes: Uint8Array): number {
+  write ??= openStderr();
+  return write(bytes);
+}
+
+export function prepareStderr(): void {
+  write ??= openStderr();
+}
+
+/**
+ * A way to write to stderr that never waits. stderr itself cannot be made non-blocking, because it is
+ * the same open file as COMMAND's; the pipe or the terminal behind it can be opened once more.
+ */
+function openStderr(): (bytes: Uint8Array) => number {
+  const writeAndWait = (bytes: Uint8Array) => Deno.stderr.writeSync(bytes);
+  if (!IS_LINUX || !hasPermissions("read", "ffi")) return writeAndWait;
+  const path = "/proc/self/fd/2";
+  try {
+    // A file always takes what it is given, as `/dev/null` does.
+    const { isFile, isCharDevice } = Deno.statSync(path);
+    if (isFile || (isCharDevice && !Deno.stderr.isTerminal())) return writeAndWait;
+    return openAgain(path) ?? whereItWouldNotWait(writeAndWait);
+  } catch {
+    // It is closed.
+    return writeAndWait;
   }
+}
+
+function hasPermissions(...names: ("read" | "ffi")[]): boolean {
+  return Deno.build.standalone ||
+    names.every((name) => Deno.permissions.querySync({ name }).state === "granted");
+}
+
+/** Undefined for a socket, for a pipe of another user, and for one whose reader is gone. */
+function openAgain(path: string): ((bytes: Uint8Array) => number) | undefined {
+  const { symbols } = Deno.dlopen("libc.so.6", {
+    open: { parameters: ["buffer", "i32"], result: "i32" },
+    write: { parameters: ["i32", "buffer", "usize"], result: "isize" },
+    __errno_location: { parameters: [], result: "pointer" },
+  });
+  const [O_WRONLY, O_NOCTTY, O_NONBLOCK, O_CLOEXEC] = [0o1, 0o400, 0o4000, 0o2000000];
+  const flags = O_WRONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC;
+  const descriptor = symbols.open(new TextEncoder().encode(`${path}\0`), flags);
+  if (descriptor < 0) return undefined;
+  // Of the kernel's numbers, those that mean something here.
+  const codes: Readonly<Record<number, string>> = {
+    4: "EAGAIN",
+    11: "EAGAIN",
+    27: "EFBIG",
+    32: "EPIPE",
+  };
+  return (bytes) => {
+    const written = Number(symbols.write(descriptor, new Uint8Array(bytes), BigInt(bytes.length)));
+    if (written >= 0) return written;
+    const errno = symbols.__errno_location();
+    const code = errno === null ? 0 : new Deno.UnsafePointerView(errno).getInt32();
+    throw Object.assign(new Error("write"), { code: codes[code] ?? "EIO" });
+  };
+}
+
+/** The least that a pipe takes if it takes anything. */
+const PIPE_BUF = 4096;
+
+/** Looks before each write whether it would wait. */
+function whereItWouldNotWait(
+  writeNow: (bytes: Uint8Array) => number,
+): (bytes: Uint8Array) => number {
+  const { symbols } = Deno.dlopen("libc.so.6", {
+    poll: { parameters: ["buffer", "usize", "i32"], result: "i32" },
+  });
+  const POLLOUT = 4;
+  // A `struct pollfd`.
+  const asked = new DataView(new ArrayBuffer(8));
+  asked.setInt32(0, 2, true);
+  asked.setInt16(4, POLLOUT, true);
+  return (bytes) => {
+    if (symbols.poll(asked.buffer, 1n, 0) === 0) {
+      throw Object.assign(new Error("write"), { code: "EAGAIN" });
+    }
+    return writeNow(bytes.subarray(0, PIPE_BUF));
+  };
 }
 
 export function searchPath(): string | undefined {

@@ -219,10 +219,39 @@ export async function acceptsConnections(
   }
 }
 
-export function writeText(stream: "stdout" | "stderr", text: string): void {
+export function writeToStdout(text: string): void {
   const bytes = new TextEncoder().encode(text);
   for (let done = 0; done < bytes.length;) {
-    done += fs.writeSync(DESCRIPTORS[stream], bytes, done);
+    done += fs.writeSync(DESCRIPTORS.stdout, bytes, done);
+  }
+}
+
+let stderr: number | undefined;
+
+export function writeToStderr(bytes: Uint8Array): number {
+  stderr ??= openStderr();
+  return fs.writeSync(stderr, bytes);
+}
+
+export function prepareStderr(): void {
+  stderr ??= openStderr();
+}
+
+/**
+ * A descriptor for stderr that never waits. stderr itself cannot be made non-blocking, because it is the
+ * same open file as COMMAND's; the pipe or the terminal behind it can be opened once more. On macOS that
+ * would be the same open file, too.
+ */
+function openStderr(): number {
+  try {
+    const path = "/proc/self/fd/2";
+    const mayWait = IS_LINUX && (fs.statSync(path).isFIFO() || isTerminal("stderr"));
+    if (!mayWait) return DESCRIPTORS.stderr;
+    const { O_WRONLY, O_NOCTTY, O_NONBLOCK } = fs.constants;
+    return fs.openSync(path, O_WRONLY | O_NOCTTY | O_NONBLOCK);
+  } catch {
+    // It is closed, its reader is gone, or it is another user's.
+    return DESCRIPTORS.stderr;
   }
 }
 

@@ -97,11 +97,20 @@ export interface Platform {
   acceptsConnections(address: SocketAddress, signal: AbortSignal): Promise<boolean>;
 
   /**
-   * Writes all of a text to a standard stream.
+   * Writes all of a text to stdout.
    *
    * @throws the system's error, `EPIPE` if the reader is gone
    */
-  writeText(stream: "stdout" | "stderr", text: string): void;
+  writeToStdout(text: string): void;
+  /**
+   * Writes bytes to stderr. On Linux it does not wait for the reader of a pipe, nor for a terminal.
+   *
+   * @returns how many were written
+   * @throws the system's error: `EAGAIN` if it takes nothing now, `EPIPE` if the reader is gone
+   */
+  writeToStderr(bytes: Uint8Array): number;
+  /** Does now what the first write to stderr would do besides. */
+  prepareStderr(): void;
   /**
    * The folders that `execvp` looks for a command in, separated by colons: PATH, or the C library's
    * default. Undefined if only the runtime can search them.

@@ -8,6 +8,7 @@ import { createRequire } from "node:module";
 import os from "node:os";
 import process from "node:process";
 import { test } from "node:test";
+import { fileURLToPath } from "node:url";
 import { BUNDLES, freePort, library, recordLog, startCli, startSidecar } from "./support.mjs";
 
 const { envoy, fileHook, httpHook, signalHook } = library;
@@ -29,6 +30,32 @@ test("run() returns COMMAND's exit code and each hook's outcome", async (t) => {
     ["envoy", "stopped"],
   ]);
   assert.deepEqual(sidecar.posts().map(({ path }) => path), ["/quitquitquit"]);
+});
+
+test("a full stderr that nobody reads holds nothing up", async () => {
+  const cli = fileURLToPath(new URL("cli.mjs", import.meta.url));
+  const fill = `exec 3>&2
+    fill() {
+      dd if=/dev/zero of=/proc/self/fd/3 oflag=nonblock conv=notrunc bs="$1" count=1 2>/dev/null
+    }
+    while fill 4096; do :; done
+    while fill 1; do :; done
+    exec 3>&-
+    exec "$@"`;
+  // A pipe, as the shell makes it: what Node itself makes is a socket.
+  const script =
+    `exec 5>&1; { sh -c "$FILL" sh "$@"; echo "code $?" >&5; } 2>&1 >&5 | { cat <&4; :; }`;
+  const words = [process.execPath, cli, "--hook=none", "--log-level=debug", "sh", "-c", "exit 3"];
+  const env = { ...process.env, FILL: fill, WRAPPER_NODE_BUNDLES: BUNDLES };
+  // The reader of the pipe waits for its own stdin, and reads nothing.
+  const child = spawn("sh", ["-c", script, "sh", ...words], {
+    env,
+    stdio: ["ignore", "pipe", "inherit", "ignore", "pipe"],
+  });
+  const [text] = await once(child.stdout.setEncoding("utf8"), "data");
+  assert.equal(text, "code 3\n");
+  child.stdio[4].end();
+  await once(child, "exit");
 });
 
 test("the exit code is 128 + N if signal N ended COMMAND", async () => {
