@@ -2,8 +2,10 @@
 
 import { BUILT_ISTIO } from "../../scripts/kubernetes/programs.ts";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
+import { compareWithDouble } from "../support/compare.ts";
 import { both, ENVOY, testWith } from "../support/needs.ts";
 import { type Program, startProgram } from "../support/programs.ts";
+import { ISTIO_LIFE } from "../support/recordings.ts";
 import { runWrapper, startWrapper } from "../support/wrapper.ts";
 import { COMMAND, jobBeside, jobWithKilled, SHORT, untilAnswered, WAIT } from "./support.ts";
 
@@ -259,3 +261,30 @@ testWith(
     assertEquals(code, 0, stderr);
   },
 );
+
+type Enter = (programs: Programs) => Promise<Program>;
+
+const PHASES: readonly (readonly [phase: string, hasControlPlane: boolean, enter: Enter])[] = [
+  ["no configuration", false, async (programs) => {
+    const agent = startAgent(programs);
+    await untilAnswered(agent, ADMIN, 200);
+    return agent;
+  }],
+  ["ready", true, async (programs) => {
+    const agent = startAgent(programs);
+    await untilAnswered(agent, READY, 200);
+    return agent;
+  }],
+  ["gRPC without a proxy", true, async (programs) => {
+    const agent = startAgent(programs, { env: { DISABLE_ENVOY: "true" } });
+    await untilAnswered(agent, AGENT, 200);
+    return agent;
+  }],
+];
+
+for (const [phase, hasControlPlane, enter] of PHASES) {
+  testWith(ISTIO, `pilot-agent, ${phase}: the double answers as it does`, async (programs) => {
+    await using _plane = hasControlPlane ? startControlPlane(programs) : undefined;
+    await compareWithDouble(ISTIO_LIFE, phase, () => enter(programs));
+  });
+}
