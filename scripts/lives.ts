@@ -33,7 +33,7 @@ const LAST_EVENT_MS = 900;
 const TOLD = /^(told|grace period)/;
 
 /** Lines that tell the operator what was left, and the way out. */
-const WARNING = /^wrapper: (warn|error): .*|^wrapper: .*(NOT stopped|not told to quit).*/m;
+const WARNING = /^wrapper: (warn|error): .*|^wrapper: .*(NOT stopped|not told to quit).*/gm;
 
 /** The recording with more phases: each port opens alone, before the others; all are moved. */
 function withMorePhases(recording: Recording): Recording {
@@ -151,7 +151,10 @@ async function live(recording: Recording, random: () => number): Promise<string>
   if (phase === "grace period" || phase.endsWith("terminating")) return "draining";
   // The kubelet ends a sidecar with its pod. A crash then is the end.
   if (signalAtMs !== undefined && hasCrashed) return "crashed, and a signal";
-  const isWarned = WARNING.test(ended.stderr) ||
+  const warnings = (ended.stderr.match(WARNING) ?? [])
+    // Of one that lives on, this is true only if it was started again.
+    .filter((line) => hasCrashed || !line.includes("has already stopped"));
+  const isWarned = warnings.length > 0 ||
     hook === "auto" && ended.stderr.includes("auto: no sidecar found");
   // After a SIGTERM nothing is expected that was not seen: the kubelet ends it.
   const gotSignal = ended.code === 143 || ended.stderr.includes("SIGTERM");

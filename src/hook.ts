@@ -42,6 +42,11 @@ export interface Stop {
    * it may have crashed, and be started again.
    */
   readonly isEnding?: boolean;
+  /**
+   * With `absent`: what is wrong if that does not change soon, because the sidecar still answers at another
+   * address. It may be about to come, or to end.
+   */
+  readonly elsewhere?: Obstacle;
   /** With `absent`: when its last connection ended, as `performance.now()` has it, if that was seen. */
   readonly lostAtMs?: number;
 }

@@ -5,7 +5,7 @@
  */
 
 import ky, { type Options } from "ky";
-import type { HookContext, Probe, Stop } from "../hook.ts";
+import type { HookContext, Obstacle, Probe, Stop } from "../hook.ts";
 import { redactValue } from "../log/redact.ts";
 import { errorReason } from "../platform/errors.ts";
 import type { SocketAddress } from "../platform/mod.ts";
@@ -73,7 +73,7 @@ export interface ExchangeOptions {
 export interface StopFailure {
   /**
    * - `absent`: nobody listens at its address
-   * - `refused`: nobody listens there, but the sidecar reports elsewhere that it is ready
+   * - `refused`: nobody listens there, but the sidecar reports elsewhere whether it is ready
    * - `failed`: somebody listens there, and did not accept the request
    */
   readonly state: "absent" | "refused" | "failed";
@@ -123,8 +123,8 @@ export function openExchange(options: ExchangeOptions): Exchange {
   async function probeFirst(
     requests: readonly (PreparedRequest | undefined)[],
     context: HookContext,
-  ): Promise<Probe> {
-    let found: Probe | undefined;
+  ): Promise<Found> {
+    let found: Found | undefined;
     for (const request of requests.filter((one) => one !== undefined)) {
       found = await probe(request, options, context);
       if (found.state !== "absent") break;
@@ -146,27 +146,33 @@ export function openExchange(options: ExchangeOptions): Exchange {
   }
 
   /**
-   * If nobody listens at the stop request's address, asks elsewhere: a sidecar that reports that it is
-   * ready is there. Both servers may be about to come or go, so it tries again before it fails.
+   * If nobody listens at the stop request's address, asks elsewhere: a sidecar that reports whether it is
+   * ready is there. Both servers may be about to come or go, so it tries again before it fails; whether
+   * one that is not ready comes or goes, the caller knows.
    */
   async function stopIfThere(context: HookContext): Promise<Stop> {
     for (let attempt = 1;; attempt++) {
       const stopped = await stop(stopRequest, options, context);
       if (stopped.state !== "absent" || readyElsewhere.length === 0) return stopped;
       const found = await probeFirst(readyElsewhere, context);
-      if (found.state !== "ready") return stopped;
+      const isServerError = found.status !== undefined && found.status >= 500;
+      if (found.state !== "ready") {
+        // With another answer, another program may have that port.
+        if (!isServerError) return stopped;
+        context.markSeen();
+        const where = `${found.answer} at ${found.address}`;
+        return { ...stopped, elsewhere: refused(`${stopped.answer}, but it is there: ${where}`) };
+      }
       await sleep(backoffMs(attempt, FIRST_DELAY_MS, LONGEST_DELAY_MS), context.signal);
       if (attempt <= context.retries && !context.signal.aborted) continue;
-      const answer = `${stopped.answer}, but it is there and ready`;
-      const failure = {
-        state: "refused",
-        status: 0,
-        broke: false,
-        headers: new Headers(),
-      } as const;
-      const hint = options.hint?.(failure);
-      return { state: "failed", answer, ...withHint(hint) };
+      return { state: "failed", ...refused(`${stopped.answer}, but it is there and ready`) };
     }
+  }
+
+  /** The failure of a sidecar that is there, but not at the stop request's address. */
+  function refused(answer: string): Obstacle {
+    const failure = { state: "refused", status: 0, broke: false, headers: new Headers() } as const;
+    return { answer, ...withHint(options.hint?.(failure)) };
   }
 
   return {
@@ -272,11 +278,14 @@ function noAnswer({ requestTimeoutMs }: HookContext): string {
   return `no answer within ${formatDuration(requestTimeoutMs)}`;
 }
 
+/** What a probe found, and the status of its answer, if there was one. */
+type Found = Probe & { readonly status?: number };
+
 async function probe(
   request: PreparedRequest,
   options: Pick<ExchangeOptions, "isReady">,
   context: HookContext,
-): Promise<Probe> {
+): Promise<Found> {
   const isReady = options.isReady ?? ((status) => status === 200);
   const { address } = request;
   try {
@@ -286,6 +295,7 @@ async function probe(
       state: isReady(response.status, body) ? "ready" : "present",
       answer: describeStatus(response),
       address,
+      status: response.status,
     };
   } catch (error) {
     // Only a connection that was made is a sign of life.

@@ -247,22 +247,25 @@ export function trackSidecar(
     try {
       for (let attempt = 1;; attempt++) {
         const stop = await attemptStop(job, stopLooking);
-        const { state, answer, hint } = stop;
+        const { state, answer, hint, elsewhere } = stop;
         const withHint = hint === undefined ? {} : { hint };
         if (over.aborted && !seen.has(hook)) return { outcome: "no-sidecar", answer: "no answer" };
         if (state !== "absent") return { outcome: state, answer, ...withHint };
         if (seen.has(hook)) {
           // With several containers, another one's wrapper may have told it.
-          const isFinal = stop.isEnding || limits.containers > 1 || expectation.jobEnding.aborted ||
-            signal.aborted;
+          const isFinal = stop.isEnding || expectation.jobEnding.aborted ||
+            elsewhere === undefined && (limits.containers > 1 || signal.aborted);
           if (isFinal) return { outcome: "already-stopped", answer };
           if (loss === undefined) {
             loss = { stop, atMs: performance.now() };
-            report("hook-note", {
-              hook: name,
-              text: "gone without having been told; looking again",
-            });
-          } else if (performance.now() - loss.atMs >= RESTART_MS) {
+            const why = elsewhere?.answer ?? "gone without having been told";
+            report("hook-note", { hook: name, text: `${why}; looking again` });
+          }
+          const lostMs = performance.now() - loss.atMs;
+          const mayCome = elsewhere !== undefined && lostMs < limits.shutdownTimeoutMs &&
+            expectation.remainingMs() > 0;
+          if (signal.aborted || lostMs >= RESTART_MS && !mayCome) {
+            if (elsewhere !== undefined) return { outcome: "failed", ...elsewhere };
             const { answer, lostAtMs = NaN } = loss.stop;
             return { outcome: "already-stopped", answer, lostAtMs };
           }

@@ -3,8 +3,10 @@
 import { BUILT_DAPR } from "../../scripts/kubernetes/programs.ts";
 import { assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import { makeAuthority, OPENSSL } from "../support/certificates.ts";
+import { compareWithDouble } from "../support/compare.ts";
 import { both, testWith } from "../support/needs.ts";
 import { type Program, startProgram } from "../support/programs.ts";
+import { DAPR_LIFE } from "../support/recordings.ts";
 import { runWrapper, startWrapper } from "../support/wrapper.ts";
 import { COMMAND, jobBeside, jobWithKilled, SHORT, untilAnswered, WAIT } from "./support.ts";
 
@@ -224,3 +226,25 @@ testWith(BUILT_DAPR, "the hook of pilot-agent, at daprd's port, gets its hint", 
   assertMatch(stderr, /istio: NOT stopped.*404.*This is not pilot-agent/);
   assertEquals(dapr.endedAtMs, undefined);
 });
+
+const PHASES: readonly (readonly [phase: string, args: () => readonly string[]])[] = [
+  ["ready", () => []],
+  ["waiting for the app", () => ["--app-port", "8080"]],
+  ["without metadata", () => allowing("shutdown")],
+  [
+    "without metadata, waiting for the app",
+    () => [...allowing("shutdown"), "--app-port", "8080"],
+  ],
+  ["with invoke, without metadata", () => allowing("shutdown", "invoke")],
+  ["without shutdown", () => allowing("metadata")],
+];
+
+for (const [phase, args] of PHASES) {
+  testWith(BUILT_DAPR, `daprd, ${phase}: the double answers as it does`, async (folder) => {
+    await compareWithDouble(DAPR_LIFE, phase, async () => {
+      const dapr = startDapr(folder, args());
+      await untilAnswered(dapr, OUTBOUND, 204);
+      return dapr;
+    });
+  });
+}

@@ -2,8 +2,10 @@
 
 import { BUILT_ISTIO } from "../../scripts/kubernetes/programs.ts";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
+import { compareWithDouble } from "../support/compare.ts";
 import { both, ENVOY, testWith } from "../support/needs.ts";
 import { type Program, startProgram } from "../support/programs.ts";
+import { ISTIO_LIFE } from "../support/recordings.ts";
 import { runWrapper, startWrapper } from "../support/wrapper.ts";
 import { COMMAND, jobBeside, jobWithKilled, SHORT, untilAnswered, WAIT } from "./support.ts";
 
@@ -22,13 +24,19 @@ const ADMIN = "http://127.0.0.1:15000/server_info";
 
 const startControlPlane = ([folder]: Programs) => startProgram(`${folder}/control-plane`, []);
 
+interface AgentOptions {
+  readonly statusPort?: number;
+  readonly adminPort?: number;
+  readonly env?: Readonly<Record<string, string>>;
+}
+
 /**
  * Starts pilot-agent with what Istio's injector sets, without certificates and Kubernetes' API. In a pod
  * it is PID 1. One that is told to quit just when it starts Envoy leaves that behind.
  */
 function startAgent(
   [folder, envoy]: Programs,
-  { statusPort = 15020, env = {} }: { statusPort?: number; env?: Record<string, string> } = {},
+  { statusPort = 15020, adminPort = 15000, env = {} }: AgentOptions = {},
 ): Program {
   // It keeps files and sockets in its working directory.
   const cwd = Deno.makeTempDirSync({ dir: FOLDER });
@@ -36,6 +44,7 @@ function startAgent(
     binaryPath: envoy,
     configPath: `${cwd}/envoy`,
     statusPort,
+    proxyAdminPort: adminPort,
     discoveryAddress: "127.0.0.1:15010",
     controlPlaneAuthPolicy: "NONE",
   };
@@ -259,3 +268,38 @@ testWith(
     assertEquals(code, 0, stderr);
   },
 );
+
+type Enter = (programs: Programs) => Promise<Program>;
+
+const PHASES: readonly (readonly [phase: string, hasControlPlane: boolean, enter: Enter])[] = [
+  ["no configuration", false, async (programs) => {
+    const agent = startAgent(programs);
+    await untilAnswered(agent, ADMIN, 200);
+    return agent;
+  }],
+  ["ready", true, async (programs) => {
+    const agent = startAgent(programs);
+    await untilAnswered(agent, READY, 200);
+    return agent;
+  }],
+  ["gRPC without a proxy", true, async (programs) => {
+    const agent = startAgent(programs, { env: { DISABLE_ENVOY: "true" } });
+    await untilAnswered(agent, AGENT, 200);
+    return agent;
+  }],
+  // This control plane sends no names.
+  ["without its DNS names, admin moved", true, async (programs) => {
+    const env = { ISTIO_META_DNS_CAPTURE: "true" };
+    const agent = startAgent(programs, { adminPort: 15099, env });
+    await untilAnswered(agent, READY, 503);
+    await untilAnswered(agent, ADMIN.replace("15000", "15099"), 200);
+    return agent;
+  }],
+];
+
+for (const [phase, hasControlPlane, enter] of PHASES) {
+  testWith(ISTIO, `pilot-agent, ${phase}: the double answers as it does`, async (programs) => {
+    await using _plane = hasControlPlane ? startControlPlane(programs) : undefined;
+    await compareWithDouble(ISTIO_LIFE, phase, () => enter(programs));
+  });
+}

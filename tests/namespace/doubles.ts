@@ -1,8 +1,8 @@
-/** The doubles give the real programs' answers: each recorded request, sent to both. */
+/** The doubles give the real programs' answers: each request, sent to both. */
 
 import { PRESETS, waitUntilReady } from "../../mod.ts";
-import { assertEquals } from "../support/assert.ts";
-import { type Recording, startDouble } from "../support/doubles.ts";
+import { compareWithDouble } from "../support/compare.ts";
+import type { Recording } from "../support/doubles.ts";
 import {
   ALLOYDB_AUTH_PROXY_PROGRAM,
   CLOUD_SQL_PROXY_PROGRAM,
@@ -11,12 +11,65 @@ import {
   OPENBAO_PROGRAM,
   testWith,
 } from "../support/needs.ts";
-import { adminAt, agentConfig, envoyArgs, startProgram } from "../support/programs.ts";
-import { CLOUD_SQL_PROXY_LIFE, ENVOY_LIFE, VAULT_AGENT_LIFE } from "../support/recordings.ts";
+import {
+  adminAt,
+  agentConfig,
+  envoyArgs,
+  type Program,
+  startProgram,
+} from "../support/programs.ts";
+import {
+  ALLOYDB_AUTH_PROXY_LIFE,
+  CLOUD_SQL_PROXY_LIFE,
+  ENVOY_LIFE,
+  VAULT_AGENT_LIFE,
+} from "../support/recordings.ts";
+import { holdConnection, untilStatus } from "../support/sidecar.ts";
 
-const PROXY = ["--token=none", "--quitquitquit", "--address=127.0.0.1"];
-const CLOUD_SQL = [...PROXY, "--port=5432", "project:region:instance"];
-const ALLOYDB = [...PROXY, "--port=5433", "projects/p/locations/l/clusters/c/instances/i"];
+interface Row {
+  readonly need: Need<string>;
+  readonly recording: Recording;
+  readonly phase: string;
+  readonly args: () => readonly string[];
+  /** Brings it into the phase, once it runs; a ready one is only waited for. */
+  readonly enter?: () => Promise<void>;
+}
+
+/** A server that accepts connections and never answers: whoever connects through a proxy waits for it. */
+const SILENT = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+const SILENT_URL = `http://127.0.0.1:${SILENT.addr.port}`;
+Deno.test.afterAll(() => SILENT.close());
+
+const INSTANCE_PORT = 5432;
+
+/** The phases of a Google proxy, each with its own arguments. */
+function googleProxy(
+  need: Need<string>,
+  recording: Recording,
+  endpointOption: string,
+  instance: string,
+): readonly Row[] {
+  const common = ["--token=none", "--address=127.0.0.1", `--port=${INSTANCE_PORT}`, instance];
+  const full = ["--max-connections=1", `${endpointOption}=${SILENT_URL}`];
+  const enterFull = async () => {
+    await holdConnection(INSTANCE_PORT);
+    await untilStatus("http://127.0.0.1:9090/readiness", 503);
+  };
+  const phases = [
+    ["ready", ["--quitquitquit", "--health-check"]],
+    ["without --health-check", ["--quitquitquit"]],
+    ["max connections reached", ["--quitquitquit", "--health-check", ...full], enterFull],
+    ["without --quitquitquit", ["--health-check"]],
+    ["without --quitquitquit, max connections reached", ["--health-check", ...full], enterFull],
+  ] as const;
+  return phases.map(([phase, options, enter]) => ({
+    need,
+    recording,
+    phase,
+    args: () => [...options, ...common],
+    ...(enter && { enter }),
+  }));
+}
 
 /** OpenBao's agent takes its configuration from a file. */
 function agentArgs(): readonly string[] {
@@ -25,132 +78,91 @@ function agentArgs(): readonly string[] {
   return ["agent", "-config", file];
 }
 
-const PROGRAMS: readonly (readonly [
-  need: Need<string>,
-  name: string,
-  recording: Recording,
-  phase: string,
-  args: () => readonly string[],
-])[] = [
-  [ENVOY, "Envoy", ENVOY_LIFE, "ready", () => envoyArgs({ admin: adminAt(9901) })],
-  [
+/** An Envoy that waits for what a control plane that never answers would send. */
+const waitingFor = (what: "cds_config" | "lds_config") => ({
+  admin: adminAt(9901),
+  node: { id: "node", cluster: "cluster" },
+  dynamic_resources: {
+    [what]: {
+      resource_api_version: "V3",
+      initial_fetch_timeout: "0s",
+      api_config_source: {
+        api_type: "GRPC",
+        transport_api_version: "V3",
+        grpc_services: [{ envoy_grpc: { cluster_name: "control-plane" } }],
+      },
+    },
+  },
+  static_resources: {
+    clusters: [{
+      name: "control-plane",
+      type: "STATIC",
+      connect_timeout: "1s",
+      typed_extension_protocol_options: {
+        "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+          "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+          explicit_http_config: { http2_protocol_options: {} },
+        },
+      },
+      load_assignment: {
+        cluster_name: "control-plane",
+        endpoints: [{
+          lb_endpoints: [{
+            endpoint: {
+              address: {
+                socket_address: { address: "127.0.0.1", port_value: SILENT.addr.port },
+              },
+            },
+          }],
+        }],
+      },
+    }],
+  },
+});
+
+const ROWS: readonly Row[] = [
+  {
+    need: ENVOY,
+    recording: ENVOY_LIFE,
+    phase: "ready",
+    args: () => envoyArgs({ admin: adminAt(9901) }),
+  },
+  ...([["pre-initializing", "cds_config"], ["initializing", "lds_config"]] as const).map((
+    [phase, what],
+  ) => ({
+    need: ENVOY,
+    recording: ENVOY_LIFE,
+    phase,
+    args: () => envoyArgs(waitingFor(what)),
+    enter: () => untilStatus("http://127.0.0.1:9901/ready", 503),
+  })),
+  ...googleProxy(
     CLOUD_SQL_PROXY_PROGRAM,
-    "the Cloud SQL proxy",
     CLOUD_SQL_PROXY_LIFE,
-    "ready",
-    () => ["--health-check", ...CLOUD_SQL],
-  ],
-  [
-    CLOUD_SQL_PROXY_PROGRAM,
-    "the Cloud SQL proxy",
-    CLOUD_SQL_PROXY_LIFE,
-    "without --health-check",
-    () => CLOUD_SQL,
-  ],
-  [
+    "--sqladmin-api-endpoint",
+    "project:region:instance",
+  ),
+  ...googleProxy(
     ALLOYDB_AUTH_PROXY_PROGRAM,
-    "the AlloyDB proxy",
-    CLOUD_SQL_PROXY_LIFE,
-    "without --health-check",
-    () => ALLOYDB,
-  ],
-  [OPENBAO_PROGRAM, "OpenBao's agent", VAULT_AGENT_LIFE, "ready", agentArgs],
+    ALLOYDB_AUTH_PROXY_LIFE,
+    "--alloydbadmin-api-endpoint",
+    "projects/p/locations/l/clusters/c/instances/i",
+  ),
+  { need: OPENBAO_PROGRAM, recording: VAULT_AGENT_LIFE, phase: "ready", args: agentArgs },
 ];
 
-for (const [need, name, recording, phase, args] of PROGRAMS) {
+for (const { need, recording, phase, args, enter } of ROWS) {
   testWith(
     need,
-    `${name}, ${phase}: the double answers as the real program does`,
+    `${recording.program}, ${phase}: the double answers as the real program does`,
     async (program) => {
-      const requests = requestsOf(recording, phase);
-      const answersOf = async () => {
-        const answers = [];
-        for (const request of requests) answers.push(await ask(request));
-        return answers;
-      };
-      const fromProgram = await (async () => {
-        await using real = startProgram(program, args());
-        await untilOpen(recording, phase);
-        const preset = PRESETS.find(({ hookName }) => hookName === recording.name);
-        if (phase === "ready" && preset !== undefined) await waitUntilReady([preset()]);
-        const answers = await answersOf();
-        assertEquals(await real.endsByItself(), 0, await real.output());
-        return answers;
-      })();
-      await using double = startDouble(recording, phase);
-      assertEquals(await answersOf(), fromProgram);
-      assertEquals(double.phase, "ended");
+      const preset = PRESETS.find(({ hookName }) => hookName === recording.name);
+      await compareWithDouble(recording, phase, async (): Promise<Program> => {
+        const real = startProgram(program, args());
+        if (enter !== undefined) await enter();
+        else if (phase === "ready" && preset !== undefined) await waitUntilReady([preset()]);
+        return real;
+      });
     },
   );
-}
-
-/** The recorded requests, as `GET :9901/ready`; what ends the sidecar is the last. */
-function requestsOf(recording: Recording, phase: string): readonly string[] {
-  const ports = Object.entries(recording.phases[phase]?.ports ?? {});
-  const harmless = ports.flatMap(([port, pages]) =>
-    Object.entries(pages)
-      .filter(([request, page]) => request !== "*" && typeof page === "string")
-      .map(([request]) => request.replace(" ", ` :${port}`))
-  );
-  return [...harmless, recording.stop];
-}
-
-async function untilOpen(recording: Recording, phase: string): Promise<void> {
-  for (const port of Object.keys(recording.phases[phase]?.ports ?? {})) {
-    for (;;) {
-      try {
-        (await Deno.connect({ hostname: "127.0.0.1", port: Number(port) })).close();
-        break;
-      } catch {
-        await new Promise((resolve) => setTimeout(resolve, 10));
-      }
-    }
-  }
-}
-
-/** What depends on the run: times, versions of the machine, the connection. */
-const VARIABLE = new Set(["date", "connection"]);
-
-/** The answer of whoever listens there: its status, its headers, and its body or that body's form. */
-async function ask(request: string): Promise<unknown> {
-  const [, method = "", port = "", path = ""] = /^(\S+) :(\d+)(.*)$/.exec(request) ?? [];
-  const connection = await Deno.connect({ hostname: "127.0.0.1", port: Number(port) });
-  const head = `${method} ${path} HTTP/1.1\r\nhost: localhost:${port}\r\nconnection: close\r\n\r\n`;
-  await connection.write(new TextEncoder().encode(head));
-  const text = await untilClosed(connection);
-  const [start = "", ...lines] = text.slice(0, text.indexOf("\r\n\r\n")).split("\r\n");
-  const headers = lines.map((line) => line.replace(/^[^:]*/, (name) => name.toLowerCase()))
-    .filter((line) => !VARIABLE.has(line.split(":")[0] ?? "")).toSorted();
-  const body = text.slice(text.indexOf("\r\n\r\n") + 4);
-  return { request, start: start.trim(), headers: headers.filter(isFixed), body: formOf(body) };
-}
-
-async function untilClosed(connection: Deno.TcpConn): Promise<string> {
-  const decoder = new TextDecoder();
-  let text = "";
-  for await (const chunk of connection.readable) {
-    text += decoder.decode(chunk, { stream: true });
-    if (isWhole(text)) break;
-  }
-  return text;
-}
-
-/** Whether this is a whole answer; the double keeps its connections open. */
-function isWhole(text: string): boolean {
-  const end = text.indexOf("\r\n\r\n");
-  if (end < 0) return false;
-  if (/^transfer-encoding: chunked/im.test(text)) return text.endsWith("\r\n0\r\n\r\n");
-  const length = Number(/^content-length: (\d+)/im.exec(text.slice(0, end + 2))?.[1] ?? 0);
-  return text.length >= end + 4 + length;
-}
-
-/** The length of a body depends on the run where its values do. */
-const isFixed = (header: string) => !/^content-length: \d{2,}$/.test(header);
-
-/** A body, or the keys and the kinds of values if it is JSON. Envoy's is long; a few keys are recorded. */
-function formOf(body: string): unknown {
-  const plain = body.replaceAll(/(^|\r\n)[\da-f]+\r\n/g, "").replace(/\r\n$/, "").trim();
-  if (!plain.startsWith("{")) return plain.split("\n")[0];
-  const kinds = Object.entries(JSON.parse(plain)).map(([key, value]) => `${key}: ${typeof value}`);
-  return kinds.toSorted();
 }

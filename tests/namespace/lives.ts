@@ -6,6 +6,7 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import { type Double, type Recording, startDouble } from "../support/doubles.ts";
 import {
+  ALLOYDB_AUTH_PROXY_LIFE,
   CLOUD_SQL_PROXY_LIFE,
   CONSUL_DATAPLANE_LIFE,
   DAPR_LIFE,
@@ -412,3 +413,26 @@ Deno.test("auto finds a Cloud SQL proxy without --health-check", async () => {
     "POST :9091/quitquitquit",
   ]);
 });
+
+for (const recording of [CLOUD_SQL_PROXY_LIFE, ALLOYDB_AUTH_PROXY_LIFE]) {
+  for (const hook of [recording.name, "auto"]) {
+    Deno.test(`${recording.name}, --hook ${hook}: no admin server, and no connection left: a failure`, async () => {
+      const phase = "without --quitquitquit, max connections reached";
+      await using double = startDouble(recording, phase);
+      for (const wait of [[], ["--wait=200ms", "--on-wait-timeout=start"]]) {
+        const { code, stderr } = await run(
+          `--hook=${hook}`,
+          "--startup-window=0",
+          ...wait,
+          ...COMMAND,
+        );
+        assertEquals(code, 3, stderr);
+        assertMatch(
+          stderr,
+          /NOT stopped.*connection refused.*503 Service Unavailable.*Start the proxy with --quitquitquit/,
+        );
+      }
+      assertEquals(posts(double), []);
+    });
+  }
+}

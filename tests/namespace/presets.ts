@@ -1,9 +1,9 @@
 /** Every preset against a real server on its default port. */
 
 import { PRESETS } from "../../hooks/registry.ts";
-import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import { type Answer, type Sidecar, startSidecar } from "../support/sidecar.ts";
-import { runWrapper } from "../support/wrapper.ts";
+import { runWrapper, startWrapper } from "../support/wrapper.ts";
 
 interface Row {
   readonly name: string;
@@ -200,6 +200,57 @@ for (const row of ROWS) {
       } finally {
         await close();
       }
+    });
+  }
+
+  if (ready[0] !== stop[0]) {
+    for (const before of [[], ["--wait=300ms", "--on-wait-timeout=start"]]) {
+      const how = before.length > 0 ? "seen while waiting" : "never seen before";
+      Deno.test(`${name}: not ready, and nobody at the stop address (${how}): a failure`, async () => {
+        await using _readiness = startSidecar([503], { port: ready[0], get: 503 });
+        const { code, stderr } = await run("--startup-window=0", ...before, "sh", "-c", "exit 3");
+        assertEquals(code, 3, stderr);
+        const answer = "connection refused, but it is there: 503 Service Unavailable at " +
+          `http://localhost:${ready[0]}${ready[1]}`;
+        assertStringIncludes(stderr, `${name}: NOT stopped, the pod may not end: ${answer}`);
+        assertMatch(stderr, /\bport\b|--quitquitquit/);
+      });
+    }
+
+    Deno.test(`${name}: its stop address comes after its readiness, and the job`, async () => {
+      const asked = Promise.withResolvers<void>();
+      const notReady = () => {
+        asked.resolve();
+        return 503;
+      };
+      await using _readiness = startSidecar([503], { port: ready[0], get: notReady });
+      await using wrapper = startWrapper("binary", {
+        args: ["--hook", name, "--startup-window=60s", "true"],
+      });
+      await asked.promise;
+      await using late = startSidecar([200], { port: stop[0] });
+      const { code, stderr } = await wrapper.ended;
+      assertEquals(code, 0, stderr);
+      assertEquals(late.posts().map(({ path }) => path), [stop[1]]);
+    });
+
+    Deno.test(`${name}: not ready, nobody at the stop address, and SIGTERM: the kubelet ends it`, async () => {
+      await using _readiness = startSidecar([503], { port: ready[0], get: 503 });
+      await using wrapper = startWrapper("binary", {
+        args: ["--hook", name, "--wait=60s", "true"],
+      });
+      await wrapper.waitFor("waiting up to");
+      wrapper.kill("SIGTERM");
+      const { code, stderr } = await wrapper.ended;
+      assertEquals(code, 143, stderr);
+      assert(!stderr.includes("NOT stopped"), stderr);
+    });
+
+    Deno.test(`${name}: another program at the readiness address is not taken for it`, async () => {
+      await using _other = startSidecar([404], { port: ready[0], get: 404 });
+      const { code, stderr } = await run("--startup-window=0", "--strict", "true");
+      assertEquals(code, 0, stderr);
+      assertStringIncludes(stderr, `${name}: no such sidecar`);
     });
   }
 

@@ -99,3 +99,27 @@ export function freePort(): number {
   listener.close();
   return port;
 }
+
+/** Connects to a port of the loopback as soon as somebody listens; the other side ends the connection. */
+export async function holdConnection(port: number): Promise<void> {
+  for (;;) {
+    try {
+      const connection = await Deno.connect({ hostname: "127.0.0.1", port });
+      const ended = connection.readable.pipeTo(new WritableStream());
+      ended.catch(() => {});
+      return;
+    } catch {
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+  }
+}
+
+/** Waits until a page is answered with this status. */
+export async function untilStatus(url: string, status: number): Promise<void> {
+  for (;;) {
+    const response = await fetch(url).catch(() => undefined);
+    await response?.body?.cancel();
+    if (response?.status === status) return;
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
