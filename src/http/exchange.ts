@@ -370,6 +370,7 @@ async function stop(
   let broke = false;
   let isLastAttempt = false;
   let wasSent = false;
+  let isUnanswered = false;
 
   /** Makes one attempt; ky decides what follows. */
   async function attempt(input: string | URL | Request, init?: RequestInit): Promise<Response> {
@@ -406,10 +407,12 @@ async function stop(
       context.markSeen();
     }
     const response = await request.endpoint.send(attempted).catch((error) => {
-      wasSent ||= !(error instanceof NobodyListensError) || error.wasSent;
+      isUnanswered ||= !(error instanceof NobodyListensError) || error.wasSent;
+      wasSent ||= isUnanswered;
       throw error;
     });
     wasSent = true;
+    isUnanswered = false;
     context.markSeen();
     response.body?.cancel().catch(() => {});
     return response;
@@ -462,7 +465,8 @@ async function stop(
       const lostAtMs = request.endpoint.lostAtMs();
       return {
         state,
-        answer: error.message,
+        // It may have gone between two attempts.
+        answer: new NobodyListensError(isUnanswered).message,
         isEnding: wasSent,
         ...(lostAtMs !== undefined && { lostAtMs }),
         ...withHint(hint),

@@ -162,7 +162,7 @@ const ROWS: readonly Row[] = [
       },
     },
     posts: [1, 2],
-    log: /: has already stopped \(.+\)/,
+    log: /: has already stopped \(it quit without an answer\)/,
   },
   {
     title: "answers and keeps running",

@@ -30,10 +30,10 @@ interface Started {
 }
 
 /**
- * What a script waits with, for ever. It starts no process: between its fork and its exec, that would have
+ * What a script waits with until its stdin ends, as it does with the test. It starts no process: between its fork and its exec, that would have
  * the script's own name, and `signal:` would find two of them.
  */
-const WAIT_WITHOUT_FORK = "while :; do read line; done";
+const WAIT_WITHOUT_FORK = "while read line; do :; done";
 
 /** Starts a program and waits until the new process has called exec. */
 async function start(path: string, args: readonly string[] = ["1000"]): Promise<Started> {

@@ -57,7 +57,13 @@ testInNamespace(
 testInNamespace(
   "signal: with shareProcessNamespace ends a sidecar of the same user",
   async (here) => {
-    const main = wrapped("exit 0", { env: { WRAPPER_HOOKS: "signal:pilot-agent" } });
+    // It is found as soon as it runs, and catches signals a moment later.
+    const env = {
+      WRAPPER_HOOKS: "signal:pilot-agent",
+      WRAPPER_WAIT_FOR: "http://localhost:15021/healthz/ready",
+      WRAPPER_WAIT: "60s",
+    };
+    const main = wrapped("exit 0", { env });
     const pod = { shareProcessNamespace: true };
     await here.apply(job("signal", [main, pilotAgent({ drainMs: 1000 })], { pod }));
     const { result, pods } = await here.ended("signal");
