@@ -5,9 +5,10 @@
  */
 
 import type { HookContext, SidecarHook, Stop } from "../src/hook.ts";
+import { nearest } from "../src/nearest.ts";
 import { errorReason } from "../src/platform/errors.ts";
 import { kill, processId } from "../src/platform/mod.ts";
-import { SIGNAL_NAMES, type SignalName } from "../src/platform/signals.ts";
+import { findSignal, SIGNAL_NAMES, type SignalName } from "../src/platform/signals.ts";
 import { findByName, type Process, runs } from "../src/process/find.ts";
 import { backoffMs, formatDuration, sleep } from "../src/time.ts";
 
@@ -92,8 +93,19 @@ export function parseSignalHook(text: string): SidecarHook {
   const [process = "", signal = "SIGTERM", ...more] = text.split(":");
   if (process === "" || more.length > 0) throw new TypeError("expected signal:NAME[:SIGNAL]");
   const known = SIGNAL_NAMES.find((name) => name === signal || name === `SIG${signal}`);
-  if (known === undefined) throw new TypeError(`expected a signal's name: ${listOfSignals()}`);
+  if (known === undefined) {
+    const meant = findSignal(signal) ?? nearestSignal(signal);
+    const hint = meant === undefined ? "" : `; did you mean ${meant}?`;
+    throw new TypeError(`expected a signal's name: ${listOfSignals()}${hint}`);
+  }
   return signalHook({ process, signal: known });
+}
+
+/** The signal that a mistyped name is likely to mean. */
+function nearestSignal(text: string): string | undefined {
+  const typed = text.toUpperCase();
+  const near = nearest(typed.startsWith("SIG") ? typed : `SIG${typed}`, SIGNAL_NAMES);
+  return near?.isClose ? near.word : undefined;
 }
 
 async function stop(

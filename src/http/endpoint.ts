@@ -6,11 +6,12 @@
 
 import {
   errorReason,
+  isMissing,
   isNobodyListening,
   isNoSuchAddressFamily,
   isOutOfDescriptors,
 } from "../platform/errors.ts";
-import { acceptsConnections, connect, type SocketAddress } from "../platform/mod.ts";
+import { acceptsConnections, connect, fileKind, type SocketAddress } from "../platform/mod.ts";
 import { abortable } from "../time.ts";
 import { whenThereIsRoom } from "./descriptors.ts";
 import { AnswerError, type HttpClient, openHttpClient } from "./client.ts";
@@ -21,9 +22,9 @@ export class NobodyListensError extends Error {
   /** Whether the request may have arrived before. */
   readonly wasSent: boolean;
 
-  /** Says which of the two it was. */
-  constructor(wasSent: boolean) {
-    super(wasSent ? "it quit without an answer" : "connection refused");
+  /** Says which of the two it was; `refusal` is why nobody listens. */
+  constructor(wasSent: boolean, refusal = "connection refused") {
+    super(wasSent ? "it quit without an answer" : refusal);
     this.wasSent = wasSent;
   }
 }
@@ -56,6 +57,8 @@ export interface Endpoint {
    * @throws the signal's reason
    */
   accepts(signal: AbortSignal): Promise<boolean>;
+  /** Why nobody listens: the connection was refused, or there is no such Unix socket. */
+  refusal(): string;
   /** When the other side last ended a connection that was kept, as `performance.now()` has it. */
   lostAtMs(): number | undefined;
   /** Closes the connections that are kept for further requests. */
@@ -86,7 +89,11 @@ export function openEndpoint(addresses: readonly SocketAddress[]): Endpoint {
         broke ||= !isNobodyListening(error);
       }
     }
-    throw new NobodyListensError(broke);
+    throw new NobodyListensError(broke, refusal());
+  }
+
+  function refusal(): string {
+    return addresses.every(isMissingSocket) ? "there is no such socket" : "connection refused";
   }
 
   async function accepts(signal: AbortSignal): Promise<boolean> {
@@ -105,7 +112,18 @@ export function openEndpoint(addresses: readonly SocketAddress[]): Endpoint {
     return lost.length === 0 ? undefined : Math.max(...lost);
   }
 
-  return { send, accepts, lostAtMs, close };
+  return { send, accepts, refusal, lostAtMs, close };
+}
+
+/** Whether an address is the path of a Unix socket, and nothing is there. */
+function isMissingSocket(address: SocketAddress): boolean {
+  if (!("path" in address)) return false;
+  try {
+    fileKind(address.path);
+    return false;
+  } catch (error) {
+    return isMissing(error);
+  }
 }
 
 async function listens(address: SocketAddress, signal: AbortSignal): Promise<boolean> {

@@ -203,6 +203,7 @@ export function openExchange(options: ExchangeOptions): Exchange {
 const NOWHERE: Endpoint = {
   send: () => Promise.resolve(new Response()),
   accepts: () => Promise.resolve(true),
+  refusal: () => "",
   lostAtMs: () => undefined,
   close: () => {},
 };
@@ -244,7 +245,7 @@ async function probeConnection(endpoint: Endpoint, context: HookContext): Promis
   try {
     return await endpoint.accepts(context.signal)
       ? { state: "ready", answer: "accepts connections" }
-      : { state: "absent", answer: "connection refused" };
+      : { state: "absent", answer: endpoint.refusal() };
   } catch (error) {
     if (error instanceof UnreachableError) return { state: "absent", answer: describeError(error) };
     if (!context.signal.aborted) throw error;
@@ -403,7 +404,7 @@ async function stop(
     // If the request fails and nobody listens any more, it matters whether the sidecar was ever there.
     if (!context.wasSeen()) {
       const isThere = await request.endpoint.accepts(attempted.signal);
-      if (!isThere) throw new NobodyListensError(false);
+      if (!isThere) throw new NobodyListensError(false, request.endpoint.refusal());
       context.markSeen();
     }
     const response = await request.endpoint.send(attempted).catch((error) => {

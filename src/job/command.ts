@@ -247,7 +247,9 @@ function superviseCommand(child: Child, options: CommandOptions, report: Report)
     if (options.leftovers === "ignore") return;
     // A search in `/proc` would delay the stop requests.
     if (options.waiter?.hasChildren() === false) return;
-    if (options.waiter === undefined) report("leftovers-unseen", {});
+    // With `--process-group` alone, only the group is promised.
+    const isGroupAlone = options.processGroup && options.leftovers === "end";
+    if (options.waiter === undefined && !isGroupAlone) report("leftovers-unseen", {});
     left = superviseLeftovers(
       {
         pid: child.pid,

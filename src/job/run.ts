@@ -235,7 +235,7 @@ async function runCommand(job: Job): Promise<CommandResult> {
     if (!(error instanceof StartError)) throw error;
     const result = { ...withoutRun(job, error.exitCode), error };
     const { command, exitCode: code } = result;
-    report("command-not-started", { command, reason: error.message, code });
+    report("command-not-started", { command: command || '""', reason: error.message, code });
     return result;
   } finally {
     // After a defect too: COMMAND still needs its sidecars.

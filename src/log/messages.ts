@@ -140,7 +140,7 @@ export const MESSAGES = {
     level: "info",
     text: "only processes of the command's session count as left behind: orphans are not adopted",
     meaning:
-      "With `--leftovers` or `--process-group`, and `--reap=false`, or where reaping is impossible. A process that has left COMMAND's session, such as a daemon, is neither waited for nor ended.",
+      "With `--leftovers`, and `--reap=false`, or where reaping is impossible. A process that has left COMMAND's session, such as a daemon, is neither waited for nor ended.",
   },
   "command-outlived": {
     level: "warn",

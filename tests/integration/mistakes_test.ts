@@ -24,6 +24,10 @@ const TARGETS: readonly (readonly [target: string, line: string])[] = [
   ["localhost:15020/quit", "did you mean http://localhost:15020/quit?"],
   ['"istio"', "remove the quotes"],
   ["http://a/quit,http://b/quit", "expected one URL: repeat --hook for another one"],
+  ["signal:proxy:15", "did you mean SIGTERM?"],
+  ["signal:proxy:sigterm", "did you mean SIGTERM?"],
+  ["signal:proxy:SIGTERN", "did you mean SIGTERM?"],
+  ["signal:proxy:TERMM", "did you mean SIGTERM?"],
   ["http://a/quit istio", "expected one URL: repeat --hook for another one"],
 ];
 
@@ -204,4 +208,37 @@ Deno.test("a mistyped or incomplete action tells no sidecar to quit: somebody lo
   const job = await run([hook, "--chek", "my-job"]);
   assertEquals(job.code, 125);
   assertEquals(sidecar.posts().length, 1);
+});
+
+Deno.test("an empty COMMAND is shown as such", async () => {
+  const { code, stderr } = await run(["--hook=none", ""]);
+  assertEquals(code, 127);
+  assertStringIncludes(stderr, 'wrapper: error: cannot start "": not found: its name is empty');
+});
+
+Deno.test("a Unix socket that is not there is told from one where nobody listens", async () => {
+  const folder = await Deno.makeTempDir();
+  await Deno.writeTextFile(`${folder}/a.sock`, "");
+  const url = (name: string) => `http+unix://${encodeURIComponent(`${folder}/${name}`)}/quit`;
+  for (
+    const [name, answer] of [["none.sock", "there is no such socket"], [
+      "a.sock",
+      "connection refused",
+    ]]
+  ) {
+    for (const target of [`unix:${folder}/${name}`, url(name ?? "")]) {
+      const args = ["--hook=none", `--wait-for=${target}`, "--wait=100ms", "true"];
+      const { code, stderr } = await run(args);
+      assertEquals(code, 125);
+      assertStringIncludes(stderr, `(${answer})`);
+    }
+    const { stderr } = await run([`--hook=${url(name ?? "")}`, "--startup-window=0", "true"]);
+    assertStringIncludes(stderr, `no such sidecar (${answer} at `);
+  }
+  await Deno.remove(folder, { recursive: true });
+});
+
+Deno.test("--process-group with --reap=false says nothing of orphans", async () => {
+  const { stderr } = await run(["--hook=none", "--process-group", "--reap=false", "true"]);
+  assertMatch(stderr, /^wrapper: command ended with exit code 0 after \S+\n$/);
 });

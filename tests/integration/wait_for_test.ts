@@ -90,7 +90,7 @@ const KINDS: Readonly<Record<string, (folder: string, port: number) => Kind>> = 
   "http+unix://": (folder) => ({
     target: `http+unix://${encodeURIComponent(`${folder}/http.sock`)}/ready`,
     start: () => serve([200], { path: `${folder}/http.sock` }),
-    missing: "(connection refused)",
+    missing: "(there is no such socket)",
   }),
   "tcp://": (_, port) => ({
     target: `tcp://localhost:${port}`,
@@ -100,12 +100,12 @@ const KINDS: Readonly<Record<string, (folder: string, port: number) => Kind>> = 
   "unix:": (folder) => ({
     target: `unix:${folder}/raw.sock`,
     start: () => listen({ path: `${folder}/raw.sock` }),
-    missing: `unix:${folder}/raw.sock (connection refused)`,
+    missing: `unix:${folder}/raw.sock (there is no such socket)`,
   }),
   "unix://": (folder) => ({
     target: `unix://${folder}/raw.sock`,
     start: () => listen({ path: `${folder}/raw.sock` }),
-    missing: `unix:${folder}/raw.sock (connection refused)`,
+    missing: `unix:${folder}/raw.sock (there is no such socket)`,
   }),
   "file:": (folder) => ({
     target: `file:${folder}/secrets`,
