@@ -89,20 +89,21 @@ export function parseHook(
   if (scheme === "signal") return parseSignalHook(rest);
   if (scheme === "file") return fileHook({ path: rest });
   const others = "a URL, signal:NAME, file:PATH, auto or none";
-  return parsePreset(text, presets, others, targetHint(text, presets));
+  return parsePreset(text, presets, others, () => targetHint(text, presets));
 }
 
-/** Reads `NAME` or `NAME=BASE_URL`; `others` has the other forms, for the error. */
+/** Reads `NAME` or `NAME=BASE_URL`; `others` has the other forms, and `findHint` what was meant, for the error. */
 function parsePreset(
   text: string,
   presets: readonly NamedHook[],
   others: string,
-  hint: string | undefined,
+  findHint: () => string | undefined,
 ): Hook {
   const [, name = text, baseUrl] = /^([^=]*)=(.*)$/s.exec(text) ?? [];
   const preset = presets.find(({ hookName }) => hookName === name);
   if (preset === undefined) {
     const names = presets.map(({ hookName }) => hookName).join(", ");
+    const hint = findHint();
     throw new TypeError(
       `expected ${names}, NAME=BASE_URL, ${others}` + (hint === undefined ? "" : `; ${hint}`),
     );
@@ -159,7 +160,7 @@ export function parseWaitFor(
     text,
     presets,
     "a URL, tcp://HOST:PORT, unix:PATH, file:PATH, process:NAME, auto or none",
-    waitHint(text, presets),
+    () => waitHint(text, presets),
   );
 }
 

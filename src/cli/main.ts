@@ -12,6 +12,7 @@ import { type Awaitable, type Hook, hookProblems, isHook } from "../hook.ts";
 import { waitProblems } from "../job/awaited.ts";
 import { refuse, run, stopSidecars } from "../job/run.ts";
 import { createLogger, createReport, type Logger, type Report } from "../log/log.ts";
+import type { LogLevel } from "../log/messages.ts";
 import { describeDefect, redactPath } from "../log/redact.ts";
 import { linesTaken } from "../log/stderr.ts";
 import { DEFAULT_TARGETS, OPTIONS } from "../options.ts";
@@ -128,12 +129,15 @@ async function runCommandLine(
   // entry: past the limit of a file's size (`ulimit -f`), a line ends a process that does not catch
   // SIGXFSZ.
   let early: readonly string[] = [];
-  const log: Logger = (entry) => {
+  const writeAll: Logger = (entry) => {
     const problems = early;
     early = [];
     for (const problem of problems) createReport(write)("settings-warning", { problem });
     write(entry);
   };
+  // The first event brings the early lines, whatever its level is.
+  const wants = (level: LogLevel) => early.length > 0 || write.wants?.(level) !== false;
+  const log: Logger = Object.assign(writeAll, { wants });
   const report = createReport(log);
   const { hooks, waitFor, problems, warnings } = readHooks(invocation, presets);
   known.log = log;

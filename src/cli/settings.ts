@@ -109,8 +109,7 @@ export function readInvocation(
   const { optionWords, command, mayHaveCommand, problems, lost, hasUnknown, ...cut } = cutAtCommand(
     args,
   );
-  const names = [...OPTION_LIST, ...ACTIONS].map(({ name }) => name);
-  const parsed = parseArgs(optionWords, { string: names, collect: names });
+  const parsed = parseOptions(optionWords);
   const scuttle = readScuttle(environment);
   const unknown = findUnknownVariables(
     variables,
@@ -220,6 +219,13 @@ function ignoredVariables(environment: Environment): readonly string[] {
       "WRAPPER_PLUGIN_PATH is ignored: plugins are not loaded; name the sidecar with WRAPPER_HOOKS",
     ]
     : [];
+}
+
+/** Reads `--name=value` words; only their names are declared, because each one takes time. */
+function parseOptions(words: readonly string[]): Readonly<Record<string, unknown>> {
+  if (words.length === 0) return {};
+  const names = words.map((word) => word.slice(2, word.indexOf("=")));
+  return parseArgs(words, { string: names, collect: names });
 }
 
 function isGiven(words: unknown): words is readonly unknown[] {

@@ -41,8 +41,10 @@ export function awaitedOf(
 export function waitProblems(
   options: Pick<RunOptions, "hooks" | "waitFor" | "waitMs" | "injected">,
 ): readonly string[] {
-  if (resolveOptions(options).waitMs === 0) return [];
-  return awaitedOf(options).flatMap((one) => "waitProblem" in one ? one.waitProblem ?? [] : []);
+  const problems = awaitedOf(options).flatMap((one) =>
+    "waitProblem" in one ? one.waitProblem ?? [] : []
+  );
+  return problems.length === 0 || resolveOptions(options).waitMs === 0 ? [] : problems;
 }
 
 /**

@@ -36,7 +36,12 @@ export interface LogEntry {
  * await run(["true"], { log });
  * ```
  */
-export type Logger = (entry: LogEntry) => void;
+export interface Logger {
+  /** Receives one entry. */
+  (entry: LogEntry): void;
+  /** Whether entries of this level are wanted; the others are not even put together. All are by default. */
+  readonly wants?: (level: LogLevel) => boolean;
+}
 
 /** What {@linkcode createLogger} needs. */
 export interface LoggerOptions {
@@ -84,8 +89,9 @@ export interface LoggerOptions {
  */
 export function createLogger(options: LoggerOptions = {}): Logger {
   const { level: least = "info", format = "text", write = queueLine } = options;
-  return ({ level, event, msg, fields }) => {
-    if (LOG_LEVELS.indexOf(level) > LOG_LEVELS.indexOf(least)) return;
+  const wants = (level: LogLevel) => LOG_LEVELS.indexOf(level) <= LOG_LEVELS.indexOf(least);
+  const log: Logger = ({ level, event, msg, fields }) => {
+    if (!wants(level)) return;
     if (format === "json") {
       const time = new Date().toISOString();
       write(`${escapeInvisible(JSON.stringify({ time, level, event, msg, ...fields }))}\n`);
@@ -94,6 +100,7 @@ export function createLogger(options: LoggerOptions = {}): Logger {
       write(`wrapper: ${mark}${msg}\n`);
     }
   };
+  return Object.assign(log, { wants });
 }
 
 /**
@@ -106,7 +113,7 @@ export function createLogger(options: LoggerOptions = {}): Logger {
  * await run(["true"], { log: silentLogger });
  * ```
  */
-export const silentLogger: Logger = () => {};
+export const silentLogger: Logger = Object.assign(() => {}, { wants: () => false });
 
 /** Logs one of the known messages with its fields. */
 export type Report = <Event extends EventName>(event: Event, fields: Fields<Event>) => void;
@@ -114,30 +121,43 @@ export type Report = <Event extends EventName>(event: Event, fields: Fields<Even
 /** Gives a logger the known messages. */
 export function createReport(logger: Logger): Report {
   return (event, fields) => {
-    const msg = oneLine(messageText(event, fields));
+    const { level } = MESSAGES[event];
+    if (!isWanted(logger, level)) return;
+    const entry = { level, event, msg: oneLine(messageText(event, fields)), fields: tidy(fields) };
     try {
-      logger({ level: MESSAGES[event].level, event, msg, fields: tidy(fields) });
+      logger(entry);
     } catch {
       // It is the caller's, and there is no other place to say so.
     }
   };
 }
 
+function isWanted({ wants }: Logger, level: LogLevel): boolean {
+  try {
+    return wants?.(level) !== false;
+  } catch {
+    return true;
+  }
+}
+
 /** Rounds milliseconds, and cuts texts that are longer than anyone reads. */
 function tidy(fields: LogEntry["fields"]): LogEntry["fields"] {
-  return Object.fromEntries(
-    Object.entries(fields).map(([name, value]) => [
-      name,
-      typeof value === "number" ? Math.round(value) : cut(value),
-    ]),
-  );
+  const tidied: Record<string, string | number> = {};
+  for (const [name, value] of Object.entries(fields)) {
+    tidied[name] = typeof value === "number" ? Math.round(value) : cut(value);
+  }
+  return tidied;
 }
+
+/** Nearly every line: it takes one quick look, where {@linkcode INVISIBLE} has tables to search. */
+const PLAIN = /^[ -~]*$/;
 
 /** Control characters, marks of direction, and separators of lines and paragraphs. */
 const INVISIBLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu;
 
 /** JSON allows some of these characters unescaped, where a terminal or a line reader acts on them. */
 export function escapeInvisible(json: string): string {
+  if (PLAIN.test(json)) return json;
   const escape = (unit: string) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`;
   return json.replaceAll(INVISIBLE, (text) => text.split("").map(escape).join(""));
 }
@@ -150,7 +170,7 @@ const LONGEST_TEXT = 2000;
  * terminal's cursor or reverses the text.
  */
 export function oneLine(text: string): string {
-  return cut(text.replaceAll(INVISIBLE, " "));
+  return cut(PLAIN.test(text) ? text : text.replaceAll(INVISIBLE, " "));
 }
 
 function cut(text: string): string {

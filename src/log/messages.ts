@@ -404,10 +404,15 @@ export type Fields<Event extends EventName> = {
 
 /** Returns the line for a person: the message's text with its fields filled in. */
 export function messageText<Event extends EventName>(event: Event, fields: Fields<Event>): string {
-  const values = new Map<string, string | number>(Object.entries(fields));
-  const show = (name: string) => {
-    const value = values.get(name) ?? "";
-    return typeof value === "number" && name.endsWith("Ms") ? formatDuration(value) : String(value);
-  };
-  return MESSAGES[event].text.replaceAll(/\{(\w+)\}/g, (_, name: string) => show(name)).trimEnd();
+  const values: Readonly<Record<string, string | number | undefined>> = fields;
+  const [start = "", ...parts] = MESSAGES[event].text.split("{");
+  let text = start;
+  for (const part of parts) {
+    const end = part.indexOf("}");
+    const name = part.slice(0, end);
+    const value = values[name] ?? "";
+    text += typeof value === "number" && name.endsWith("Ms") ? formatDuration(value) : value;
+    text += part.slice(end + 1);
+  }
+  return text.trimEnd();
 }

@@ -1,5 +1,5 @@
 import { fieldNames } from "../../scripts/docs.ts";
-import { createLogger, createReport, type LogEntry } from "./log.ts";
+import { createLogger, createReport, type LogEntry, silentLogger } from "./log.ts";
 import { type Message, MESSAGES } from "./messages.ts";
 import { assert, assertEquals } from "../../tests/support/assert.ts";
 import { read, sources } from "../../scripts/sources.ts";
@@ -49,6 +49,29 @@ Deno.test("a line is always one line of limited length, without control characte
   const [line = ""] = lines;
   assert(line.startsWith("wrapper: mine: a b [31mc d e f xxx"), line.slice(0, 60));
   assert(line.endsWith(" …\n") && line.length < 2100);
+});
+
+Deno.test("a message that nobody wants is not put together", () => {
+  const lines: string[] = [];
+  const write = (line: string) => lines.push(line);
+  const fields = {
+    hook: "mine",
+    get text(): string {
+      throw new Error("it was looked at");
+    },
+  };
+  for (const format of ["text", "json"] as const) {
+    createReport(createLogger({ level: "info", format, write }))("hook-note", fields);
+  }
+  createReport(silentLogger)("hook-note", fields);
+  assertEquals(lines, []);
+  // The same is a line where it is wanted, and a logger without levels gets everything.
+  const noted: LogEntry[] = [];
+  const kept = { hook: "mine", text: "seen" };
+  createReport(createLogger({ level: "debug", write }))("hook-note", kept);
+  createReport((entry) => noted.push(entry))("hook-note", kept);
+  assertEquals(lines, ["wrapper: mine: seen\n"]);
+  assertEquals(noted.map(({ msg }) => msg), ["mine: seen"]);
 });
 
 Deno.test("every message in the table is logged somewhere in the code", () => {
