@@ -467,7 +467,7 @@ async function stop(
       return {
         state,
         // It may have gone between two attempts.
-        answer: new NobodyListensError(isUnanswered).message,
+        answer: isUnanswered ? new NobodyListensError(true).message : error.message,
         isEnding: wasSent,
         ...(lostAtMs !== undefined && { lostAtMs }),
         ...withHint(hint),
