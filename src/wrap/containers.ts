@@ -6,7 +6,7 @@
 
 import { MANIFESTS } from "../../hooks/manifest/registry.ts";
 import type { ContainerFacts, SidecarManifest } from "../../hooks/manifest/types.ts";
-import { LeftError, type Place, record } from "./tree.ts";
+import { LeftError, merged, type Place, record } from "./tree.ts";
 
 /** A container of a pod. */
 export interface Container extends ContainerFacts {
@@ -25,10 +25,10 @@ export interface Container extends ContainerFacts {
 
 /** Reads a container. */
 export function readContainer(place: Place, index: number): Container {
-  const { value } = place;
+  const value = merged(place.value);
   const command = strings(value["command"], "command");
   const args = strings(value["args"], "args");
-  const entries = list(value["env"]).map(record);
+  const entries = list(value["env"]).map(merged);
   const facts = {
     name: String(value["name"] ?? ""),
     image: String(value["image"] ?? ""),
@@ -47,7 +47,7 @@ export function readContainer(place: Place, index: number): Container {
     command,
     args,
     variableNames: entries.map(({ name }) => String(name)),
-    mountPaths: list(value["volumeMounts"]).map((mount) => String(record(mount)["mountPath"])),
+    mountPaths: list(value["volumeMounts"]).map((mount) => String(merged(mount)["mountPath"])),
     ...(sidecar && { sidecar }),
     isLikelyServer: /(^|-)(sidecar|proxy|agent|exporter|logger|logging|shipper|daemon)(-|$)/
       .test(facts.name) || ["ports", "readinessProbe", "livenessProbe"].some((key) => key in value),

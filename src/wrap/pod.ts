@@ -13,7 +13,7 @@ import type { Value } from "./render.ts";
 import type { WrapRequest } from "./request.ts";
 import { isShell, scriptOf, stopsSidecars } from "./shell.ts";
 import { follow, type Found } from "./templates.ts";
-import { LeftError, type Place, record, type Tree } from "./tree.ts";
+import { LeftError, merged, type Place, record, type Tree } from "./tree.ts";
 
 /** What came of one object. */
 export interface Outcome {
@@ -55,7 +55,7 @@ export function wrapPod(tree: Tree, root: Place, found: Found, request: WrapRequ
   const spec = template && tree.child(template, "spec");
   if (template === undefined || spec === undefined) throw new LeftError("it has no pod template");
   const containers = tree.children(spec, "containers").map(readContainer);
-  const init = list(spec.value["initContainers"]).map(record);
+  const init = list(tree.get(spec, "initContainers")).map(merged);
   const marks = readMarks(template);
 
   const known = containers.filter((one) =>
@@ -82,17 +82,16 @@ export function wrapPod(tree: Tree, root: Place, found: Found, request: WrapRequ
   if (work.length === 0) {
     throw new LeftError("no container does work; name one with --container NAME");
   }
-  const commands = work.map((one) => commandOf(one, request));
-  const processNamespace = signalNeeds(spec, known, work, choice, given);
-
   const where = [...from, ...path, "spec", "containers"];
   for (const { index } of [...work, ...known]) tree.refuseShared(root, [...where, index]);
   tree.refuseShared(root, [...from, ...path]);
+  const commands = work.map((one) => commandOf(one, request));
+  const processNamespace = signalNeeds(tree, spec, known, work, choice, given);
 
   const lines: string[] = [];
   const notes: string[] = [];
-  const names = chooseNames(spec, work);
-  const isOnFailure = spec.value["restartPolicy"] === "OnFailure";
+  const names = chooseNames(tree, spec, work);
+  const isOnFailure = tree.get(spec, "restartPolicy") === "OnFailure";
   for (const [index, one] of work.entries()) {
     const { words, note } = commands[index] ?? { words: [] };
     if (note !== undefined) notes.push(`container ${one.name}: ${note}`);
@@ -147,9 +146,9 @@ function unneeded(reason: string): Outcome {
 }
 
 function readMarks(template: Place): PodMarks {
-  const metadata = record(template.value["metadata"]);
+  const metadata = merged(template.value["metadata"]);
   const texts = (value: unknown) =>
-    Object.fromEntries(Object.entries(record(value)).map(([key, text]) => [key, String(text)]));
+    Object.fromEntries(Object.entries(merged(value)).map(([key, text]) => [key, String(text)]));
   return { labels: texts(metadata["labels"]), annotations: texts(metadata["annotations"]) };
 }
 
@@ -240,8 +239,12 @@ function addVariables(
   const isThere = (name: string) => one.variableNames.includes(name);
   const add = (name: string, value: string, reason: string) => {
     if (isThere(name)) {
-      const other = one.variables[name] !== value;
-      if (other) notes.push(`container ${one.name}: ${name} is there already, and stays`);
+      if (one.variables[name] === value) return;
+      const entry = tree.children(one.place, "env").find((entry) => entry.value["name"] === name);
+      if (variables.has(name) && name in one.variables && entry !== undefined) {
+        tree.replaceScalar(entry, "value", value);
+        lines.push(`container ${one.name}: ${name}=${value}: ${reason}`);
+      } else notes.push(`container ${one.name}: ${name} is there already, and stays`);
       return;
     }
     added.push({ name, value });
@@ -358,6 +361,7 @@ function changeAnnotations(
  * @throws {LeftError} if the signal would not be allowed
  */
 function signalNeeds(
+  tree: Tree,
   spec: Place,
   known: readonly Container[],
   work: readonly Container[],
@@ -382,16 +386,16 @@ function signalNeeds(
       );
     }
   }
-  const old = spec.value["shareProcessNamespace"];
+  const old = tree.get(spec, "shareProcessNamespace");
   if (old === false) throw new LeftError("shareProcessNamespace is false, and a signal needs it");
   return old !== true;
 }
 
 /** Names and a folder that nothing else in the pod has. */
-function chooseNames(spec: Place, work: readonly Container[]) {
-  const volumes = list(spec.value["volumes"]).map((one) => String(record(one)["name"]));
-  const all = [...list(spec.value["initContainers"]), ...list(spec.value["containers"])]
-    .map((one) => String(record(one)["name"]));
+function chooseNames(tree: Tree, spec: Place, work: readonly Container[]) {
+  const volumes = list(tree.get(spec, "volumes")).map((one) => String(merged(one)["name"]));
+  const all = ["initContainers", "containers"]
+    .flatMap((key) => list(tree.get(spec, key)).map((one) => String(merged(one)["name"])));
   const paths = work.flatMap(({ mountPaths }) => mountPaths);
   const isTaken = (folder: string) =>
     paths.some((path) => path === folder || path.startsWith(`${folder}/`));
@@ -417,7 +421,7 @@ function firstFree(wanted: string, isTaken: (name: string) => boolean): string {
 
 /** A container's memory limit in bytes, if it has one that can be read. */
 function memoryOf({ place }: Container): number | undefined {
-  const limit = record(record(place.value["resources"])["limits"])["memory"];
+  const limit = merged(merged(merged(place.value)["resources"])["limits"])["memory"];
   const [, digits, unit = ""] = /^(\d+)(Ki|Mi|Gi|k|M|G)?$/.exec(String(limit ?? "")) ?? [];
   if (digits === undefined) return undefined;
   const sizes: Readonly<Record<string, number>> = {

@@ -6,7 +6,17 @@
 
 import fs from "node:fs";
 import process from "node:process";
-import { type Document, LineCounter, parseAllDocuments, visit } from "yaml";
+import {
+  type Document,
+  isAlias,
+  isMap,
+  isNode,
+  isScalar,
+  LineCounter,
+  parseAllDocuments,
+  visit,
+  type YAMLMap,
+} from "yaml";
 import { fileErrorReason } from "../platform/errors.ts";
 
 /** A file that cannot be read or parsed. */
@@ -121,24 +131,28 @@ export function parseText(name: string, text: string): Source {
     const [first] = errors;
     if (first !== undefined) throw refuse(first.pos[0], explain(first.code, first.message));
   }
+  const refuseTwice = ({ items }: YAMLMap) => {
+    const keys = new Set<unknown>();
+    for (const { key } of items) {
+      if (!isScalar(key)) continue;
+      if (keys.has(key.value)) {
+        throw refuse(key.range?.[0] ?? 0, `the key ${JSON.stringify(key.value)} is there twice`);
+      }
+      keys.add(key.value);
+    }
+  };
   for (const document of documents) {
-    visit(document, {
-      Map(_, { items }) {
-        const keys = new Set<unknown>();
-        for (const { key } of items) {
-          const value = isKey(key) ? key.value : undefined;
-          if (keys.has(value) && isKey(key)) {
-            throw refuse(key.range?.[0] ?? 0, `the key ${JSON.stringify(value)} is there twice`);
-          }
-          keys.add(value);
-        }
-      },
-      Scalar(_, { type, value, range }) {
-        // `name: release-{{ .Values.name }}` is text to YAML.
-        if (type === "PLAIN" && typeof value === "string" && value.includes("{{")) {
-          throw refuse(range?.[0] ?? 0, UNRENDERED);
-        }
-      },
+    const anchors = new Set<string>();
+    visit(document, (_, node) => {
+      if (isMap(node)) refuseTwice(node);
+      if (isAlias(node) && !anchors.has(node.source)) {
+        throw refuse(node.range?.[0] ?? 0, `expected an anchor &${node.source} above`);
+      }
+      if (isNode(node) && !isAlias(node) && node.anchor) anchors.add(node.anchor);
+      // `name: release-{{ .Values.name }}` is text to YAML.
+      const isTemplate = isScalar(node) && node.type === "PLAIN" &&
+        typeof node.value === "string" && node.value.includes("{{");
+      if (isTemplate) throw refuse(node.range?.[0] ?? 0, UNRENDERED);
     });
   }
   return { name, text, documents, lineOf };
@@ -146,12 +160,6 @@ export function parseText(name: string, text: string): Source {
 
 const UNRENDERED = "a template that is not rendered yet, {{ … }}: render it first, as in " +
   "helm template CHART | wrapper --wrap -";
-
-function isKey(
-  key: unknown,
-): key is { readonly value: unknown; readonly range?: readonly number[] } {
-  return typeof key === "object" && key !== null && "value" in key;
-}
 
 /** What the parser found, in words that say what was expected. */
 function explain(code: string, message: string): string {

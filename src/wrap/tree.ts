@@ -161,7 +161,7 @@ export class Tree {
     options: { readonly first?: boolean; readonly after?: readonly string[] } = {},
   ): void {
     const found = this.#find(place.node, key);
-    const before = found?.node && this.plain(found.node);
+    const before = place.value[key] ?? (found?.node && this.plain(found.node));
     const list: readonly unknown[] = Array.isArray(before) ? before : [];
     const all = options.first ? [...items, ...list] : [...list, ...items];
     place.value[key] = all;
@@ -374,4 +374,12 @@ function isRecord(value: unknown): value is Record<string, unknown> {
 /** A plain map; an empty one in place of anything else. */
 export function record(value: unknown): Record<string, unknown> {
   return isRecord(value) ? value : {};
+}
+
+/** A plain map with what is merged into it (`<<`). */
+export function merged(value: unknown): Record<string, unknown> {
+  const { "<<": sources, ...own } = record(value);
+  const all = Array.isArray(sources) ? sources : [sources];
+  // Of several, the first has the last word.
+  return Object.assign({}, ...all.toReversed().map((one) => isRecord(one) ? merged(one) : {}), own);
 }
