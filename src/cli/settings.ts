@@ -211,7 +211,7 @@ export function readInvocation(
     if (text !== undefined) problems.push(`--${name}: ${expected} goes with --wrap only`);
   }
   const wrap = isWrap ? wrapWords(parsed, origins, settings, outerEnvironment) : undefined;
-  if (wrap?.files.includes("")) problems.push("--wrap: expected a FILE");
+  if (wrap?.files.includes("") && actionArgument !== "") problems.push("--wrap: expected a FILE");
   if (actionArgument !== undefined && command.length > 0) {
     problems.push(explain(`--${action}`, actionArgument, "runs no COMMAND, and one is given"));
   }
