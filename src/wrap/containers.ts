@@ -6,7 +6,7 @@
 
 import { MANIFESTS } from "../../hooks/manifest/registry.ts";
 import type { ContainerFacts, SidecarManifest } from "../../hooks/manifest/types.ts";
-import { LeftError, merged, type Place, record } from "./tree.ts";
+import { LeftError, merged, type Place } from "./tree.ts";
 
 /** A container of a pod. */
 export interface Container extends ContainerFacts {

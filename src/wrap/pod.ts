@@ -243,13 +243,15 @@ function addVariables(
       const entry = tree.children(one.place, "env").find((entry) => entry.value["name"] === name);
       if (variables.has(name) && name in one.variables && entry !== undefined) {
         tree.replaceScalar(entry, "value", value);
-        lines.push(`container ${one.name}: ${name}=${value}: ${reason}`);
+        lines.push(`container ${one.name}: ${shown(name, value)}: ${reason}`);
       } else notes.push(`container ${one.name}: ${name} is there already, and stays`);
       return;
     }
     added.push({ name, value });
-    lines.push(`container ${one.name}: ${name}=${value}: ${reason}`);
+    lines.push(`container ${one.name}: ${shown(name, value)}: ${reason}`);
   };
+  /** What was typed may have a password in it. */
+  const shown = (name: string, value: string) => variables.has(name) ? name : `${name}=${value}`;
   add(OPTIONS.hook.variable, targets.join(","), why);
   for (const { variables: needed } of injected) {
     for (const { name, ...rest } of needed?.(marks) ?? []) {

@@ -129,7 +129,7 @@ export function parseText(name: string, text: string): Source {
     const template = errors.find(({ pos: [offset] }) => lineText(offset).includes("{{"));
     if (template !== undefined) throw refuse(template.pos[0], UNRENDERED);
     const [first] = errors;
-    if (first !== undefined) throw refuse(first.pos[0], explain(first.code, first.message));
+    if (first !== undefined) throw refuse(first.pos[0], explain(first.code));
   }
   const refuseTwice = ({ items }: YAMLMap) => {
     const keys = new Set<unknown>();
@@ -161,19 +161,18 @@ export function parseText(name: string, text: string): Source {
 const UNRENDERED = "a template that is not rendered yet, {{ … }}: render it first, as in " +
   "helm template CHART | wrapper --wrap -";
 
-/** What the parser found, in words that say what was expected. */
-function explain(code: string, message: string): string {
+/** What the parser found, in words of our own: its own may quote the file, and a Secret is a manifest. */
+function explain(code: string): string {
   switch (code) {
     case "TAB_AS_INDENT":
       return "a tab indents this line: expected blanks";
     case "NON_STRING_KEY":
       return "expected text as a key";
-    case "BAD_ALIAS":
-      return "expected an anchor of that name above";
+    case "BAD_INDENT":
+      return "expected valid YAML or JSON: the indentation is wrong, or a bracket is not closed";
+    case "MISSING_CHAR":
+      return "expected valid YAML or JSON: a quote, a comma or a bracket is missing";
     default:
-      // The parser's own words may quote the file, and a Secret is a manifest too.
-      return `expected valid YAML or JSON (${code.toLowerCase().replaceAll("_", " ")}${
-        /["':]/.test(message) ? "" : `: ${message}`
-      })`;
+      return `expected valid YAML or JSON (${code.toLowerCase().replaceAll("_", " ")})`;
   }
 }

@@ -66,7 +66,7 @@ Deno.test("--wrap takes files and folders, in order, as one stream", () =>
     Deno.writeTextFileSync(`${folder}/c.yaml`, `---\n${named("c")}`);
     const { code, stdout } = await wrap(["--wrap", "all", "--wrap=c.yaml"], folder);
     assertEquals(code, 0);
-    const names = stdout.split("---\n").map((one) => /^  name: (.*)$/m.exec(one)?.[1]);
+    const names = stdout.split("---\n").map((one) => /^ {2}name: (.*)$/m.exec(one)?.[1]);
     assertEquals(names, ["a", "b", "c"]);
   }));
 
