@@ -10,10 +10,10 @@
 
 // deno-lint-ignore-file no-console
 
-import { defaultText, usage } from "../src/cli/help.ts";
+import { defaultText, usage, wrapUsage } from "../src/cli/help.ts";
 import { LOG_LEVELS } from "../src/log/log.ts";
 import { type Message, MESSAGES } from "../src/log/messages.ts";
-import { ACTIONS, type Option, OPTIONS } from "../src/options.ts";
+import { ACTIONS, type Option, OPTIONS, WRAP_OPTIONS } from "../src/options.ts";
 import { read, sources } from "./sources.ts";
 import {
   figureTables,
@@ -40,6 +40,11 @@ export function optionTable(): string {
     ...ACTIONS.map(({ name, short, argument, help }) => {
       const form = `\`--${name}${argument === undefined ? "" : ` ${argument}`}\``;
       return [short === undefined ? form : `\`-${short}\`, ${form}`, "", "", help];
+    }),
+    ...WRAP_OPTIONS.map((option) => {
+      const { variable, defaultText = "", help } = option;
+      const name = variable === undefined ? "" : `\`${variable}\``;
+      return [`\`${wrapUsage(option)}\``, name, defaultText, help];
     }),
   ]);
 }

@@ -14,6 +14,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ["src/options.ts"],
   ["src/http", "src/process"],
   ["src/job", "hooks"],
+  ["src/wrap"],
   ["src/cli"],
   ["mod.ts"],
   ["cli.ts", "cli.node.ts"],

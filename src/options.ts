@@ -583,7 +583,7 @@ export function keysOf<Values extends object>(
 }
 
 /** What the command line can ask for instead of running COMMAND. */
-export type Action = "print-config" | "check" | "install" | "help" | "version";
+export type Action = "print-config" | "check" | "install" | "wrap" | "help" | "version";
 
 /** The options that ask for something else than running COMMAND. */
 export const ACTIONS: readonly {
@@ -605,6 +605,47 @@ export const ACTIONS: readonly {
     argument: "PATH",
     help: "copy this program to a file or into a folder, for an init container, and exit 0",
   },
+  {
+    name: "wrap",
+    argument: "FILE",
+    help:
+      "print Kubernetes manifests (a file, a folder, or - for stdin; may be repeated) with the wrapper in front of each Job's command, exit 0 if all are wrapped, else 1",
+  },
   { name: "help", short: "h", help: "print this help and exit 0" },
   { name: "version", short: "V", help: "print the version and exit 0" },
+];
+
+/** An option that means something with `--wrap` only. */
+export interface WrapOption {
+  readonly name: "image" | "container" | "entrypoint";
+  readonly argument: string;
+  readonly expected: string;
+  readonly variable?: string;
+  readonly defaultText?: string;
+  readonly help: string;
+}
+
+/** The options that mean something with `--wrap` only. */
+export const WRAP_OPTIONS: readonly WrapOption[] = [
+  {
+    name: "image",
+    argument: "IMAGE",
+    expected: "an image",
+    variable: "WRAPPER_IMAGE",
+    defaultText: "the release's own image",
+    help: "with --wrap: the image that the init container installs the wrapper from",
+  },
+  {
+    name: "container",
+    argument: "NAME",
+    expected: "a container's name",
+    help: "with --wrap: a container that does work, where it cannot be told; may be repeated",
+  },
+  {
+    name: "entrypoint",
+    argument: "NAME=JSON",
+    expected: `NAME=JSON, as in 'main=["/app","run"]'`,
+    help:
+      "with --wrap: what an image's ENTRYPOINT is, where a container has no command; may be repeated",
+  },
 ];

@@ -10,7 +10,15 @@ import type { Check } from "../job/check.ts";
 import { formatDuration } from "../time.ts";
 import type { Probe } from "../hook.ts";
 import { escapeInvisible, oneLine } from "../log/log.ts";
-import { ACTIONS, keysOf, type Option, OPTIONS, type Settings } from "../options.ts";
+import {
+  ACTIONS,
+  keysOf,
+  type Option,
+  OPTIONS,
+  type Settings,
+  WRAP_OPTIONS,
+  type WrapOption,
+} from "../options.ts";
 import { redactPath, redactValue } from "../log/redact.ts";
 import type { Invocation } from "./settings.ts";
 
@@ -22,6 +30,11 @@ export function defaultText<Value>(option: Option<Value>): string {
 /** An option as it is typed: `--hook TARGET`. */
 export function usage<Value>(option: Option<Value>): string {
   return `--${option.name} ${option.kind.placeholder}`.trimEnd();
+}
+
+/** An option of `--wrap` as it is typed: `--image IMAGE`. */
+export function wrapUsage({ name, argument }: WrapOption): string {
+  return `--${name} ${argument}`;
 }
 
 /** `--help`. */
@@ -36,6 +49,11 @@ export function helpText(presets: readonly NamedHook[]): string {
     const form = argument === undefined ? `--${name}` : `--${name} ${argument}`;
     return `  ${short === undefined ? "" : `-${short}, `}${form}\n      ${help}`;
   });
+  const wrapRows = WRAP_OPTIONS.map((option) => {
+    const { variable, defaultText = "none", help } = option;
+    const origin = variable === undefined ? "" : `\n      ${variable}, default ${defaultText}`;
+    return `  ${wrapUsage(option)}\n      ${help}${origin}`;
+  });
   const formRows = (forms: readonly (readonly [form: string, summary: string])[]) =>
     forms.map(([form, summary]) => `  ${form.padEnd(20)} ${summary}`).join("\n");
   const named = presets.map(({ hookName, summary }) => [hookName, summary] as const);
@@ -44,7 +62,7 @@ export function helpText(presets: readonly NamedHook[]): string {
 Usage: wrapper [OPTION...] [--] COMMAND [ARG...]
 
 Options
-${[...rows, ...actions].join("\n")}
+${[...rows, ...actions, ...wrapRows].join("\n")}
 
 Targets
 ${formRows([...named, ...TARGET_FORMS])}

@@ -121,8 +121,9 @@ async function runCommandLine(
   // An action never runs a hook, whatever is wrong.
   if (action !== undefined || invocation.actionIsLost) known.hooks = [];
   // What only some invocations need is loaded by them, because reading code delays COMMAND.
-  if (action === "help") return print((await import("./help.ts")).helpText(presets));
-  if (action === "version") return print(versionText());
+  const isOneAction = !invocation.hasSeveralActions;
+  if (action === "help" && isOneAction) return print((await import("./help.ts")).helpText(presets));
+  if (action === "version" && isOneAction) return print(versionText());
 
   const write = createLogger({ level: settings.logLevel, format: settings.logFormat });
   // Where a job runs, nothing is written before its signals are caught, as they are at its first
@@ -182,6 +183,11 @@ async function runCommandLine(
       return await check(hooks, waitFor ?? [], invocation, log);
     case "install":
       return await installOrExplain(actionArgument ?? "", report);
+    case "wrap":
+      return await (await import("./wrap.ts")).wrap(invocation.wrap, report, print);
+    case "help":
+    case "version":
+      return WRAPPER_FAILED;
   }
 }
 

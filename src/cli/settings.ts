@@ -15,11 +15,13 @@ import {
   ACTIONS,
   type Environment,
   impliedDefaults,
+  keysOf,
   type Kind,
   type Option,
   OPTIONS,
   readAll,
   type Settings,
+  WRAP_OPTIONS,
 } from "../options.ts";
 import { nearest } from "../nearest.ts";
 import { nearMisses, readScuttle, type ScuttleReading } from "./scuttle.ts";
@@ -47,6 +49,10 @@ export interface Invocation {
   readonly actionIsLost: boolean;
   /** What that action was given, if it needs something: the PATH of `--install`. */
   readonly actionArgument?: string;
+  /** Whether more than one action is asked for. */
+  readonly hasSeveralActions: boolean;
+  /** What `--wrap` was given. */
+  readonly wrap?: WrapWords;
   /** The settings; where a value was wrong, its default. */
   readonly settings: Settings;
   /** Where each setting came from. */
@@ -65,6 +71,16 @@ export interface Invocation {
   readonly scuttle?: Pick<ScuttleReading, "hooks" | "waitFor">;
 }
 
+/** The words of `--wrap` and its options, as they were typed. */
+export interface WrapWords {
+  readonly files: readonly string[];
+  readonly image?: string;
+  readonly containers: readonly string[];
+  readonly entrypoints: readonly string[];
+  /** The other options that were given, as variables for the manifest. */
+  readonly variables: ReadonlyMap<string, string>;
+}
+
 /** What else is known when the command line is read. */
 export interface ReadingContext {
   /** The names of all variables of the environment. */
@@ -81,6 +97,9 @@ interface Typed {
 }
 
 const OPTION_LIST: readonly Option<unknown>[] = Object.values(OPTIONS);
+
+/** Everything that has a name on the command line. */
+const NAMED = [...OPTION_LIST, ...ACTIONS, ...WRAP_OPTIONS];
 
 /**
  * Reads the command line and the environment. An option beats its variable, which beats scuttle's
@@ -103,13 +122,17 @@ const OPTION_LIST: readonly Option<unknown>[] = Object.values(OPTIONS);
  */
 export function readInvocation(
   args: readonly string[],
-  environment: Environment,
-  { variables = [], presets = PRESETS }: ReadingContext = {},
+  outerEnvironment: Environment,
+  { variables: outerVariables = [], presets = PRESETS }: ReadingContext = {},
 ): Invocation {
   const { optionWords, command, mayHaveCommand, problems, lost, hasUnknown, ...cut } = cutAtCommand(
     args,
   );
   const parsed = parseOptions(optionWords);
+  // What --wrap writes into a manifest must not depend on who runs it.
+  const isWrap = isGiven(parsed["wrap"]);
+  const environment: Environment = isWrap ? () => undefined : outerEnvironment;
+  const variables = isWrap ? [] : outerVariables;
   const scuttle = readScuttle(environment);
   const unknown = findUnknownVariables(
     variables,
@@ -175,10 +198,20 @@ export function readInvocation(
   const hookIsLost = isLost(OPTIONS.hook) ||
     (hookSource === "default" && hasUnknown);
 
-  const asked = ACTIONS.find(({ name }) => isGiven(parsed[name]));
+  const allAsked = ACTIONS.filter(({ name }) => isGiven(parsed[name]));
+  const [asked, another] = allAsked;
+  if (asked !== undefined && another !== undefined) {
+    problems.push(`--${asked.name} and --${another.name}: expected one of them`);
+  }
   const action = asked?.name;
   const actionArgument = asked?.argument === undefined ? undefined : lastWord(parsed[asked.name]);
   if (actionArgument === "") problems.push(`--${action}: expected a ${asked?.argument}`);
+  for (const { name, expected } of isWrap ? [] : WRAP_OPTIONS) {
+    const text = lastWord(parsed[name]);
+    if (text !== undefined) problems.push(`--${name}: ${expected} goes with --wrap only`);
+  }
+  const wrap = isWrap ? wrapWords(parsed, origins, settings, outerEnvironment) : undefined;
+  if (wrap?.files.includes("") && actionArgument !== "") problems.push("--wrap: expected a FILE");
   if (actionArgument !== undefined && command.length > 0) {
     problems.push(explain(`--${action}`, actionArgument, "runs no COMMAND, and one is given"));
   }
@@ -194,8 +227,9 @@ export function readInvocation(
     origins,
     hookSource,
     hookIsLost,
-    actionIsLost: action === undefined && !mayHaveCommand &&
-      ACTIONS.some(({ name }) => lost.has(name)),
+    actionIsLost: action === undefined &&
+      (cut.mayBeArgument || (!mayHaveCommand && ACTIONS.some(({ name }) => lost.has(name)))),
+    hasSeveralActions: another !== undefined,
     containersAreLost: isLost(OPTIONS.containers),
     problems,
     warnings: [
@@ -209,6 +243,33 @@ export function readInvocation(
     ...(action === undefined ? {} : { action }),
     ...(scuttle !== undefined && hookSource === "scuttle" ? { scuttle } : {}),
     ...(actionArgument === undefined ? {} : { actionArgument }),
+    ...(wrap === undefined ? {} : { wrap }),
+  };
+}
+
+/** What `--wrap` and its options were given. */
+function wrapWords(
+  parsed: Readonly<Record<string, unknown>>,
+  origins: ReadonlyMap<keyof Settings, Origin>,
+  settings: Settings,
+  environment: Environment,
+): WrapWords {
+  const words = (name: string) => isGiven(parsed[name]) ? parsed[name].map(String) : [];
+  const given = new Map<string, string>();
+  const add = <Key extends keyof Settings>(key: Key) => {
+    const option: Option<Settings[Key]> = OPTIONS[key];
+    if (origins.get(key) !== `--${option.name}`) return;
+    const text = option.kind.add === undefined ? words(option.name).at(-1) : undefined;
+    given.set(option.variable, text ?? option.kind.format(settings[key]));
+  };
+  for (const key of keysOf(OPTIONS)) add(key);
+  const image = lastWord(parsed["image"]) || environment("WRAPPER_IMAGE")?.trim();
+  return {
+    files: words("wrap"),
+    ...(image ? { image } : {}),
+    containers: words("container"),
+    entrypoints: words("entrypoint"),
+    variables: given,
   };
 }
 
@@ -281,7 +342,8 @@ function cutAtCommand(args: readonly string[]) {
     const option = word.startsWith("--")
       ? OPTION_LIST.find(({ name }) => name === typedName)
       : undefined;
-    const named = action ?? option;
+    const wrapOption = WRAP_OPTIONS.find(({ name }) => `--${name}` === `--${typedName}`);
+    const named = action ?? option ?? (word.startsWith("--") ? wrapOption : undefined);
     if (named === undefined) {
       const unknown = unknownOption(word.replace(/=.*$/s, ""));
       problems.push(unknown.problem);
@@ -291,7 +353,7 @@ function cutAtCommand(args: readonly string[]) {
       continue;
     }
     const name = `--${named.name}`;
-    const placeholder = option?.kind.placeholder ?? action?.argument ?? "";
+    const placeholder = option?.kind.placeholder ?? action?.argument ?? wrapOption?.argument ?? "";
     if (value !== undefined) {
       const wanted = placeholder !== "" || action === undefined;
       if (!wanted) problems.push(explain(name, value, "takes no value"));
@@ -302,7 +364,7 @@ function cutAtCommand(args: readonly string[]) {
     } else if (index + 1 < args.length) {
       optionWords.push(`${name}=${args[++index]}`);
     } else {
-      const expected = option?.kind.expected ?? `a ${placeholder}`;
+      const expected = option?.kind.expected ?? wrapOption?.expected ?? `a ${placeholder}`;
       problems.push(`${name}: its value is missing: expected ${expected}`);
       lost.add(named.name);
     }
@@ -316,10 +378,23 @@ function cutAtCommand(args: readonly string[]) {
     lost,
     hasUnknown,
     mayHaveCommand: words.length > 0,
+    mayBeArgument: before !== undefined && boolean === undefined && isArgumentOf(lost, words),
     // After an unknown option, the first word may be its value, and a secret.
     command: before !== undefined && boolean === undefined ? [] : words,
     warnings: boolean === undefined ? [] : warnAboutBoolean(boolean, words),
   };
+}
+
+/**
+ * Whether the words after an unknown option are likely to be what an action takes, and no COMMAND: a
+ * manifest, `--wrap` itself, or a path alone after a mistyped action.
+ */
+function isArgumentOf(lost: ReadonlySet<string>, words: readonly string[]): boolean {
+  const [word = "", next] = words;
+  const takesOne = ACTIONS.some(({ name, argument }) => argument !== undefined && lost.has(name));
+  const isManifest = word === "-" || /\.(ya?ml|json)$/i.test(word);
+  return words.some((one) => /^--wrap(=|$)/.test(one)) ||
+    (next === undefined ? takesOne || isManifest : takesOne && isManifest);
 }
 
 /** A boolean's value after a blank is COMMAND, which is rarely meant if it is such a word. */
@@ -344,7 +419,7 @@ function unknownOption(word: string): { readonly problem: string; readonly meant
       meant: short.name,
     };
   }
-  const near = nearest(word, [...OPTION_LIST, ...ACTIONS].map(({ name }) => `--${name}`));
+  const near = nearest(word, NAMED.map(({ name }) => `--${name}`));
   const tip = near?.isClose ? `did you mean ${near.word}?` : "wrapper --help lists the options";
   return {
     problem: `unknown option ${JSON.stringify(redactValue(word))}: ${tip}`,

@@ -381,6 +381,34 @@ export const MESSAGES = {
     meaning:
       "Nothing was left behind under this name. Check the mount in the init container: it must exist and be writable by its user, with room for 110 MB.",
   },
+  "wrap-changed": {
+    level: "info",
+    text: "{where}: {change}",
+    meaning: "Only with `--wrap`: what was changed in this manifest, and why.",
+  },
+  "wrap-unneeded": {
+    level: "info",
+    text: "{where}: unchanged: {reason}",
+    meaning: "Only with `--wrap`: this manifest needs no wrapper, or has one.",
+  },
+  "wrap-note": {
+    level: "warn",
+    text: "{where}: {note}",
+    meaning:
+      "Only with `--wrap`: the manifest was changed, and somebody has to look at something that it does not show.",
+  },
+  "wrap-left": {
+    level: "warn",
+    text: "{where}: NOT wrapped: {reason}",
+    meaning:
+      "Only with `--wrap`: this manifest was printed as it was, and the exit code is 1. The line says what is missing.",
+  },
+  "wrap-failed": {
+    level: "error",
+    text: "cannot wrap {reason} (exit code 125)",
+    meaning:
+      "Only with `--wrap`: a file cannot be read or parsed. Nothing was printed on stdout; the line names the file, the line in it, and what was expected.",
+  },
   "internal-error": {
     level: "error",
     text: "error in the wrapper itself: {reason}",

@@ -1,0 +1,68 @@
+import {
+  type ContainerFacts,
+  flagValue,
+  isTrue,
+  type NeededFlag,
+  type SidecarManifest,
+} from "./types.ts";
+
+function flags(prefix: string): readonly NeededFlag[] {
+  return [{
+    flag: "--quitquitquit",
+    variable: `${prefix}_QUITQUITQUIT`,
+    why: "without it, the proxy has no stop request",
+  }, {
+    flag: "--health-check",
+    variable: `${prefix}_HEALTH_CHECK`,
+    forWait: true,
+    why: "without it, COMMAND cannot wait for the proxy",
+  }];
+}
+
+function hook(name: string, prefix: string, container?: ContainerFacts): string {
+  if (container === undefined) return name;
+  const { words, variables } = container;
+  const port = flagValue(words, "--admin-port") ?? variables[`${prefix}_ADMIN_PORT`] ?? "9091";
+  return port === "9091" ? name : `${name}=http://localhost:${port}`;
+}
+
+function problem({ words }: ContainerFacts): string | undefined {
+  return words.some((word) => /^(.*\/)?(sh|bash|ash|dash)$/.test(word))
+    ? "a shell starts it, so that it cannot be given --quitquitquit; start the proxy itself"
+    : undefined;
+}
+
+/** Google's Cloud SQL Auth Proxy in a manifest. */
+export const cloudSqlManifest: SidecarManifest = {
+  title: "the Cloud SQL Auth Proxy",
+  hook: (_, container) => hook("cloud-sql-proxy", "CSQL_PROXY", container),
+  names: ["cloud-sql-proxy", "cloudsql-proxy", "cloud-sql-auth-proxy", "cloudsql"],
+  image: /(^|\/)(cloud-sql-proxy|gce-proxy)$/,
+  flags: flags("CSQL_PROXY"),
+  problem(container) {
+    const isFirst = container.image.includes("gce-proxy") ||
+      container.words.some((word) => /(^|\/)cloud_sql_proxy$|^-{1,2}instances=/.test(word));
+    return isFirst
+      ? "version 1 of the proxy has no stop request: use cloud-sql-proxy 2.1.0 or later"
+      : problem(container);
+  },
+};
+
+/** Google's AlloyDB Auth Proxy in a manifest. */
+export const alloydbManifest: SidecarManifest = {
+  title: "the AlloyDB Auth Proxy",
+  hook: (_, container) => hook("alloydb-auth-proxy", "ALLOYDB_PROXY", container),
+  names: ["alloydb-auth-proxy", "alloydb-proxy"],
+  image: /(^|\/)alloydb-auth-proxy$/,
+  flags: flags("ALLOYDB_PROXY"),
+  problem,
+};
+
+/** Whether a sidecar has a flag, by itself or by its variable. */
+export function hasFlag({ words, variables }: ContainerFacts, need: NeededFlag): boolean {
+  const given = words.filter((word) => word === need.flag || word.startsWith(`${need.flag}=`)).at(
+    -1,
+  );
+  if (given !== undefined) return given === need.flag || isTrue(given.split("=")[1]) === true;
+  return isTrue(variables[need.variable]) ?? false;
+}

@@ -1,0 +1,45 @@
+import type { SidecarManifest } from "./types.ts";
+
+function bySignal(
+  title: string,
+  target: string,
+  names: readonly string[],
+  image: RegExp,
+): SidecarManifest {
+  return { title, hook: () => `signal:${target}`, names, image, needsSignal: true };
+}
+
+/** The sidecars that end at a signal, as in the recipes for them. */
+export const SIGNAL_MANIFESTS: readonly SidecarManifest[] = [
+  bySignal("Fluent Bit", "fluent-bit", ["fluent-bit", "fluentbit"], /(^|\/)(aws-for-)?fluent-bit$/),
+  {
+    title: "Fluentd",
+    hook: () => "http://localhost:24444/api/processes.killWorkers",
+    names: ["fluentd"],
+    image: /(^|\/)fluentd$/,
+    advice: "its configuration must have <system> with rpc_endpoint 127.0.0.1:24444",
+  },
+  bySignal(
+    "the OpenTelemetry Collector",
+    "otelcol",
+    ["otelcol", "otel-collector", "opentelemetry-collector"],
+    /(^|\/)opentelemetry-collector$/,
+  ),
+  bySignal(
+    "the OpenTelemetry Collector",
+    "otelcol-contrib",
+    [],
+    /(^|\/)opentelemetry-collector-contrib$/,
+  ),
+  bySignal(
+    "the Datadog Agent",
+    "agent",
+    ["datadog-agent"],
+    /(^|\/)datadoghq\/agent$|^datadog\/agent$/,
+  ),
+  bySignal("Filebeat", "filebeat", ["filebeat"], /(^|\/)filebeat$/),
+  bySignal("Vector", "vector", ["vector"], /(^|\/)timberio\/vector$/),
+  bySignal("PgBouncer", "pgbouncer:SIGINT", ["pgbouncer"], /(^|\/)pgbouncer$/),
+  bySignal("ProxySQL", "proxysql", ["proxysql"], /(^|\/)proxysql$/),
+  bySignal("the SPIRE agent", "spire-agent", ["spire-agent"], /(^|\/)spire-agent$/),
+];

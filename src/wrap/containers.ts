@@ -1,0 +1,82 @@
+/**
+ * Tells a pod's sidecars from the containers that do its work.
+ *
+ * @module
+ */
+
+import { MANIFESTS } from "../../hooks/manifest/registry.ts";
+import type { ContainerFacts, SidecarManifest } from "../../hooks/manifest/types.ts";
+import { LeftError, merged, type Place } from "./tree.ts";
+
+/** A container of a pod. */
+export interface Container extends ContainerFacts {
+  readonly place: Place;
+  readonly index: number;
+  readonly command: readonly string[];
+  readonly args: readonly string[];
+  /** The names of all its variables. */
+  readonly variableNames: readonly string[];
+  readonly mountPaths: readonly string[];
+  /** What is known about it, if it is a sidecar. */
+  readonly sidecar?: SidecarManifest;
+  /** Whether it looks as if it never ended, though nothing is known about it. */
+  readonly isLikelyServer: boolean;
+}
+
+/** Reads a container. */
+export function readContainer(place: Place, index: number): Container {
+  const value = merged(place.value);
+  const command = strings(value["command"], "command");
+  const args = strings(value["args"], "args");
+  const entries = list(value["env"]).map(merged);
+  const facts = {
+    name: String(value["name"] ?? ""),
+    image: String(value["image"] ?? ""),
+    words: [...command, ...args],
+    variables: Object.fromEntries(
+      entries.flatMap(({ name, value }) =>
+        typeof value === "string" ? [[String(name), value]] : []
+      ),
+    ),
+  };
+  const sidecar = findSidecar(facts);
+  return {
+    ...facts,
+    place,
+    index,
+    command,
+    args,
+    variableNames: entries.map(({ name }) => String(name)),
+    mountPaths: list(value["volumeMounts"]).map((mount) => String(merged(mount)["mountPath"])),
+    ...(sidecar && { sidecar }),
+    isLikelyServer: /(^|-)(sidecar|proxy|agent|exporter|logger|logging|shipper|daemon)(-|$)/
+      .test(facts.name) || ["ports", "readinessProbe", "livenessProbe"].some((key) => key in value),
+  };
+}
+
+/** What is known about a container, if it is a sidecar: by its image, or else by its name. */
+export function findSidecar(container: ContainerFacts): SidecarManifest | undefined {
+  const image = repositoryOf(container.image);
+  const isIt = (manifest: SidecarManifest) => manifest.isIt?.(container) ?? true;
+  return MANIFESTS.find((manifest) => manifest.image.test(image) && isIt(manifest)) ??
+    MANIFESTS.find((manifest) => manifest.names.includes(container.name) && isIt(manifest));
+}
+
+/** An image without its tag and digest. */
+export function repositoryOf(image: string): string {
+  return image.replace(/@.*$/, "").replace(/:[^/]*$/, "");
+}
+
+function strings(value: unknown, key: string): readonly string[] {
+  if (value === undefined || value === null) return [];
+  if (!Array.isArray(value)) throw new LeftError(`its ${key} must be a list of words`);
+  return value.map((word) => {
+    if (typeof word !== "string") throw new LeftError(`its ${key} must be a list of texts`);
+    return word;
+  });
+}
+
+/** A list; an empty one in place of anything else. */
+export function list(value: unknown): readonly unknown[] {
+  return Array.isArray(value) ? value : [];
+}

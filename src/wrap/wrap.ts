@@ -1,0 +1,173 @@
+/**
+ * `--wrap`: manifests in, the same manifests with the wrapper out.
+ *
+ * @module
+ */
+
+import { parseDocument } from "yaml";
+import { list } from "./containers.ts";
+import { parseText, readSources, type Source, UnreadableError } from "./read.ts";
+import { type Outcome, wrapPod } from "./pod.ts";
+import type { WrapRequest } from "./request.ts";
+import { findObjects, type Found } from "./templates.ts";
+import { applyEdits, type Edit, LeftError, record, Tree } from "./tree.ts";
+
+export { UnreadableError } from "./read.ts";
+export { parseEntrypoint, type WrapRequest } from "./request.ts";
+
+/** A line of the report. */
+export interface ReportLine {
+  /** `changed`: what was changed, and why; `note`: what somebody has to look at. */
+  readonly kind: "changed" | "unneeded" | "note" | "left";
+  /** The file and the object. */
+  readonly where: string;
+  readonly text: string;
+}
+
+/** The manifests with the wrapper in front of each Job's command. */
+export interface Wrapped {
+  readonly text: string;
+  readonly report: readonly ReportLine[];
+  /** Whether something that makes Jobs was left as it is. */
+  readonly isLeft: boolean;
+}
+
+/**
+ * Wraps all files.
+ *
+ * @throws {UnreadableError} if one cannot be read or parsed; then nothing is to be printed
+ */
+export async function wrapFiles(request: WrapRequest): Promise<Wrapped> {
+  const sources: Source[] = [];
+  for (const path of request.files) sources.push(...await readSources(path));
+  const done = sources.map((source) => wrapSource(source, request));
+  const names = new Set(done.flatMap(({ names }) => names));
+  const given = [...new Set([...request.containers, ...request.entrypoints.keys()])];
+  const unknown = given.filter((name) => !names.has(name)).map((name): ReportLine => ({
+    kind: "left",
+    where: `container ${name}`,
+    text: "no Job has a container of this name",
+  }));
+  const report = [...done.flatMap(({ report }) => report), ...unknown];
+  return {
+    text: joined(done.map(({ text }) => text)),
+    report,
+    isLeft: report.some(({ kind }) => kind === "left"),
+  };
+}
+
+/**
+ * Wraps one manifest.
+ *
+ * @example
+ * ```ts
+ * import { wrapText } from "./wrap.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const service = "apiVersion: v1\nkind: Service\nmetadata: { name: api }\n";
+ * const request = {
+ *   files: [],
+ *   image: "registry.example.com/wrapper:1",
+ *   containers: [],
+ *   entrypoints: new Map(),
+ *   variables: new Map(),
+ * };
+ * assertEquals(wrapText(service, request).text, service);
+ * ```
+ */
+export function wrapText(text: string, request: WrapRequest, name = "stdin"): Wrapped {
+  const done = wrapSource(parseText(name, text), request);
+  return { ...done, isLeft: done.report.some(({ kind }) => kind === "left") };
+}
+
+function wrapSource(source: Source, request: WrapRequest) {
+  const report: ReportLine[] = [];
+  const edits: Edit[] = [];
+  const names: string[] = [];
+  for (const document of source.documents) {
+    const count = objectsOf(new Tree(source.text, document), source).length;
+    for (let index = 0; index < count; index++) {
+      // Each object has a tree of its own, so that one that is left leaves no change behind.
+      const tree = new Tree(source.text, document);
+      const found = objectsOf(tree, source)[index];
+      if (found === undefined) continue;
+      const where = `${source.name}:${source.lineOf(tree.startOf(found.place))}: ${found.title}`;
+      names.push(...namesIn(found));
+      const { state, lines, notes } = wrapObject(tree, found, request);
+      if (state === "wrapped") edits.push(...tree.edits);
+      const kind = state === "wrapped" ? "changed" : state;
+      report.push(
+        ...lines.map((text): ReportLine => ({ kind, where, text })),
+        ...notes.map((text): ReportLine => ({ kind: "note", where, text })),
+      );
+    }
+  }
+  return { text: applyEdits(source.text, edits), report, names };
+}
+
+function wrapObject(tree: Tree, found: Found, request: WrapRequest): Outcome {
+  const left = (reason: string): Outcome => ({ state: "left", lines: [reason], notes: [] });
+  const root = tree.root();
+  if (found.advice !== undefined || root === undefined) return left(found.advice ?? "");
+  try {
+    const outcome = wrapPod(tree, root, found, request);
+    return outcome.state !== "wrapped" || isAsMeant(tree)
+      ? outcome
+      : left("its form is one that cannot be changed in place; write it in the usual form");
+  } catch (error) {
+    if (error instanceof LeftError) return left(error.message);
+    throw error;
+  }
+}
+
+/** @throws {UnreadableError} if the document's anchors stand for too much */
+function objectsOf(tree: Tree, source: Source): readonly Found[] {
+  try {
+    return findObjects(tree);
+  } catch (error) {
+    if (!(error instanceof LeftError)) throw error;
+    const line = source.lineOf(tree.document.range?.[0] ?? 0);
+    throw new UnreadableError(`${source.name}, line ${line}: ${error.message}`);
+  }
+}
+
+function namesIn({ place, path = [] }: Found): readonly string[] {
+  const spec = [...path, "spec"].reduce((at, key) => record(at[key]), place.value);
+  return list(spec["containers"]).map((one) => String(record(one)["name"]));
+}
+
+/** Whether the changed text, read again, is exactly what the changes were to make of it. */
+function isAsMeant(changed: Tree): boolean {
+  const { text, document, edits } = changed;
+  const [start = 0, , end = text.length] = document.range ?? [];
+  const own = edits.map((edit) => ({ ...edit, start: edit.start - start, end: edit.end - start }));
+  const again = parseDocument(applyEdits(text.slice(start, end), own), {
+    stringKeys: true,
+    uniqueKeys: false,
+    logLevel: "silent",
+  });
+  if (again.errors.length > 0) return false;
+  const read = new Tree("", again).root();
+  return read !== undefined && canonical(read.value) === canonical(changed.root()?.value);
+}
+
+/** A value as text, with its keys in order. */
+function canonical(value: unknown): string {
+  return JSON.stringify(
+    value,
+    (_, one) =>
+      typeof one === "object" && one !== null && !Array.isArray(one)
+        ? Object.fromEntries(Object.entries(one).toSorted(([a], [b]) => a < b ? -1 : 1))
+        : one,
+  );
+}
+
+/** Several files as one stream. */
+function joined(texts: readonly string[]): string {
+  return texts.reduce((all, text) => {
+    if (all === "") return text;
+    const ended = all.endsWith("\n") ? all : `${all}\n`;
+    const start = text.replace(/^\ufeff/, "");
+    return /^(\s|#[^\n]*\n)*---/.test(start) ? ended + start : `${ended}---\n${start}`;
+  }, "");
+}

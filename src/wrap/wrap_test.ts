@@ -1,0 +1,590 @@
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertStringIncludes,
+} from "../../tests/support/assert.ts";
+// @ts-types="../../types/std_yaml_parse_all.d.ts"
+import { parseAll } from "@std/yaml/parse";
+import { OPTIONS } from "../options.ts";
+import { parseText, UnreadableError } from "./read.ts";
+import { parseEntrypoint, type WrapRequest } from "./request.ts";
+import { wrapText } from "./wrap.ts";
+
+const REQUEST: WrapRequest = {
+  files: [],
+  image: "registry.example.com/wrapper:1",
+  containers: [],
+  entrypoints: new Map(),
+  variables: new Map(),
+};
+
+const ask = (more: Partial<WrapRequest>): WrapRequest => ({ ...REQUEST, ...more });
+const options = (...pairs: [string, string][]) => ask({ variables: new Map(pairs) });
+
+interface Pod {
+  readonly metadata?: { readonly annotations?: Readonly<Record<string, string>> };
+  readonly spec: {
+    readonly shareProcessNamespace?: boolean;
+    readonly volumes?: readonly { readonly name: string }[];
+    readonly initContainers?: readonly Container[];
+    readonly containers: readonly Container[];
+  };
+}
+
+interface Container {
+  readonly name: string;
+  readonly image?: string;
+  readonly command?: readonly string[];
+  readonly args?: readonly string[];
+  readonly env?: readonly { readonly name: string; readonly value?: string }[];
+  readonly volumeMounts?: readonly { readonly name: string; readonly mountPath: string }[];
+}
+
+/** A Job with this pod spec and template metadata, as YAML's flow style. */
+function job(spec: object, metadata: object = {}, name = "j"): string {
+  const template = { metadata, spec: { restartPolicy: "Never", ...spec } };
+  return toYaml({
+    apiVersion: "batch/v1",
+    kind: "Job",
+    metadata: { name },
+    spec: { template },
+  });
+}
+
+/** Plain block style. */
+function toYaml(value: unknown, indent = 0): string {
+  const blanks = " ".repeat(indent);
+  if (Array.isArray(value)) {
+    return value.map((item) => `${blanks}- ${toYaml(item, indent + 2).trimStart()}`).join("");
+  }
+  if (typeof value === "object" && value !== null && Object.keys(value).length > 0) {
+    return Object.entries(value).map(([key, one]) =>
+      typeof one === "object" && one !== null && Object.keys(one).length > 0
+        ? `${blanks}${JSON.stringify(key)}:\n${toYaml(one, indent + 2)}`
+        : `${blanks}${JSON.stringify(key)}: ${JSON.stringify(one)}\n`
+    ).join("");
+  }
+  return `${blanks}${JSON.stringify(value)}\n`;
+}
+
+const main = { name: "main", image: "registry.example.com/my-job:1", command: ["/my-job"] };
+
+function podsOf(text: string): readonly Pod[] {
+  return parseAll<{ spec: { template: Pod } }>(text).map(({ spec }) => spec.template);
+}
+
+function wrapJob(spec: object, metadata: object = {}, request = REQUEST) {
+  const text = job(spec, metadata);
+  const wrapped = wrapText(text, request);
+  const [pod] = podsOf(wrapped.text);
+  assert(pod !== undefined);
+  const variables = (index = 0) =>
+    Object.fromEntries(
+      (pod.spec.containers[index]?.env ?? []).map((
+        { name, ...rest },
+      ) => [name, rest.value ?? "(field)"]),
+    );
+  const lines = wrapped.report.map(({ kind, text }) => `${kind}: ${text}`);
+  return { ...wrapped, before: text, pod, variables, lines };
+}
+
+Deno.test("a Job with one work container gets all that the wrapper needs, and nothing else changes", () => {
+  const text = `# My job.
+apiVersion: batch/v1
+kind: Job
+metadata: {name: a}   # odd   spacing stays
+spec:
+  template:
+    metadata:
+      labels: {sidecar.istio.io/inject: "true"}
+    spec:
+      restartPolicy: Never # once
+      containers:
+      # The work.
+      - name: main
+        image: 'x:1'
+        command: [ "/my-job", '--all' ] # in brackets
+        resources:
+          limits: {memory: 1Gi}
+      # The end.
+`;
+  const { text: wrapped, report, isLeft } = wrapText(text, REQUEST);
+  assertEquals(isLeft, false);
+  // Every old line is there, in order, but for the command.
+  const lines = wrapped.split("\n");
+  for (const line of text.split("\n").filter((line) => !line.includes("command:"))) {
+    const at = lines.indexOf(line);
+    assert(at >= 0, line);
+    lines.splice(0, at + 1);
+  }
+  assertStringIncludes(
+    wrapped,
+    `command: [ "/shared/wrapper", "/my-job", '--all' ] # in brackets\n`,
+  );
+  const [pod] = podsOf(wrapped);
+  assertEquals(
+    pod?.spec.initContainers?.map((
+      { name, image, args, volumeMounts },
+    ) => [name, image, args, volumeMounts]),
+    [[
+      "install-wrapper",
+      "registry.example.com/wrapper:1",
+      ["--install", "/shared"],
+      [{ name: "wrapper", mountPath: "/shared" }],
+    ]],
+  );
+  assertEquals(pod?.spec.volumes?.map(({ name }) => name), ["wrapper"]);
+  assertEquals(pod?.spec.containers[0]?.env?.map(({ name, value }) => [name, value]), [
+    ["WRAPPER_HOOKS", "istio"],
+    ["WRAPPER_INJECTED", undefined],
+  ]);
+  assertStringIncludes(wrapped, "fieldPath: \"metadata.annotations['sidecar.istio.io/status']\"");
+  assertEquals(
+    report.map(({ where, kind }) => [where, kind]),
+    Array(4).fill(["stdin:2: Job a", "changed"]),
+  );
+  assertStringIncludes(report[1]?.text ?? "", "sidecar.istio.io/inject");
+  const twice = wrapText(wrapped, REQUEST);
+  assertEquals([twice.text, twice.isLeft], [wrapped, false]);
+});
+
+Deno.test("Job, CronJob, Pod, List, ScaledJob and a stream are wrapped; all else passes byte for byte", () => {
+  const spec = "restartPolicy: Never, containers: [{name: m, image: x, command: [/a]}]";
+  const template = `template: {spec: {${spec}}}`;
+  const wrapped = [
+    `apiVersion: batch/v1\nkind: Job\nmetadata: {name: a}\nspec: {${template}}\n`,
+    `apiVersion: batch/v1\nkind: CronJob\nmetadata: {name: b}\nspec: {schedule: x, jobTemplate: {spec: {${template}}}}\n`,
+    `apiVersion: v1\nkind: Pod\nmetadata: {name: c}\nspec: {${spec}}\n`,
+    `apiVersion: keda.sh/v1alpha1\nkind: ScaledJob\nmetadata: {name: d}\nspec: {jobTargetRef: {${template}}}\n`,
+    `apiVersion: v1\nkind: List\nitems:\n- {apiVersion: batch/v1, kind: Job, metadata: {name: e}, spec: {${template}}}\n- {kind: Service}\n- {apiVersion: batch/v1, kind: Job, metadata: {name: f}, spec: {${template}}}\n`,
+  ];
+  const other = [
+    `apiVersion: v1\nkind: Pod\nmetadata: {name: server}\nspec: {containers: [{name: m, command: [/a]}]}\n`,
+    `apiVersion: v1\nkind: Pod\nmetadata: {name: server}\nspec: {restartPolicy: Always, containers: [{name: m, command: [/a]}]}\n`,
+    `apiVersion: apps/v1\nkind: Deployment\nspec: {${template}}\n`,
+    `# nothing\n`,
+    `just text\n`,
+  ];
+  const stream = [...wrapped, ...other].join("---\n");
+  const { text, report, isLeft } = wrapText(stream, REQUEST);
+  assertEquals(isLeft, false);
+  const documents = text.split("---\n");
+  assertEquals(documents.length, wrapped.length + other.length);
+  assertEquals(documents.slice(wrapped.length), other);
+  for (const [index, document] of documents.slice(0, wrapped.length).entries()) {
+    const count = index === 4 ? 2 : 1;
+    assertEquals(document.match(/\/shared\/wrapper/g)?.length, count, document);
+  }
+  const titles = new Set(report.map(({ where }) => where.replace(/.*: /, "")));
+  assertEquals([...titles], ["Job a", "CronJob b", "Pod c", "ScaledJob d", "Job e", "Job f"]);
+});
+
+Deno.test("JSON stays JSON", () => {
+  const job = {
+    apiVersion: "batch/v1",
+    kind: "Job",
+    metadata: { name: "a" },
+    spec: { template: { spec: { restartPolicy: "Never", containers: [main] } } },
+  };
+  for (
+    const text of [
+      JSON.stringify(job),
+      JSON.stringify(job, null, 2) + "\n",
+      JSON.stringify(job, null, "\t"),
+    ]
+  ) {
+    const wrapped = wrapText(text, REQUEST).text;
+    const { containers, initContainers } = JSON.parse(wrapped).spec.template.spec;
+    assertEquals([containers[0].command, initContainers.length], [
+      ["/shared/wrapper", "/my-job"],
+      1,
+    ]);
+    assertEquals(wrapText(wrapped, REQUEST).text, wrapped);
+  }
+});
+
+Deno.test("which hooks: from labels and annotations, each with its own mark", () => {
+  const cases: [metadata: object, hooks: string][] = [
+    [{ labels: { "sidecar.istio.io/inject": "true" } }, "istio"],
+    [{ annotations: { "sidecar.istio.io/inject": "true" } }, "istio"],
+    [{ labels: { "istio.io/rev": "canary" } }, "istio"],
+    [{
+      labels: { "sidecar.istio.io/inject": "true" },
+      annotations: { "status.sidecar.istio.io/port": "16020" },
+    }, "istio=http://localhost:16020"],
+    [{ annotations: { "linkerd.io/inject": "enabled" } }, "linkerd"],
+    [{ labels: { "kuma.io/sidecar-injection": "enabled" } }, "kuma"],
+    [{ annotations: { "consul.hashicorp.com/connect-inject": "true" } }, "consul-dataplane"],
+    [{ annotations: { "dapr.io/enabled": "true" } }, "dapr"],
+    [{ annotations: { "vault.hashicorp.com/agent-inject": "true" } }, "vault-agent"],
+    [{ annotations: { "openbao.openbao.org/agent-inject": "true" } }, "vault-agent"],
+    [{
+      labels: { "sidecar.istio.io/inject": "true" },
+      annotations: { "vault.hashicorp.com/agent-inject": "true" },
+    }, "istio,vault-agent"],
+    [{
+      annotations: {
+        "vault.hashicorp.com/agent-inject": "true",
+        "vault.hashicorp.com/agent-pre-populate-only": "true",
+      },
+    }, "auto"],
+    [{ labels: { "sidecar.istio.io/inject": "false" } }, "auto"],
+    [{}, "auto"],
+  ];
+  for (const [metadata, hooks] of cases) {
+    const { variables, isLeft, text } = wrapJob({ containers: [main] }, metadata);
+    assertEquals([variables()["WRAPPER_HOOKS"], isLeft], [hooks, false], JSON.stringify(metadata));
+    assertMatch(variables()["WRAPPER_INJECTED"] ?? "", /^(\(field\)|(\$\(INJECTED_BY_[A-Z]+\))+)$/);
+    assertEquals(
+      /INJECTED_BY_VAULT/.test(text),
+      hooks.includes(",") || (hooks === "auto" && !text.includes("pre-populate")),
+    );
+  }
+});
+
+Deno.test("auto: the marks of all injectors are joined, each defined before it is used", () => {
+  const { pod } = wrapJob({ containers: [main] });
+  const env = pod.spec.containers[0]?.env ?? [];
+  const at = env.findIndex(({ name }) => name === "WRAPPER_INJECTED");
+  const parts = [...env[at]?.value?.matchAll(/\$\((\w+)\)/g) ?? []].map(([, name]) => name);
+  assertEquals(parts.length, 7);
+  assertEquals(parts.every((name) => env.slice(0, at).some((one) => one.name === name)), true);
+  assertEquals(parts.some((name) => name?.startsWith("WRAPPER_")), false);
+});
+
+Deno.test("what an injected sidecar must have is added, and a wrong value corrected", () => {
+  const cases: [has: Record<string, string>, gets: Record<string, string>][] = [
+    [{ "linkerd.io/inject": "enabled" }, { "config.linkerd.io/proxy-admin-shutdown": "enabled" }],
+    [{ "linkerd.io/inject": "enabled", "config.linkerd.io/proxy-admin-shutdown": "disabled" }, {
+      "config.linkerd.io/proxy-admin-shutdown": "enabled",
+    }],
+    [{ "vault.hashicorp.com/agent-inject": "true" }, {
+      "vault.hashicorp.com/agent-enable-quit": "true",
+    }],
+    [{ "openbao.openbao.org/agent-inject": "true" }, {
+      "openbao.openbao.org/agent-enable-quit": "true",
+    }],
+    [
+      {
+        "consul.hashicorp.com/connect-inject": "true",
+        "consul.hashicorp.com/sidecar-proxy-lifecycle-shutdown-grace-period-seconds": "9",
+      },
+      { "consul.hashicorp.com/enable-sidecar-proxy-lifecycle": "true" },
+    ],
+  ];
+  for (const [annotations, gets] of cases) {
+    const { pod } = wrapJob({ containers: [main] }, { annotations });
+    assertEquals(pod.metadata?.annotations, { ...annotations, ...gets });
+  }
+  const { pod, variables } = wrapJob({ containers: [main] }, {
+    annotations: { "dapr.io/enabled": "true", "dapr.io/api-token-secret": "the-token" },
+  });
+  assertEquals(variables()["DAPR_API_TOKEN"], "(field)");
+  assertStringIncludes(
+    JSON.stringify(pod),
+    '"secretKeyRef":{"name":"the-token","key":"token","optional":true}',
+  );
+});
+
+Deno.test("sidecars in the manifest: told by image or name, stopped, and given what they need", () => {
+  const proxy = {
+    name: "db",
+    image: "gcr.io/cloud-sql-connectors/cloud-sql-proxy:2.27.0",
+    args: ["--port=5432", "p:r:i"],
+  };
+  const sql = wrapJob({ containers: [proxy, main] });
+  assertEquals(sql.pod.spec.containers[0]?.args, ["--port=5432", "p:r:i", "--quitquitquit"]);
+  assertEquals(sql.variables(1), { WRAPPER_HOOKS: "cloud-sql-proxy" });
+
+  const waits = wrapJob(
+    { containers: [main, proxy] },
+    {},
+    options([OPTIONS.waitMs.variable, "60s"]),
+  );
+  assertEquals(waits.pod.spec.containers[1]?.args?.slice(2), ["--quitquitquit", "--health-check"]);
+  assertEquals(waits.variables()["WRAPPER_WAIT"], "60s");
+
+  const port = wrapJob({
+    containers: [main, { ...proxy, args: ["--quitquitquit", "--admin-port", "9999", "p"] }],
+  });
+  assertEquals(port.variables(), { WRAPPER_HOOKS: "cloud-sql-proxy=http://localhost:9999" });
+  assertEquals(port.pod.spec.containers[1]?.args?.length, 4);
+
+  const byVariable = { ...proxy, env: [{ name: "CSQL_PROXY_QUITQUITQUIT", value: "true" }] };
+  assertEquals(
+    wrapJob({ containers: [main, byVariable] }).pod.spec.containers[1]?.args,
+    proxy.args,
+  );
+
+  const old = wrapJob({
+    containers: [main, {
+      name: "p",
+      image: "gcr.io/cloudsql-docker/gce-proxy:1.33",
+      command: ["/cloud_sql_proxy", "-instances=x"],
+    }],
+  });
+  assertEquals([old.text, old.isLeft], [old.before, true]);
+  assertMatch(old.lines.join(), /left: container p: version 1/);
+  const shell = wrapJob({
+    containers: [main, { ...proxy, command: ["sh", "-c", "/cloud-sql-proxy x & wait"] }],
+  });
+  assertEquals([shell.text, shell.isLeft], [shell.before, true]);
+  assertMatch(shell.lines.join(), /left: container db: a shell/);
+});
+
+Deno.test("a sidecar that ends at a signal needs one process namespace and one user", () => {
+  const shipper = { name: "logs", image: "fluent/fluent-bit:5.0.3" };
+  const left = wrapJob({ containers: [main, shipper] });
+  assertEquals([left.text, left.isLeft], [left.before, true]);
+  assertMatch(left.lines.join(), /Fluent Bit ends at a signal only.*runAsUser/);
+  const done = wrapJob({ securityContext: { runAsUser: 1000 }, containers: [main, shipper] });
+  assertEquals([done.pod.spec.shareProcessNamespace, done.variables()["WRAPPER_HOOKS"]], [
+    true,
+    "signal:fluent-bit",
+  ]);
+});
+
+Deno.test("several work containers are wrapped together; what may be a sidecar is asked about", () => {
+  const second = { ...main, name: "second" };
+  const { pod, variables, isLeft } = wrapJob({ containers: [main, second] }, {
+    labels: { "sidecar.istio.io/inject": "true" },
+  });
+  assertEquals(isLeft, false);
+  for (const index of [0, 1]) {
+    assertEquals(variables(index)["WRAPPER_CONTAINERS"], "2");
+    const mounts = pod.spec.containers[index]?.volumeMounts?.map(({ mountPath }) => mountPath);
+    assertEquals(mounts, ["/shared", "/run/wrapper"]);
+  }
+  assertEquals(pod.spec.volumes?.map(({ name }) => name), ["wrapper", "wrapper-shared"]);
+
+  const containers = [main, { name: "my-sidecar", image: "x", command: ["/s"] }];
+  const asked = wrapJob({ containers });
+  assertEquals([asked.text, asked.isLeft], [asked.before, true]);
+  assertMatch(asked.lines.join(), /container my-sidecar may be work.*--container NAME.*--hook/);
+  const unknown = wrapJob({ containers }, {}, ask({ containers: ["main"] }));
+  assertEquals([unknown.text, unknown.isLeft], [unknown.before, true]);
+  const told = wrapJob(
+    { containers },
+    {},
+    ask({
+      containers: ["main"],
+      variables: new Map([[OPTIONS.hook.variable, "http://localhost:1/quit"]]),
+    }),
+  );
+  assertEquals(told.pod.spec.containers.map(({ command }) => command?.[0]), [
+    "/shared/wrapper",
+    "/s",
+  ]);
+  assertEquals(told.variables(), { WRAPPER_HOOKS: "http://localhost:1/quit" });
+});
+
+Deno.test("no command: --entrypoint says what the image starts, else it is left", () => {
+  const containers = [{ name: "main", image: "x", args: ["--all"] }];
+  const left = wrapJob({ containers });
+  assertEquals([left.text, left.isLeft], [left.before, true]);
+  assertMatch(left.lines.join(), /left: container main has no command.*--entrypoint 'main=/);
+  const done = wrapJob(
+    { containers },
+    {},
+    ask({ entrypoints: new Map([["main", ["/app", "run"]]]) }),
+  );
+  assertEquals([done.pod.spec.containers[0]?.command, done.pod.spec.containers[0]?.args], [
+    ["/shared/wrapper", "/app", "run"],
+    ["--all"],
+  ]);
+  assertEquals(parseEntrypoint('main=["/app","run"]'), ["main", ["/app", "run"]]);
+  for (const wrong of ["main", "main=/app", "main=[]", "main=[1]", 'main=["/app"', '=["/app"]']) {
+    assertEquals(parseEntrypoint(wrong), undefined);
+  }
+});
+
+Deno.test("native sidecars need nothing, and a wrapper that is there stays", () => {
+  const native = { name: "proxy", image: "istio/proxyv2", restartPolicy: "Always" };
+  for (
+    const [spec, metadata] of [
+      [{ initContainers: [native], containers: [main] }, {}],
+      [{ containers: [main] }, {
+        labels: { "sidecar.istio.io/inject": "true" },
+        annotations: { "sidecar.istio.io/nativeSidecar": "true" },
+      }],
+      [{ containers: [{ ...main, command: ["/wrapper", "/my-job"] }] }, {}],
+    ] as const
+  ) {
+    const { text, before, isLeft, lines } = wrapJob(spec, metadata);
+    assertEquals([text, isLeft, lines.length], [before, false, 1]);
+    assertMatch(lines.join(), /^unneeded: /);
+  }
+  const half = wrapJob({
+    containers: [{ ...main, command: ["/wrapper", "x"] }, { ...main, name: "b" }],
+  });
+  assertEquals([half.text, half.isLeft], [half.before, true]);
+});
+
+Deno.test("other options are written into the manifest in place of what would be chosen", () => {
+  const { variables } = wrapJob(
+    {
+      containers: [{
+        ...main,
+        env: [{ name: "WRAPPER_WAIT", value: "1s" }, { name: "A", value: "b" }],
+      }],
+    },
+    {},
+    options(
+      [OPTIONS.hook.variable, "istio,linkerd"],
+      [OPTIONS.waitMs.variable, "90s"],
+      [OPTIONS.on.variable, "failure"],
+    ),
+  );
+  assertEquals(variables(), {
+    WRAPPER_WAIT: "90s",
+    A: "b",
+    WRAPPER_HOOKS: "istio,linkerd",
+    WRAPPER_ON: "failure",
+  });
+});
+
+Deno.test("restartPolicy OnFailure and a shell with several steps get what the README says", () => {
+  const { variables } = wrapJob({
+    restartPolicy: "OnFailure",
+    containers: [{ ...main, command: ["sh", "-c"], args: ["load && run\nsave"] }],
+  });
+  assertEquals([variables()["WRAPPER_ON"], variables()["WRAPPER_PROCESS_GROUP"]], [
+    "success",
+    "true",
+  ]);
+  assertEquals(
+    wrapJob({ containers: [{ ...main, command: ["sh", "-c", "exec run"] }] })
+      .variables()["WRAPPER_PROCESS_GROUP"],
+    undefined,
+  );
+});
+
+Deno.test("names and folders that are taken are left to those that have them", () => {
+  const { pod } = wrapJob({
+    volumes: [{ name: "wrapper", emptyDir: {} }],
+    initContainers: [{ name: "install-wrapper", image: "x" }],
+    containers: [{ ...main, volumeMounts: [{ name: "wrapper", mountPath: "/shared/data" }] }],
+  });
+  assertEquals(pod.spec.volumes?.map(({ name }) => name), ["wrapper", "wrapper-2"]);
+  assertEquals(pod.spec.initContainers?.map(({ name }) => name), [
+    "install-wrapper",
+    "install-wrapper-2",
+  ]);
+  assertEquals(pod.spec.containers[0]?.command?.[0], "/shared-2/wrapper");
+});
+
+Deno.test("Argo, Tekton, JobSet and others with pods of their own are left, with what to do instead", () => {
+  for (
+    const [apiVersion, kind, advice] of [
+      ["argoproj.io/v1alpha1", "Workflow", /Argo/],
+      ["tekton.dev/v1", "TaskRun", /last step/],
+      ["jobset.x-k8s.io/v1alpha2", "JobSet", /mutating-admission-policy/],
+      ["batch.volcano.sh/v1alpha1", "Job", /controller/],
+    ] as const
+  ) {
+    const text =
+      `apiVersion: ${apiVersion}\nkind: ${kind}\nmetadata: {generateName: a-}\nspec: {}\n`;
+    const { report, isLeft, text: after } = wrapText(text, REQUEST);
+    assertEquals([after, isLeft, report[0]?.where], [text, true, `stdin:1: ${kind} a-`]);
+    assertMatch(report[0]?.text ?? "", advice);
+  }
+});
+
+Deno.test("anchors: what has one stays, what comes from one is written out, what others share is left", () => {
+  const template = (container: string) =>
+    `x-common: &common
+  - {name: A, value: b}
+apiVersion: batch/v1
+kind: Job
+metadata: {name: &name a}
+spec:
+  template:
+    spec:
+      restartPolicy: Never
+      containers:
+${container}`;
+  const leaf = wrapText(
+    template("      - name: *name\n        command: &own [/a]\n        env: *common\n"),
+    REQUEST,
+  );
+  assertEquals(leaf.isLeft, false);
+  assertStringIncludes(leaf.text, "command: &own [/shared/wrapper, /a]\n");
+  assertStringIncludes(
+    leaf.text,
+    '        env: [{ "name": "A", "value": "b" }, { "name": "WRAPPER_HOOKS"',
+  );
+  assertStringIncludes(leaf.text, "x-common: &common\n  - {name: A, value: b}\n");
+  const shared = template(
+    "      - &m\n        name: m\n        command: [/a]\n      - <<: *m\n        name: n\n",
+  );
+  const left = wrapText(shared, REQUEST);
+  assertEquals([left.text, left.isLeft], [shared, true]);
+  assertMatch(left.report[0]?.text ?? "", /anchor/);
+  const base = `x-base: &base {image: x, command: [/a], env: [{name: A, value: b}]}\n` +
+    template("      - <<: *base\n        name: m\n").replace(/^.*\n.*\n/, "").replace("&name ", "");
+  const based = wrapText(base, REQUEST);
+  assertEquals(based.isLeft, false, based.report[0]?.text);
+  assertStringIncludes(based.text, "      - <<: *base\n        name: m\n");
+  assertStringIncludes(based.text, '        command: ["/shared/wrapper", "/a"]\n');
+  assertStringIncludes(
+    based.text,
+    "        env:\n          - name: A\n            value: b\n          - name: WRAPPER_HOOKS\n",
+  );
+});
+
+Deno.test("Windows line endings and a missing last line end stay", () => {
+  const text = job({ containers: [main] }).replaceAll("\n", "\r\n").trimEnd();
+  const { text: wrapped, isLeft } = wrapText(text, REQUEST);
+  assertEquals(isLeft, false);
+  assertEquals(/[^\r]\n/.test(wrapped), false);
+  assertEquals(wrapped.endsWith("\n"), false);
+  assertEquals(podsOf(wrapped)[0]?.spec.containers[0]?.command, ["/shared/wrapper", "/my-job"]);
+  assertEquals(wrapText(wrapped, REQUEST).text, wrapped);
+});
+
+Deno.test("what cannot be parsed is refused in one line, with its line and what was expected", () => {
+  const cases: [text: string, message: RegExp][] = [
+    ["a: 1\nb:\n\tc: 1\n", /^f, line 3: a tab indents this line: expected blanks$/],
+    ["a: 1\na: 2\n", /^f, line 2: the key "a" is there twice$/],
+    ["a: [1\n", /^f, line \d: expected valid YAML or JSON/],
+    [
+      "kind: Job\nmetadata:\n  name: {{ .Values.name }}\n",
+      /^f, line 3: a template that is not rendered yet.*helm template/,
+    ],
+    ["kind: Job\nmetadata:\n  name: a-{{ .Values.name }}\n", /^f, line 3: a template/],
+    ["{{- if .x }}\nkind: Job\n{{- end }}\n", /^f, line 1: a template/],
+    ["a: *nowhere\n", /^f, line 1: expected an anchor/],
+    ["a: ".repeat(1) + "[".repeat(200_000), /^f(, line \d|: is nested)/],
+  ];
+  for (const [text, message] of cases) {
+    try {
+      parseText("f", text);
+      throw new Error(`was read: ${text.slice(0, 40)}`);
+    } catch (error) {
+      assert(error instanceof UnreadableError, String(error));
+      assertMatch(error.message, message);
+      assertEquals(error.message.includes("\n"), false);
+    }
+  }
+});
+
+Deno.test("text that only looks like a template is read", () => {
+  const annotations = { "vault.hashicorp.com/agent-inject-template-x": "{{ with secret }}" };
+  assertEquals(wrapJob({ containers: [main] }, { annotations }).isLeft, false);
+});
+
+Deno.test("anchors that explode end in one line", () => {
+  const levels = Array.from(
+    { length: 12 },
+    (_, n) => `l${n + 1}: &l${n + 1} [${Array(10).fill(`*l${n}`).join(", ")}]\n`,
+  );
+  const text = `l0: &l0 [x]\n${levels.join("")}${job({ containers: [main] })}`;
+  try {
+    wrapText(text, REQUEST);
+    throw new Error("was read");
+  } catch (error) {
+    assert(error instanceof UnreadableError, String(error));
+    assertMatch(error.message, /^stdin, line 1: its anchors stand for more/);
+  }
+});

@@ -1,0 +1,211 @@
+/** `--wrap` on the compiled binary: what it prints, how it exits, and that it tells nobody anything. */
+
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
+import { startSidecar } from "../support/sidecar.ts";
+import { runWrapper, startWrapper } from "../support/wrapper.ts";
+
+const JOB = `apiVersion: batch/v1
+kind: Job
+metadata:
+  name: nightly
+spec:
+  template:
+    metadata:
+      labels:
+        sidecar.istio.io/inject: "true"
+    spec:
+      restartPolicy: Never
+      containers:
+        - name: main
+          image: registry.example.com/my-job:1
+          command: ["/my-job"]
+`;
+
+async function withFolder(body: (folder: string) => Promise<void>): Promise<void> {
+  const folder = Deno.makeTempDirSync();
+  try {
+    await body(folder);
+  } finally {
+    Deno.removeSync(folder, { recursive: true });
+  }
+}
+
+const wrap = (args: readonly string[], cwd: string, env: Record<string, string> = {}) =>
+  runWrapper("binary", { args, cwd, env });
+
+async function wrapStdin(text: string): Promise<{ code: number; stdout: string; stderr: string }> {
+  await using wrapper = startWrapper("binary", { args: ["--wrap", "-"], stdin: "piped" });
+  const writer = wrapper.child.stdin.getWriter();
+  // Who is refused in the middle of it does not read the rest.
+  await writer.write(new TextEncoder().encode(text)).then(() => writer.close()).catch(() => {});
+  return await wrapper.ended;
+}
+
+Deno.test("--wrap prints the manifest with the wrapper, one line for each change, and the same when run again", () =>
+  withFolder(async (folder) => {
+    Deno.writeTextFileSync(`${folder}/job.yaml`, JOB);
+    const first = await wrap(["--wrap", "job.yaml"], folder);
+    assertEquals(first.code, 0, first.stderr);
+    assertStringIncludes(first.stdout, 'command: ["/shared/wrapper", "/my-job"]\n');
+    assertMatch(first.stdout, /image: ghcr\.io\/k8s-job\/wrapper:\d+\.\d+\.\d+-portable\n/);
+    const lines = first.stderr.trimEnd().split("\n");
+    assertEquals(lines.length, 4, first.stderr);
+    for (const line of lines) assertMatch(line, /^wrapper: job\.yaml:1: Job nightly: /);
+    const again = await wrapStdin(first.stdout);
+    assertEquals([again.code, again.stdout], [0, first.stdout]);
+    assertEquals(again.stderr.split("\n").length, 2, again.stderr);
+  }));
+
+Deno.test("--wrap takes files and folders, in order, as one stream", () =>
+  withFolder(async (folder) => {
+    Deno.mkdirSync(`${folder}/all`);
+    const named = (name: string) => JOB.replace("nightly", name);
+    Deno.writeTextFileSync(`${folder}/all/b.yml`, named("b"));
+    Deno.writeTextFileSync(`${folder}/all/a.yaml`, named("a").trimEnd());
+    Deno.writeTextFileSync(`${folder}/all/notes.txt`, "a: [");
+    Deno.writeTextFileSync(`${folder}/c.yaml`, `---\n${named("c")}`);
+    const { code, stdout } = await wrap(["--wrap", "all", "--wrap=c.yaml"], folder);
+    assertEquals(code, 0);
+    const names = stdout.split("---\n").map((one) => /^ {2}name: (.*)$/m.exec(one)?.[1]);
+    assertEquals(names, ["a", "b", "c"]);
+  }));
+
+Deno.test("--image, or WRAPPER_IMAGE, which is the only variable that counts", () =>
+  withFolder(async (folder) => {
+    Deno.writeTextFileSync(`${folder}/job.yaml`, JOB);
+    const env = { WRAPPER_IMAGE: "a/b:1", WRAPPER_HOOKS: "linkerd", WRAPPER_WAIT: "nonsense" };
+    const byVariable = await wrap(["--wrap", "job.yaml"], folder, env);
+    assertEquals(byVariable.code, 0, byVariable.stderr);
+    assertStringIncludes(byVariable.stdout, "image: a/b:1\n");
+    assertStringIncludes(byVariable.stdout, "value: istio\n");
+    assert(!byVariable.stdout.includes("WRAPPER_WAIT"));
+    const byOption = await wrap(
+      ["--image", "c/d:2", "--wrap", "job.yaml", "--wait", "60s"],
+      folder,
+      env,
+    );
+    assertStringIncludes(byOption.stdout, "image: c/d:2\n");
+    assertStringIncludes(byOption.stdout, '- name: WRAPPER_WAIT\n              value: "60s"\n');
+  }));
+
+Deno.test("exit code 1: what is left is printed unchanged, and named", async () => {
+  const text = JOB.replace('          command: ["/my-job"]\n', "");
+  const { code, stdout, stderr } = await wrapStdin(`${text}---\n${JOB}`);
+  assertEquals(code, 1);
+  assert(stdout.startsWith(`${text}---\n`));
+  assertStringIncludes(stdout, "/shared/wrapper");
+  assertMatch(
+    stderr,
+    /^wrapper: warn: stdin:1: Job nightly: NOT wrapped: container main has no command/,
+  );
+});
+
+Deno.test("exit code 125: nothing on stdout, and one line with the file, its line and what was expected", () =>
+  withFolder(async (folder) => {
+    Deno.writeTextFileSync(`${folder}/tab.yaml`, `${JOB}---\na:\n\tb: c\n`);
+    Deno.writeTextFileSync(`${folder}/job.yaml`, JOB);
+    Deno.writeTextFileSync(
+      `${folder}/template.yaml`,
+      JOB.replace("nightly", "{{ .Release.Name }}"),
+    );
+    Deno.writeFileSync(`${folder}/latin1.yaml`, new Uint8Array([0x61, 0x3a, 0x20, 0xe9]));
+    Deno.mkdirSync(`${folder}/empty`);
+    for (
+      const [args, line] of [
+        [
+          ["--wrap", "job.yaml", "--wrap", "tab.yaml"],
+          /^wrapper: error: cannot wrap tab\.yaml, line 18: a tab /,
+        ],
+        [
+          ["--wrap", "template.yaml"],
+          /template\.yaml, line 4: a template that is not rendered yet/,
+        ],
+        [["--wrap", "latin1.yaml"], /latin1\.yaml: expected text in UTF-8/],
+        [["--wrap", "empty"], /empty: expected files that end in/],
+        [["--wrap", "none.yaml"], /none\.yaml: no such file/],
+        [["--wrap", ""], /--wrap: expected a FILE/],
+        [["--wrap", "job.yaml", "--image", "no image"], /--image "no image": expected an image/],
+        [
+          ["--wrap", "job.yaml", "--container", "No"],
+          /--container "No": expected a container's name/,
+        ],
+        [["--wrap", "job.yaml", "--entrypoint", "main=/app"], /--entrypoint .*expected NAME=JSON/],
+        [["--wrap", "job.yaml", "--on", "sometimes"], /--on "sometimes"/],
+      ] as const
+    ) {
+      const { code, stdout, stderr } = await wrap(args, folder);
+      assertEquals([code, stdout, stderr.trimEnd().split("\n").length], [125, "", 1], stderr);
+      assertMatch(stderr, line);
+    }
+  }));
+
+Deno.test("100 MB of input, and anchors that explode, end in one line", async () => {
+  const big = await wrapStdin("# 0123456789012345678901234567890123456789\n".repeat(2_400_000));
+  assertEquals([big.code, big.stdout], [125, ""]);
+  assertMatch(
+    big.stderr,
+    /^wrapper: error: cannot wrap stdin: expected at most \d+ MB of manifests.*\n$/,
+  );
+  const levels = Array.from(
+    { length: 30 },
+    (_, n) => `l${n + 1}: &l${n + 1} [*l${n}, *l${n}, *l${n}]\n`,
+  );
+  const bomb = await wrapStdin(`l0: &l0 [x]\n${levels.join("")}`);
+  assertEquals([bomb.code, bomb.stdout], [125, ""]);
+  assertMatch(bomb.stderr, /^wrapper: error: cannot wrap stdin, line 1: its anchors .*\n$/);
+});
+
+Deno.test("no hook runs with --wrap and its kin, whatever is wrong", () =>
+  withFolder(async (folder) => {
+    Deno.writeTextFileSync(`${folder}/job.yaml`, JOB);
+    await using sidecar = startSidecar();
+    const hook = `--hook=envoy=${sidecar.origin}`;
+    const env = { WRAPPER_HOOKS: `envoy=${sidecar.origin}` };
+    for (
+      const args of [
+        ["--wrap", "job.yaml", "true"],
+        ["--wrap", "job.yaml", "--check"],
+        ["--wrap", "job.yaml", "--bogus"],
+        ["--wrap", "job.yaml", "--wait", "soon"],
+        ["--wrap", "none.yaml"],
+        ["--wrap"],
+        ["--wrap="],
+        ["--wrapp", "job.yaml"],
+        ["--wra", "job.yaml", "--image", "x"],
+        ["--warp", "job.yaml"],
+        ["--bogus", "x", "--wrap", "job.yaml"],
+        ["--instal", "/tmp"],
+        ["--check", "--print-config"],
+        ["--check", "--bogus"],
+        ["--print-config", "--retries", "x"],
+        ["--install", "/tmp/x", "--bogus"],
+        ["--install", "/tmp/x", "true"],
+        ["--help", "--version"],
+        ["--version", "--bogus"],
+        ["--help", "--bogus"],
+        ["--hep"],
+        ["--versoin"],
+      ]
+    ) {
+      for (const all of [[hook, ...args], args]) {
+        const { code, stderr } = await wrap(all, folder, env);
+        assert(
+          code === 125 || /--(help|version)/.test(args.join(" ")),
+          `${args}: ${code} ${stderr}`,
+        );
+        assert(!/told to quit|stopped|no such sidecar/.test(stderr), stderr);
+      }
+    }
+    assertEquals(sidecar.posts(), []);
+  }));
+
+Deno.test("--image, --container and --entrypoint without --wrap are an error, and the hooks run", async () => {
+  await using sidecar = startSidecar();
+  for (const [option, value] of [["image", "x"], ["container", "x"], ["entrypoint", 'x=["y"]']]) {
+    const args = [`--hook=envoy=${sidecar.origin}`, `--${option}`, `${value}`, "true"];
+    const { code, stderr } = await runWrapper("binary", { args });
+    assertEquals(code, 125);
+    assertMatch(stderr, new RegExp(`--${option}: .* goes with --wrap only`));
+  }
+  assertEquals(sidecar.posts().length, 3);
+});
