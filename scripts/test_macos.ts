@@ -7,6 +7,8 @@
  * @module
  */
 
+import { runTests } from "./test.ts";
+
 const ROOT = new URL("../", import.meta.url).pathname;
 const PRELOAD = `${ROOT}tests/macos/preload.ts`;
 
@@ -24,10 +26,5 @@ function simulatedWrapper(): string {
 }
 
 const paths = Deno.args.length > 0 ? Deno.args : ["tests/integration", "tests/e2e"];
-const flags = ["--quiet", "--parallel", "--allow-all", "--preload", PRELOAD];
-const { code } = await new Deno.Command(Deno.execPath(), {
-  args: ["test", ...flags, ...paths],
-  cwd: ROOT,
-  env: { WRAPPER_TEST_BINARY: simulatedWrapper() },
-}).spawn().status;
-Deno.exit(code);
+const env = { WRAPPER_TEST_BINARY: simulatedWrapper() };
+Deno.exit(await runTests(["--parallel", "--preload", PRELOAD, ...paths], env));
