@@ -4,9 +4,11 @@ import { assertEquals, assertStringIncludes } from "../support/assert.ts";
 import { C_COMPILER, compileFixture } from "../support/fixtures.ts";
 import { startSidecar } from "../support/sidecar.ts";
 import { both, LINUX_SIGNALS, testWith } from "../support/needs.ts";
-import { onMacOs, startProgram } from "../support/wrapper.ts";
+import { onMacOs, PRELOAD_MACOS, startProgram } from "../support/wrapper.ts";
 import { DISGUISES, MACOS_SIGNALS } from "../macos/signals.ts";
 import { CATCHABLE, ONLY_ON_MACOS, signalNumber } from "../../src/platform/signals.ts";
+
+const ROOT = new URL("../../", import.meta.url).pathname;
 
 const run = (...args: readonly string[]) => startProgram([...onMacOs(), ...args]).ended;
 
@@ -59,4 +61,14 @@ testWith(LINUX_SIGNALS, "on macOS: what needs Linux says so in one sentence", as
   const check = await run("--check", "--hook=signal:nginx");
   assertEquals(check.code, 1, check.stderr);
   assertStringIncludes(check.stdout, "finding processes by name needs Linux");
+});
+
+testWith(LINUX_SIGNALS, "on macOS: deno task demo", async () => {
+  const { tasks } = JSON.parse(Deno.readTextFileSync(`${ROOT}deno.json`));
+  const [deno, verb, ...args] = tasks.demo.command.split(" ");
+  assertEquals([deno, verb], ["deno", "run"]);
+  const words = [Deno.execPath(), verb, "--preload", PRELOAD_MACOS, ...args];
+  const { code, stdout, stderr } = await startProgram(words, { cwd: ROOT }).ended;
+  assertEquals(code, 0, stdout + stderr);
+  assertStringIncludes(stdout, "exits with code 3, the job's own");
 });

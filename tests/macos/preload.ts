@@ -58,7 +58,9 @@ const { Command } = Deno;
 Deno.Command = class extends Command {
   constructor(command: string | URL, options: Deno.CommandOptions = {}) {
     const [verb = "", ...args] = options.args ?? [];
-    const isSimulated = String(command) === Deno.execPath() && RUN_PROGRAMS.has(verb);
+    // With --check, Deno would check the types of this file instead of those of the program.
+    const isSimulated = String(command) === Deno.execPath() && RUN_PROGRAMS.has(verb) &&
+      !args.includes("--check");
     const preload = ["--preload", import.meta.filename ?? ""];
     super(command, isSimulated ? { ...options, args: [verb, ...preload, ...args] } : options);
   }
