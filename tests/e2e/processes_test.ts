@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import { findProgram, type Need, testWith } from "../support/needs.ts";
-import { stateOf } from "../support/processes.ts";
+import { endedBy, stateOf } from "../support/processes.ts";
 import { freePort, startSidecar } from "../support/sidecar.ts";
 import { BINARY, runWrapper, startProgram, startWrapper } from "../support/wrapper.ts";
 
@@ -58,7 +58,7 @@ Deno.test("--process-group: a new session; the whole group gets signals, and is 
   running.kill("SIGUSR1");
   const { code, stdout, stderr } = await running.ended;
   // The signal ended the shell, which is COMMAND, and the others got SIGTERM.
-  assertEquals(code, 128 + 10, stderr);
+  assertEquals(code, endedBy("SIGUSR1"), stderr);
   const got = stdout.split("\n").filter((line) => ["usr1", "term"].includes(line)).sort();
   assertEquals(got, ["term", "term", "usr1", "usr1"]);
   const self = /self (\d+)/.exec(stdout)?.[1] ?? "";

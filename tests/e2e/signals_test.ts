@@ -3,7 +3,7 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import { C_COMPILER, compileFixture } from "../support/fixtures.ts";
 import { both, findProgram, LINUX_SIGNALS, type Need, PROC, testWith } from "../support/needs.ts";
-import { parentOf } from "../support/processes.ts";
+import { endedBy, parentOf } from "../support/processes.ts";
 import { freePort, startSidecar } from "../support/sidecar.ts";
 import { BINARY, runWrapper, startProgram, startWrapper, untilCaught } from "../support/wrapper.ts";
 
@@ -130,7 +130,7 @@ Deno.test("a signal that comes before COMMAND has started is delivered once it r
   running.kill("SIGUSR1");
   running.kill("SIGWINCH");
   await using _sidecar = startSidecar([200], { port });
-  assertEquals((await running.ended).code, 128 + 10);
+  assertEquals((await running.ended).code, endedBy("SIGUSR1"));
 });
 
 Deno.test("SIGTERM during --wait: COMMAND is not started, the hooks run, exit 143", async () => {

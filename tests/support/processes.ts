@@ -1,4 +1,6 @@
-/** What `ps` shows of processes, which every system has. */
+/** What every system has about processes: `ps`, and the numbers of its own signals. */
+
+import os from "node:os";
 
 /** A column of a process, such as `ppid`; an empty string if there is no such process. */
 export function psOf(pid: number, column: string): string {
@@ -16,4 +18,9 @@ export function stateOf(pid: number): string {
 /** The parent of a process. */
 export function parentOf(pid: number): number {
   return Number(psOf(pid, "ppid"));
+}
+
+/** The exit code of a program that a signal ended: USR1 is 10 on Linux, and 30 on macOS. */
+export function endedBy(signal: "SIGUSR1" | "SIGUSR2"): number {
+  return 128 + os.constants.signals[signal];
 }
