@@ -1,7 +1,7 @@
 /** A parent that has blocked signals. */
 
 import { assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
-import { both, findProgram, type Need, testWith } from "../support/needs.ts";
+import { both, findProgram, type Need, SIGNAL_MASK, testWith } from "../support/needs.ts";
 import { startSidecar } from "../support/sidecar.ts";
 import { BINARY, startProgram } from "../support/wrapper.ts";
 
@@ -23,6 +23,7 @@ const OWN_PIDS: Need<readonly string[]> = {
       return undefined;
     }
   },
+  onlyOnLinux: true,
 };
 
 /** The words that start a program with all signals blocked, of which some are pending already. */
@@ -46,9 +47,9 @@ const RECORDER = [
 ];
 
 testWith(
-  PYTHON,
+  both(PYTHON, SIGNAL_MASK),
   "signals that the wrapper's parent had blocked reach COMMAND, unblocked",
-  async (python) => {
+  async ([python]) => {
     await using program = startProgram([...blocked(python), BINARY, "--hook=none", ...RECORDER]);
     await program.waitFor("ready");
     program.kill("SIGUSR1");
@@ -65,9 +66,9 @@ testWith(
 );
 
 testWith(
-  PYTHON,
+  both(PYTHON, SIGNAL_MASK),
   "without the wrapper, the same COMMAND would never hear of them",
-  async (python) => {
+  async ([python]) => {
     await using program = startProgram([
       ...blocked(python),
       ...RECORDER.with(0, findProgram("bash") ?? ""),
@@ -78,9 +79,9 @@ testWith(
 );
 
 testWith(
-  PYTHON,
+  both(PYTHON, SIGNAL_MASK),
   "a SIGTERM that was pending is held for COMMAND, or ends the wait before it",
-  async (python) => {
+  async ([python]) => {
     await using sidecar = startSidecar();
     const hook = `--hook=${sidecar.origin}/quit`;
     const words = [...blocked(python, "SIGTERM"), BINARY, hook, "--log-level=debug"];

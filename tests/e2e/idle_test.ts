@@ -1,6 +1,7 @@
 /** The compiled binary while COMMAND sleeps. */
 
 import { assert, assertEquals } from "../support/assert.ts";
+import { PROC, testWith } from "../support/needs.ts";
 import { startSidecar } from "../support/sidecar.ts";
 import { startWrapper } from "../support/wrapper.ts";
 
@@ -20,30 +21,34 @@ function contextSwitches(pid: number): number {
   return sum;
 }
 
-Deno.test("nothing wakes the wrapper up while COMMAND sleeps, once its sidecar has been seen", async () => {
-  await using sidecar = startSidecar();
-  async function observe(options: readonly string[]) {
-    await using running = startWrapper("binary", {
-      args: [`--hook=${sidecar.origin}/quit`, "--log-level=debug", ...options, "sleep", "90"],
-      detached: true,
-    });
-    await running.waitFor("seen at");
-    const startMs = performance.now();
-    const samples: (readonly [ageMs: number, switches: number])[] = [];
-    while (performance.now() - startMs < OBSERVED_MS) {
-      samples.push([performance.now() - startMs, contextSwitches(running.pid)]);
-      await new Promise((resolve) => setTimeout(resolve, 500));
+testWith(
+  PROC,
+  "nothing wakes the wrapper up while COMMAND sleeps, once its sidecar has been seen",
+  async () => {
+    await using sidecar = startSidecar();
+    async function observe(options: readonly string[]) {
+      await using running = startWrapper("binary", {
+        args: [`--hook=${sidecar.origin}/quit`, "--log-level=debug", ...options, "sleep", "90"],
+        detached: true,
+      });
+      await running.waitFor("seen at");
+      const startMs = performance.now();
+      const samples: (readonly [ageMs: number, switches: number])[] = [];
+      while (performance.now() - startMs < OBSERVED_MS) {
+        samples.push([performance.now() - startMs, contextSwitches(running.pid)]);
+        await new Promise((resolve) => setTimeout(resolve, 500));
+      }
+      const end = samples.at(-1)?.[1];
+      const lastChange = samples.findLast(([, switches]) => switches !== end);
+      const what = `${options.join(" ") || "no option"}: ${JSON.stringify(samples)}`;
+      assert((lastChange?.[0] ?? 0) < AT_REST_MS, what);
+      running.kill("SIGTERM");
+      assertEquals((await running.ended).code, 143);
     }
-    const end = samples.at(-1)?.[1];
-    const lastChange = samples.findLast(([, switches]) => switches !== end);
-    const what = `${options.join(" ") || "no option"}: ${JSON.stringify(samples)}`;
-    assert((lastChange?.[0] ?? 0) < AT_REST_MS, what);
-    running.kill("SIGTERM");
-    assertEquals((await running.ended).code, 143);
-  }
-  await Promise.all([
-    observe([]),
-    observe(["--reap"]),
-    observe(["--process-group", "--timeout=1h", "--kill-after=1h"]),
-  ]);
-});
+    await Promise.all([
+      observe([]),
+      observe(["--reap"]),
+      observe(["--process-group", "--timeout=1h", "--kill-after=1h"]),
+    ]);
+  },
+);

@@ -1,6 +1,7 @@
 /** The main job of the compiled binary. */
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
+import { PROC, testWith } from "../support/needs.ts";
 import { freePort, startRawSidecar, startSidecar } from "../support/sidecar.ts";
 import { BINARY, runWrapper } from "../support/wrapper.ts";
 
@@ -141,7 +142,7 @@ Deno.test("credentials and queries of URLs are never printed", async () => {
   assertEquals(post?.headers.get("authorization"), `Basic ${btoa("me:hunter2")}`);
 });
 
-Deno.test("stdin, stdout and stderr are COMMAND's own", async () => {
+testWith(PROC, "stdin, stdout and stderr are COMMAND's own", async () => {
   const script = "readlink /proc/self/fd/0 /proc/self/fd/1; echo err >&2";
   const child = new Deno.Command("sh", {
     args: ["-c", `exec "$0" --hook none sh -c '${script}' </dev/null >"$1"`, BINARY, "/dev/stdout"],

@@ -1,7 +1,8 @@
 /** What COMMAND leaves behind: waited for, ended or ignored, before the hooks run. */
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
-import { type Need, testWith } from "../support/needs.ts";
+import { type Need, ORPHANS, testWith } from "../support/needs.ts";
+import { endedBy } from "../support/processes.ts";
 import { startSidecar } from "../support/sidecar.ts";
 import {
   BINARY,
@@ -28,6 +29,7 @@ const PID_1: Need<readonly string[]> = {
         }
       });
   },
+  onlyOnLinux: true,
 };
 
 /** A process that says what it gets: it ends a moment after SIGTERM, in an orderly way. */
@@ -157,7 +159,7 @@ Deno.test("--process-group: after another deadly signal, and after an ordinary e
     if (signal === undefined) await running.type("go\n");
     else running.kill(signal);
     const { code, stdout, stderr } = await running.ended;
-    assertEquals(code, signal === undefined ? 3 : 138, stderr);
+    assertEquals(code, signal === undefined ? 3 : endedBy(signal), stderr);
     assertStringIncludes(stderr, "sending SIGTERM (--leftovers)");
     assertStringIncludes(stdout, "orderly end after 1");
   }
@@ -199,53 +201,69 @@ Deno.test("no such warning if COMMAND ends by itself, or if nothing is left", as
   assertEquals([ended.code, ended.stderr.includes("--process-group")], [143, false], ended.stderr);
 });
 
-Deno.test("--leftovers wait: the hooks run when a daemon has ended, and the code is COMMAND's", async () => {
-  await using sidecar = startSidecar();
-  const daemon = 'echo "ready ."; read -r go <"$FIFO"; echo daemon over';
-  const folder = await Deno.makeTempDir();
-  const fifo = `${folder}/fifo`;
-  assertEquals((await new Deno.Command("mkfifo", { args: [fifo] }).output()).success, true);
-  await using running = startProgram(
-    [
-      BINARY,
-      `--hook=${sidecar.origin}/quit`,
+testWith(
+  ORPHANS,
+  "--leftovers wait: the hooks run when a daemon has ended, and the code is COMMAND's",
+  async () => {
+    await using sidecar = startSidecar();
+    const daemon = 'echo "ready ."; read -r go <"$FIFO"; echo daemon over';
+    const folder = await Deno.makeTempDir();
+    const fifo = `${folder}/fifo`;
+    assertEquals((await new Deno.Command("mkfifo", { args: [fifo] }).output()).success, true);
+    await using running = startProgram(
+      [
+        BINARY,
+        `--hook=${sidecar.origin}/quit`,
+        "--leftovers=wait",
+        "sh",
+        "-c",
+        'setsid sh -c "$0" & exit 3',
+        daemon,
+      ],
+      { detached: true, env: { FIFO: fifo } },
+    );
+    await running.waitFor(" .\n");
+    await running.waitFor("waiting for them to end");
+    assertEquals(sidecar.posts().length, 0);
+    await Deno.writeTextFile(fifo, "go\n");
+    const { code, stdout } = await running.ended;
+    assertEquals([code, stdout.includes("daemon over")], [3, true]);
+    assertEquals(sidecar.posts().length, 1);
+    await Deno.remove(folder, { recursive: true });
+  },
+);
+
+testWith(
+  ORPHANS,
+  "--leftovers end: SIGTERM, then SIGKILL, also for a daemon outside COMMAND's session",
+  async () => {
+    const orderly = await endWithDaemon(ORDERLY, "--leftovers=end");
+    assertEquals(
+      [orderly.code, orderly.stdout.includes("orderly end after 1")],
+      [3, true],
+      orderly.stderr,
+    );
+    const stubborn = await endWithDaemon(STUBBORN, "--leftovers=end", "--kill-after=300ms");
+    assertEquals(stubborn.code, 3);
+    assertStringIncludes(stubborn.stderr, "still running after 300ms: sending SIGKILL");
+  },
+);
+
+testWith(
+  ORPHANS,
+  "--leftovers wait: --timeout ends what is left, and the code is COMMAND's",
+  async () => {
+    const { code, stdout, stderr } = await endWithDaemon(
+      ORDERLY,
       "--leftovers=wait",
-      "sh",
-      "-c",
-      'setsid sh -c "$0" & exit 3',
-      daemon,
-    ],
-    { detached: true, env: { FIFO: fifo } },
-  );
-  await running.waitFor(" .\n");
-  await running.waitFor("waiting for them to end");
-  assertEquals(sidecar.posts().length, 0);
-  await Deno.writeTextFile(fifo, "go\n");
-  const { code, stdout } = await running.ended;
-  assertEquals([code, stdout.includes("daemon over")], [3, true]);
-  assertEquals(sidecar.posts().length, 1);
-  await Deno.remove(folder, { recursive: true });
-});
+      "--timeout=2s",
+    );
+    assertEquals([code, stdout.includes("orderly end after 1")], [3, true], stderr);
+    assertStringIncludes(stderr, "still running at --timeout");
+  },
+);
 
-Deno.test("--leftovers end: SIGTERM, then SIGKILL, also for a daemon outside COMMAND's session", async () => {
-  const orderly = await endWithDaemon(ORDERLY, "--leftovers=end");
-  assertEquals(
-    [orderly.code, orderly.stdout.includes("orderly end after 1")],
-    [3, true],
-    orderly.stderr,
-  );
-  const stubborn = await endWithDaemon(STUBBORN, "--leftovers=end", "--kill-after=300ms");
-  assertEquals(stubborn.code, 3);
-  assertStringIncludes(stubborn.stderr, "still running after 300ms: sending SIGKILL");
-});
-
-Deno.test("--leftovers wait: --timeout ends what is left, and the code is COMMAND's", async () => {
-  const { code, stdout, stderr } = await endWithDaemon(ORDERLY, "--leftovers=wait", "--timeout=2s");
-  assertEquals([code, stdout.includes("orderly end after 1")], [3, true], stderr);
-  assertStringIncludes(stderr, "still running at --timeout");
-});
-
-Deno.test("--leftovers wait: signals reach what is left, and --kill-after", async () => {
+testWith(ORPHANS, "--leftovers wait: signals reach what is left, and --kill-after", async () => {
   for (const early of [true, false]) {
     await using running = startProgram(
       [BINARY, "--hook=none", "--leftovers=wait", "--kill-after=500ms", ...asDaemon(STUBBORN)],
@@ -266,32 +284,40 @@ Deno.test("--leftovers wait: signals reach what is left, and --kill-after", asyn
   }
 });
 
-Deno.test("--leftovers: --timeout that ends COMMAND ends what is left, too, and the code is 124", async () => {
-  const daemon = 'setsid sh -c "$0" & trap "exit 9" TERM; while :; do sleep 0.05; done';
-  await using running = start(
-    ...["--leftovers=wait", "--timeout=1s", "--kill-after=500ms", "sh", "-c", daemon, STUBBORN],
-  );
-  const { code, stderr } = await running.ended;
-  assertEquals(code, 124, stderr);
-  assertStringIncludes(stderr, "still running after 500ms: sending SIGKILL");
-});
+testWith(
+  ORPHANS,
+  "--leftovers: --timeout that ends COMMAND ends what is left, too, and the code is 124",
+  async () => {
+    const daemon = 'setsid sh -c "$0" & trap "exit 9" TERM; while :; do sleep 0.05; done';
+    await using running = start(
+      ...["--leftovers=wait", "--timeout=1s", "--kill-after=500ms", "sh", "-c", daemon, STUBBORN],
+    );
+    const { code, stderr } = await running.ended;
+    assertEquals(code, 124, stderr);
+    assertStringIncludes(stderr, "still running after 500ms: sending SIGKILL");
+  },
+);
 
-Deno.test("--leftovers end: a daemon that starts itself again and again does not keep the wrapper", async () => {
-  const daemon = 'trap "" TERM; sleep 0.05; [ "$N" -lt 200 ] || { echo last; exit; }; ' +
-    'N=$((N + 1)) setsid sh -c "$DAEMON" & exit';
-  await using running = startWrapper("binary", {
-    args: [
-      ...["--hook=none", "--leftovers=end", "--kill-after=500ms"],
-      ...["sh", "-c", 'N=0 setsid sh -c "$DAEMON" & sleep 0.2; exit 3'],
-    ],
-    env: { DAEMON: daemon },
-    detached: true,
-  });
-  const { code } = await running.child.status;
-  // The daemon goes on until it has started itself 200 times, after 10 s.
-  assertEquals([code, running.output.stdout], [3, ""], running.output.stderr);
-  await running.ended;
-});
+testWith(
+  ORPHANS,
+  "--leftovers end: a daemon that starts itself again and again does not keep the wrapper",
+  async () => {
+    const daemon = 'trap "" TERM; sleep 0.05; [ "$N" -lt 200 ] || { echo last; exit; }; ' +
+      'N=$((N + 1)) setsid sh -c "$DAEMON" & exit';
+    await using running = startWrapper("binary", {
+      args: [
+        ...["--hook=none", "--leftovers=end", "--kill-after=500ms"],
+        ...["sh", "-c", 'N=0 setsid sh -c "$DAEMON" & sleep 0.2; exit 3'],
+      ],
+      env: { DAEMON: daemon },
+      detached: true,
+    });
+    const { code } = await running.child.status;
+    // The daemon goes on until it has started itself 200 times, after 10 s.
+    assertEquals([code, running.output.stdout], [3, ""], running.output.stderr);
+    await running.ended;
+  },
+);
 
 Deno.test("--leftovers: children that were there before COMMAND are neither waited for nor ended", async () => {
   for (const what of ["wait", "end"]) {
@@ -307,28 +333,36 @@ Deno.test("--leftovers: children that were there before COMMAND are neither wait
   }
 });
 
-Deno.test("with --reap=false, --leftovers reaches COMMAND's session alone, and says so", async () => {
-  await using unseen = startProgram(
-    [BINARY, "--hook=none", "--leftovers=wait", "--reap=false", ...asDaemon(STUBBORN)],
-    { detached: true, stdin: "piped" },
-  );
-  await unseen.waitFor(" .\n");
-  await unseen.type("go\n");
-  const { code, stderr } = await endedWithout(unseen);
-  assertEquals(code, 3, stderr);
-  assertStringIncludes(stderr, "only processes of the command's session count");
+testWith(
+  ORPHANS,
+  "with --reap=false, --leftovers reaches COMMAND's session alone, and says so",
+  async () => {
+    await using unseen = startProgram(
+      [BINARY, "--hook=none", "--leftovers=wait", "--reap=false", ...asDaemon(STUBBORN)],
+      { detached: true, stdin: "piped" },
+    );
+    await unseen.waitFor(" .\n");
+    await unseen.type("go\n");
+    const { code, stderr } = await endedWithout(unseen);
+    assertEquals(code, 3, stderr);
+    assertStringIncludes(stderr, "only processes of the command's session count");
 
-  await using running = start(
-    "--leftovers=end",
-    "--reap=false",
-    "sh",
-    "-c",
-    'sh -c "$0" & sleep 0.3; exit 3',
-    ORDERLY,
-  );
-  const ended = await running.ended;
-  assertEquals([ended.code, ended.stdout.includes("orderly end after 1")], [3, true], ended.stderr);
-});
+    await using running = start(
+      "--leftovers=end",
+      "--reap=false",
+      "sh",
+      "-c",
+      'sh -c "$0" & sleep 0.3; exit 3',
+      ORDERLY,
+    );
+    const ended = await running.ended;
+    assertEquals(
+      [ended.code, ended.stdout.includes("orderly end after 1")],
+      [3, true],
+      ended.stderr,
+    );
+  },
+);
 
 testWith(PID_1, "as PID 1, --leftovers wait and end reach daemons", async (asPid1) => {
   for (
@@ -349,7 +383,7 @@ testWith(PID_1, "as PID 1, --leftovers wait and end reach daemons", async (asPid
   }
 });
 
-Deno.test("--leftovers wait: of 150 double forks none is missed", async () => {
+testWith(ORPHANS, "--leftovers wait: of 150 double forks none is missed", async () => {
   // Each of them ends at another moment, up to a second after COMMAND.
   const script =
     'i=0; while [ $i -lt 150 ]; do (setsid sh -c "sleep 0.$((i % 10))$((i % 7)); echo over" &); i=$((i + 1)); done; exit 3';
@@ -358,19 +392,23 @@ Deno.test("--leftovers wait: of 150 double forks none is missed", async () => {
   assertEquals([code, stdout.match(/over\n/g)?.length], [3, 150], stderr);
 });
 
-Deno.test("--leftovers wait: a SIGINT that COMMAND has survived does not reach what it leaves behind", async () => {
-  const daemon = 'n=0; trap "n=\\$((n + 1))" INT; echo "ready ."; sleep 0.5; echo over after $n';
-  // A shell makes what it starts in the background ignore SIGINT.
-  const script = 'env --default-signal=INT setsid sh -c "$0" & trap "echo survived" INT; ' +
-    "while ! read -r go; do :; done; exit 3";
-  await using running = startProgram(
-    [BINARY, "--hook=none", "--leftovers=wait", "sh", "-c", script, daemon],
-    { detached: true, stdin: "piped" },
-  );
-  await running.waitFor(" .\n");
-  running.kill("SIGINT");
-  await running.waitFor("survived\n");
-  await running.type("go\n");
-  const { code, stdout } = await running.ended;
-  assertEquals([code, stdout.includes("over after 0")], [3, true], stdout);
-});
+testWith(
+  ORPHANS,
+  "--leftovers wait: a SIGINT that COMMAND has survived does not reach what it leaves behind",
+  async () => {
+    const daemon = 'n=0; trap "n=\\$((n + 1))" INT; echo "ready ."; sleep 0.5; echo over after $n';
+    // A shell makes what it starts in the background ignore SIGINT.
+    const script = 'env --default-signal=INT setsid sh -c "$0" & trap "echo survived" INT; ' +
+      "while ! read -r go; do :; done; exit 3";
+    await using running = startProgram(
+      [BINARY, "--hook=none", "--leftovers=wait", "sh", "-c", script, daemon],
+      { detached: true, stdin: "piped" },
+    );
+    await running.waitFor(" .\n");
+    running.kill("SIGINT");
+    await running.waitFor("survived\n");
+    await running.type("go\n");
+    const { code, stdout } = await running.ended;
+    assertEquals([code, stdout.includes("over after 0")], [3, true], stdout);
+  },
+);

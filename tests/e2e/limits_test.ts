@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import { C_COMPILER, compileFixture } from "../support/fixtures.ts";
-import { findProgram, type Need, testWith } from "../support/needs.ts";
+import { both, findProgram, LIMITS, type Need, testWith } from "../support/needs.ts";
 import { startSidecar } from "../support/sidecar.ts";
 import { BINARY, type Ended, runWrapper, startProgram } from "../support/wrapper.ts";
 
@@ -55,15 +55,22 @@ async function climb(
 }
 
 // In between it depends on how many files the wrapper's parent leaves open.
-Deno.test("few open files: the runtime cannot start, and with more all is well", () =>
-  climb("ulimit -n", [4, 8, 32], (value) => limit("-n", value)));
+testWith(
+  LIMITS,
+  "few open files: the runtime cannot start, and with more all is well",
+  () => climb("ulimit -n", [4, 8, 32], (value) => limit("-n", value)),
+);
 
-Deno.test("little address space: the runtime cannot start", () =>
-  climb("ulimit -v", [8_000_000, 80_000_000], (value) => limit("-v", value)));
+testWith(
+  LIMITS,
+  "little address space: the runtime cannot start",
+  () => climb("ulimit -v", [8_000_000, 80_000_000], (value) => limit("-v", value)),
+);
 
 const OTHER_USER: Need<string> = {
   what: "root, to become a user whose processes are counted (setpriv of util-linux)",
   find: () => Deno.uid() === 0 ? findProgram("setpriv") : undefined,
+  onlyOnLinux: true,
 };
 
 testWith(
@@ -82,10 +89,14 @@ testWith(
   },
 );
 
-testWith(C_COMPILER, "a seccomp profile without clone3: the runtime cannot start", async () => {
-  const { code, posts } = await runLimited([compileFixture("no_clone3")]);
-  assertEquals([code, posts], [...documented("clone3"), 0]);
-});
+testWith(
+  both(C_COMPILER, LIMITS),
+  "a seccomp profile without clone3: the runtime cannot start",
+  async () => {
+    const { code, posts } = await runLimited([compileFixture("no_clone3")]);
+    assertEquals([code, posts], [...documented("clone3"), 0]);
+  },
+);
 
 Deno.test("DENO_LOG makes the runtime write lines of its own, and env gives it to COMMAND alone", async () => {
   const args = ["--hook=none", "--log-format=json", "sh", "-c", "echo $DENO_LOG"];

@@ -4,7 +4,7 @@
  */
 
 import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
-import { findProgram, type Need, testWith } from "../support/needs.ts";
+import { both, findProgram, NAMED_PROCESSES, type Need, testWith } from "../support/needs.ts";
 import { freePort } from "../support/sidecar.ts";
 import { BINARY, type Running, startProgram } from "../support/wrapper.ts";
 
@@ -156,13 +156,14 @@ async function finish(running: Running): Promise<readonly [code: number, stdout:
 }
 
 /** The programs of a line. */
-function programsOf({ script }: Row): Need<readonly string[]> {
+function programsOf({ script, options }: Row): Need<unknown> {
   const known = ["curl", "wget", "nc", "pgrep", "pkill", "timeout"];
   const names = known.filter((name) => script.includes(name));
-  return {
+  const programs = {
     what: `${names.join(", ")} (apt-get install curl wget netcat-openbsd procps coreutils)`,
     find: () => names.every((name) => findProgram(name) !== undefined) ? names : undefined,
   };
+  return /(process|signal):/.test(options) ? both(programs, NAMED_PROCESSES) : programs;
 }
 
 for (const row of BEFORE) {

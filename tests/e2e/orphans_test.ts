@@ -3,7 +3,7 @@
 import { PERMISSION } from "../../scripts/compile.ts";
 import { assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import { C_COMPILER, compileFixture } from "../support/fixtures.ts";
-import { both, findProgram, type Need, testWith } from "../support/needs.ts";
+import { both, findProgram, type Need, ORPHANS, testWith } from "../support/needs.ts";
 import { startSidecar } from "../support/sidecar.ts";
 import { BINARY, startProgram } from "../support/wrapper.ts";
 
@@ -14,6 +14,7 @@ const PID_1: Need<readonly string[]> = {
     const flags = ["--pid", "--fork", "--mount-proc", "--kill-child"];
     return [[], ["--map-root-user"]].map((more) => ["unshare", ...more, ...flags]).find(works);
   },
+  onlyOnLinux: true,
 };
 
 function works([file = "", ...args]: readonly string[]): boolean {
@@ -81,40 +82,57 @@ testWith(PID_1, "as PID 1, signals from outside and from COMMAND arrive", async 
   assertEquals(sidecar.posts().length, 1);
 });
 
-testWith(PS, "with --reap the wrapper adopts orphans, even if it is not PID 1", async () => {
-  // The wrapper asks for orphans just after COMMAND's start; earlier ones have another parent.
-  const orphan = "sleep 0.1; ps -o ppid= -p $$ >&2";
-  const script = 'echo $PPID; for i in 1 2 3 4 5 6; do (sh -c "$0" &); sleep 0.2; done; exit 4';
-  const words = [BINARY, "--hook=none", "--reap", "--log-level=debug", "sh", "-c", script, orphan];
-  const { code, stdout, stderr } = await startProgram(words).ended;
-  assertEquals(code, 4);
-  assertMatch(stderr, new RegExp(`^ *${stdout.trim()}$`, "m"));
-  assertMatch(stderr, /reaped process \d+, whose parent had ended/);
-});
+testWith(
+  both(PS, ORPHANS),
+  "with --reap the wrapper adopts orphans, even if it is not PID 1",
+  async () => {
+    // The wrapper asks for orphans just after COMMAND's start; earlier ones have another parent.
+    const orphan = "sleep 0.1; ps -o ppid= -p $$ >&2";
+    const script = 'echo $PPID; for i in 1 2 3 4 5 6; do (sh -c "$0" &); sleep 0.2; done; exit 4';
+    const words = [
+      BINARY,
+      "--hook=none",
+      "--reap",
+      "--log-level=debug",
+      "sh",
+      "-c",
+      script,
+      orphan,
+    ];
+    const { code, stdout, stderr } = await startProgram(words).ended;
+    assertEquals(code, 4);
+    assertMatch(stderr, new RegExp(`^ *${stdout.trim()}$`, "m"));
+    assertMatch(stderr, /reaped process \d+, whose parent had ended/);
+  },
+);
 
-Deno.test("if libraries cannot be opened, --reap is one warning, and everything else works", async () => {
-  await using sidecar = startSidecar();
-  const cli = new URL("../../cli.ts", import.meta.url).pathname;
-  // Here Deno refuses. With the binary, this happens only with another C library.
-  assertEquals(PERMISSION, "--allow-all");
-  const ended = await startProgram([
-    Deno.execPath(),
-    "run",
-    "--quiet",
-    "--no-prompt",
-    "--allow-all",
-    "--deny-ffi",
-    cli,
-    "--reap",
-    `--hook=${sidecar.origin}/quit`,
-    ...["sh", "-c", "(sh -c : &); exit 5"],
-  ]).ended;
-  assertEquals(ended.code, 5, ended.stderr);
-  const warnings = ended.stderr.split("\n").filter((line) => line.includes("warn"));
-  assertEquals(warnings.length, 1, ended.stderr);
-  assertStringIncludes(warnings[0] ?? "", "ffi");
-  assertEquals(sidecar.posts().length, 1);
-});
+testWith(
+  ORPHANS,
+  "if libraries cannot be opened, --reap is one warning, and everything else works",
+  async () => {
+    await using sidecar = startSidecar();
+    const cli = new URL("../../cli.ts", import.meta.url).pathname;
+    // Here Deno refuses. With the binary, this happens only with another C library.
+    assertEquals(PERMISSION, "--allow-all");
+    const ended = await startProgram([
+      Deno.execPath(),
+      "run",
+      "--quiet",
+      "--no-prompt",
+      "--allow-all",
+      "--deny-ffi",
+      cli,
+      "--reap",
+      `--hook=${sidecar.origin}/quit`,
+      ...["sh", "-c", "(sh -c : &); exit 5"],
+    ]).ended;
+    assertEquals(ended.code, 5, ended.stderr);
+    const warnings = ended.stderr.split("\n").filter((line) => line.includes("warn"));
+    assertEquals(warnings.length, 1, ended.stderr);
+    assertStringIncludes(warnings[0] ?? "", "ffi");
+    assertEquals(sidecar.posts().length, 1);
+  },
+);
 
 /** The only child of a process. */
 function childOf(parent: number): number {

@@ -2,7 +2,8 @@
 
 import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
 import { C_COMPILER, compileFixture } from "../support/fixtures.ts";
-import { testWith } from "../support/needs.ts";
+import { COMPILED, testWith } from "../support/needs.ts";
+import { stateOf } from "../support/processes.ts";
 import { startSidecar } from "../support/sidecar.ts";
 import { BINARY, runWrapper, startWrapper } from "../support/wrapper.ts";
 
@@ -118,9 +119,7 @@ Deno.test("a stopped wrapper continues where it was", async () => {
   const stdin = wrapper.child.stdin.getWriter();
   await stdin.write(new TextEncoder().encode("\n"));
   await stdin.close();
-  const state = () =>
-    /^State:\t(\w)/m.exec(Deno.readTextFileSync(`/proc/${wrapper.pid}/status`))?.[1];
-  while (state() !== "T") await new Promise((resolve) => setTimeout(resolve, 5));
+  while (stateOf(wrapper.pid) !== "T") await new Promise((resolve) => setTimeout(resolve, 5));
   assertEquals(sidecar.posts().length, 0);
   wrapper.kill("SIGCONT");
   assertEquals((await wrapper.ended).code, 5);
@@ -144,15 +143,19 @@ Deno.test("a termination log on a full disk is only a warning", async () => {
   assertStringIncludes(stderr, "cannot write the termination log /dev/full: no space left");
 });
 
-Deno.test("with an argument that is not UTF-8, the runtime exits with 101 before the wrapper starts", async () => {
-  // Deno refuses it before any code of the wrapper runs (docs/security.md).
-  const child = new Deno.Command("bash", {
-    args: ["-c", 'exec "$0" --hook=none true "$(printf "\\377")"', BINARY],
-    stdout: "null",
-    stderr: "piped",
-  });
-  assertEquals((await child.output()).code, 101);
-});
+testWith(
+  COMPILED,
+  "with an argument that is not UTF-8, the runtime exits with 101 before the wrapper starts",
+  async () => {
+    // Deno refuses it before any code of the wrapper runs (docs/security.md).
+    const child = new Deno.Command("bash", {
+      args: ["-c", 'exec "$0" --hook=none true "$(printf "\\377")"', BINARY],
+      stdout: "null",
+      stderr: "piped",
+    });
+    assertEquals((await child.output()).code, 101);
+  },
+);
 
 const SHUTDOWN_MS = 2000;
 const HOUR_S = 3600;

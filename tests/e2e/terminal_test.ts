@@ -2,7 +2,8 @@
 
 import { assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import { C_COMPILER, compileFixture } from "../support/fixtures.ts";
-import { findProgram, type Need, testWith } from "../support/needs.ts";
+import { both, findProgram, type Need, ORPHANS, PROC, testWith } from "../support/needs.ts";
+import { parentOf, stateOf } from "../support/processes.ts";
 import { startSidecar } from "../support/sidecar.ts";
 import { BINARY, type Running, startProgram, untilCaught } from "../support/wrapper.ts";
 
@@ -58,20 +59,17 @@ function needsProgram(name: string, debianPackage: string): Need<string> {
 /** Waits until a process is stopped, `T`, or waits for something, `S`. */
 async function untilState(pid: number, state: "S" | "T"): Promise<void> {
   for (;;) {
-    // Throws once the terminal's time is up, because the process no longer exists.
-    const stat = Deno.readTextFileSync(`/proc/${pid}/stat`);
-    if (stat.slice(stat.lastIndexOf(")") + 2).startsWith(state)) return;
+    // So it is once the terminal's time is up.
+    const now = stateOf(pid);
+    if (now === "") throw new Error(`process ${pid} has ended`);
+    if (now === state) return;
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
 }
 
 /** Whether a process runs; a zombie, which process 1 may not have reaped yet, does not. */
 function isThere(pid: number): boolean {
-  try {
-    return !/^State:\s+Z/m.test(Deno.readTextFileSync(`/proc/${pid}/status`));
-  } catch {
-    return false;
-  }
+  return stateOf(pid) !== "";
 }
 
 async function makePipe(path: string): Promise<void> {
@@ -95,9 +93,7 @@ for (
     await using terminal = onTerminal(BINARY, "--hook=none", ...options, recorder);
     await terminal.waitFor("ready");
     const command = Number(/ready (\d+)/.exec(terminal.output.stdout)?.[1]);
-    const wrapper = Number(
-      /PPid:\s*(\d+)/.exec(Deno.readTextFileSync(`/proc/${command}/status`))?.[1],
-    );
+    const wrapper = parentOf(command);
     // What is sent only to the wrapper is passed on. After this, the wrapper is past COMMAND's start,
     // when it cannot tell whether Ctrl-C came before or after COMMAND was there.
     const sent: number[] = [];
@@ -138,7 +134,7 @@ testWith(C_COMPILER, "Ctrl-C ends COMMAND and not the wrapper, which runs the ho
   assertEquals(sidecar.posts().length, 1);
 });
 
-testWith(C_COMPILER, "Ctrl-C just before COMMAND has started is not lost", async () => {
+testWith(both(C_COMPILER, PROC), "Ctrl-C just before COMMAND has started is not lost", async () => {
   for (const _ of Array(10)) {
     const script = `echo pid $$ .; exec ${BINARY} --hook=none cat`;
     await using terminal = onTerminal("sh", "-c", script);
@@ -242,11 +238,11 @@ testWith(
 );
 
 testWith(C_COMPILER, "on a terminal, COMMAND shares the wrapper's group", async () => {
-  const script = "cut -d' ' -f5 /proc/$$/stat /proc/$PPID/stat; exit 2";
+  const script = "ps -o pgid= -p $$; ps -o pgid= -p $PPID; exit 2";
   await using terminal = onTerminal(BINARY, "--hook=none", "sh", "-c", script);
   const { code, stdout } = await terminal.ended;
   assertEquals(code, 2);
-  assertMatch(stdout, /^(\d+)\r\n\1\r\n/);
+  assertMatch(stdout, /^ *(\d+)\r\n *\1\r\n/);
 });
 
 testWith(
@@ -265,12 +261,12 @@ testWith(
     await until("started");
     await until("ready");
     const command = Number(/ready (\d+)/.exec(record())?.[1]);
-    const status = Deno.readTextFileSync(`/proc/${command}/status`);
+    const wrapper = parentOf(command);
     terminal.kill("SIGUSR2");
     await until("got 1\n");
     await until("SIGHUP not passed on");
     // A hand that sends SIGHUP to the wrapper alone afterwards cannot be told apart, other signals can.
-    Deno.kill(Number(/PPid:\s*(\d+)/.exec(status)?.[1]), "SIGTERM");
+    Deno.kill(wrapper, "SIGTERM");
     await until("exit code 5");
     await terminal.ended;
     assertEquals(recorded(record()).at(-1), 15);
@@ -280,7 +276,7 @@ testWith(
 );
 
 testWith(
-  C_COMPILER,
+  both(C_COMPILER, ORPHANS),
   "on a terminal, --leftovers reaches what fell to the wrapper, and nothing else of the user's session",
   async () => {
     await using terminal = onTerminal(...SHELL);
@@ -297,7 +293,7 @@ testWith(
 );
 
 testWith(
-  C_COMPILER,
+  both(C_COMPILER, ORPHANS),
   "on a terminal, Ctrl-Z stops a wrapper that waits for what COMMAND left behind, and Ctrl-C reaches that",
   async () => {
     const stubborn = 'trap "" INT; echo "left $$ ."; exec sleep 50';
@@ -310,8 +306,7 @@ testWith(
     await terminal.waitFor("waiting for them to end");
     await terminal.waitFor(" .\r\n");
     const left = Number(/left (\d+) \./.exec(terminal.output.stdout)?.[1]);
-    const status = Deno.readTextFileSync(`/proc/${left}/status`);
-    const wrapper = Number(/PPid:\s*(\d+)/.exec(status)?.[1]);
+    const wrapper = parentOf(left);
     await terminal.type(CTRL_Z);
     await terminal.waitFor("Stopped");
     await untilState(wrapper, "T");
@@ -328,7 +323,7 @@ testWith(
 );
 
 testWith(
-  C_COMPILER,
+  both(C_COMPILER, ORPHANS),
   "on a terminal, Ctrl-C reaches what COMMAND leaves behind outside the terminal's group, and nothing twice",
   async () => {
     const count = "n=0; trap 'n=$((n + 1))' INT; echo ready .; " +

@@ -1,6 +1,7 @@
 /** `--confirm`: what is seen of a sidecar after it was told to quit. */
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
+import { NAMED_PROCESSES, testWith } from "../support/needs.ts";
 import { startSidecar } from "../support/sidecar.ts";
 import { runWrapper, startWrapper } from "../support/wrapper.ts";
 
@@ -76,12 +77,17 @@ Deno.test("a second SIGTERM ends the looking; the outcome is `stopped`", async (
   assert(!/gone after|still listens/.test(stderr), stderr);
 });
 
-Deno.test("a file: hook says that there is nothing to see; signal: looks for the process", async () => {
+Deno.test("a file: hook says that there is nothing to see", async () => {
   const folder = Deno.makeTempDirSync();
   await withLog([`--hook=file:${folder}/done`, "--confirm=1h", "true"], ({ stderr, outcome }) => {
     assertEquals(outcome, "stopped");
     assertStringIncludes(stderr, "done: nothing to see of its end (--confirm)");
   });
+  Deno.removeSync(folder, { recursive: true });
+});
+
+testWith(NAMED_PROCESSES, "a signal: hook looks for the process", async () => {
+  const folder = Deno.makeTempDirSync();
   const name = `sleep-${Deno.pid}`;
   Deno.symlinkSync("/bin/sleep", `${folder}/${name}`);
   const sleeping = new Deno.Command(`${folder}/${name}`, { args: ["600"] }).spawn();

@@ -1,6 +1,7 @@
 /** The command line from source without one of the permissions: it reports that, and never asks. */
 
 import { assertEquals, assertStringIncludes } from "../support/assert.ts";
+import { type Need, NOTHING, ORPHANS, testWith } from "../support/needs.ts";
 import { startSidecar } from "../support/sidecar.ts";
 
 const CLI = new URL("../../cli.ts", import.meta.url).pathname;
@@ -10,6 +11,8 @@ interface Row {
   readonly lacking: typeof ALL[number];
   /** Options in addition to the hook of a sidecar that is there. */
   readonly options?: readonly string[];
+  /** What it is about, if not every machine has that. */
+  readonly need?: Need<true>;
   readonly code: number;
   /** How many stop requests the sidecar gets. */
   readonly posts: number;
@@ -72,27 +75,32 @@ const ROWS: readonly Row[] = [
   {
     lacking: "ffi",
     options: ["--reap"],
+    need: ORPHANS,
     code: 5,
     posts: 1,
     log: "cannot reap orphans: the permission --allow-ffi is missing",
   },
 ];
 
-for (const { lacking, options = [], code, posts, log } of ROWS) {
+for (const { lacking, options = [], need = NOTHING, code, posts, log } of ROWS) {
   const title = `without --allow-${lacking} ${["wrapper", ...options].join(" ")}`;
-  Deno.test(`${title} ${code === 5 ? "runs COMMAND" : "fails"} and reports what is missing`, async () => {
-    await using sidecar = startSidecar();
-    const permissions = ALL.filter((name) => name !== lacking).map((name) => `--allow-${name}`);
-    const hook = ["--retries=1", `--hook=${sidecar.origin}/quit`, ...options];
-    const child = new Deno.Command(Deno.execPath(), {
-      args: ["run", "--quiet", "--no-prompt", ...permissions, CLI, ...hook, "sh", "-c", "exit 5"],
-      stdin: "null",
-      stdout: "null",
-      stderr: "piped",
-    });
-    const ended = await child.output();
-    const stderr = new TextDecoder().decode(ended.stderr);
-    assertEquals([ended.code, sidecar.posts().length], [code, posts], stderr);
-    assertStringIncludes(stderr, log);
-  });
+  testWith(
+    need,
+    `${title} ${code === 5 ? "runs COMMAND" : "fails"} and reports what is missing`,
+    async () => {
+      await using sidecar = startSidecar();
+      const permissions = ALL.filter((name) => name !== lacking).map((name) => `--allow-${name}`);
+      const hook = ["--retries=1", `--hook=${sidecar.origin}/quit`, ...options];
+      const child = new Deno.Command(Deno.execPath(), {
+        args: ["run", "--quiet", "--no-prompt", ...permissions, CLI, ...hook, "sh", "-c", "exit 5"],
+        stdin: "null",
+        stdout: "null",
+        stderr: "piped",
+      });
+      const ended = await child.output();
+      const stderr = new TextDecoder().decode(ended.stderr);
+      assertEquals([ended.code, sidecar.posts().length], [code, posts], stderr);
+      assertStringIncludes(stderr, log);
+    },
+  );
 }

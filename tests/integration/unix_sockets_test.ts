@@ -76,9 +76,8 @@ const UNIX_QUEUE = 1024;
 const MANY_FILES: Need<true> = {
   what: `${UNIX_QUEUE + 200} open files (ulimit -n)`,
   find() {
-    const [, limit = ""] = /^Max open files +(\S+)/m.exec(
-      Deno.readTextFileSync("/proc/self/limits"),
-    ) ?? [];
+    const { stdout } = new Deno.Command("sh", { args: ["-c", "ulimit -n"] }).outputSync();
+    const limit = new TextDecoder().decode(stdout).trim();
     return limit === "unlimited" || Number(limit) > UNIX_QUEUE + 200 ? true : undefined;
   },
 };

@@ -2,8 +2,7 @@
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import { makeAuthority, OPENSSL } from "../support/certificates.ts";
-import { type Need, testWith } from "../support/needs.ts";
-import { IPV6_LOOPBACK } from "../support/needs.ts";
+import { IPV6_LOOPBACK, NAMED_PROCESSES, type Need, NOTHING, testWith } from "../support/needs.ts";
 import { freePort, startSidecar } from "../support/sidecar.ts";
 import { runWrapper, startProgram, startWrapper, wrapperWords } from "../support/wrapper.ts";
 
@@ -131,7 +130,8 @@ const KINDS: Readonly<Record<string, (folder: string, port: number) => Kind>> = 
 };
 
 for (const [name, makeKind] of Object.entries(KINDS)) {
-  Deno.test(`--wait-for ${name}: early, late and never`, async (context) => {
+  const need = name === "process:" ? NAMED_PROCESSES : NOTHING;
+  testWith(need, `--wait-for ${name}: early, late and never`, async (_, context) => {
     await context.step("never: the hooks run, and the exit code is 125", async () => {
       using folder = makeFolder();
       await using sidecar = startSidecar();
@@ -242,6 +242,7 @@ const OWN_HOSTS: Need<readonly string[]> = {
       return undefined;
     }
   },
+  onlyOnLinux: true,
 };
 
 testWith(OWN_HOSTS, "--wait-for a name that resolves only later", async (words) => {

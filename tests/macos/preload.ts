@@ -51,6 +51,21 @@ for (const name of READERS) {
   });
 }
 
+/** The commands of Deno that run a program, which is then in the simulation as well. */
+const RUN_PROGRAMS: ReadonlySet<string> = new Set(["eval", "run", "test"]);
+
+const { Command } = Deno;
+Deno.Command = class extends Command {
+  constructor(command: string | URL, options: Deno.CommandOptions = {}) {
+    const [verb = "", ...args] = options.args ?? [];
+    // With --check, Deno would check the types of this file instead of those of the program.
+    const isSimulated = String(command) === Deno.execPath() && RUN_PROGRAMS.has(verb) &&
+      !args.includes("--check");
+    const preload = ["--preload", import.meta.filename ?? ""];
+    super(command, isSimulated ? { ...options, args: [verb, ...preload, ...args] } : options);
+  }
+};
+
 /** The first four bytes of Linux's programs, and of macOS'. */
 const ELF = [0x7f, 0x45, 0x4c, 0x46];
 const MACH_O = [0xcf, 0xfa, 0xed, 0xfe];

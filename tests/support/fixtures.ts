@@ -5,10 +5,17 @@ import { findProgram, type Need } from "./needs.ts";
 const SOURCES = new URL("../fixtures/", import.meta.url).pathname;
 const PROGRAMS = new URL("../../.cache/fixtures/", import.meta.url).pathname;
 
-/** A C compiler. */
+/** A C compiler. These programs use calls of Linux. */
 export const C_COMPILER: Need<string> = {
-  what: "a C compiler (apt-get install gcc libc6-dev)",
-  find: () => findProgram("cc"),
+  what: "a C compiler with the headers of Linux (apt-get install gcc libc6-dev)",
+  find() {
+    const compiler = findProgram("cc");
+    if (compiler === undefined) return undefined;
+    const args = ["-E", "-include", "sys/prctl.h", "-x", "c", "/dev/null"];
+    const { success } = new Deno.Command(compiler, { args, stdout: "null", stderr: "null" })
+      .outputSync();
+    return success ? compiler : undefined;
+  },
 };
 
 const compiled = new Map<string, string>();

@@ -1,7 +1,12 @@
 /**
  * Tests that need something that a machine may not have. Such a test is skipped with one line that says
- * what is missing; in CI, where everything is installed, it fails instead.
+ * what is missing; in CI, where everything is installed, it fails instead. What only Linux has is never
+ * there on another system.
  */
+
+import { BINARY } from "./wrapper.ts";
+
+const IS_LINUX = Deno.build.os === "linux";
 
 /** Something that a test needs. */
 export interface Need<Found> {
@@ -9,6 +14,8 @@ export interface Need<Found> {
   readonly what: string;
   /** Finds it; undefined if it is missing. */
   readonly find: () => Found | undefined;
+  /** Whether only Linux can have it. */
+  readonly onlyOnLinux?: boolean;
 }
 
 /** Registers a test that runs only if what it needs is available. */
@@ -17,10 +24,11 @@ export function testWith<Found>(
   name: string,
   body: (found: Found, context: Deno.TestContext) => Promise<void> | void,
 ): void {
-  const found = need.find();
+  const isImpossible = need.onlyOnLinux === true && !IS_LINUX;
+  const found = isImpossible ? undefined : need.find();
   if (found !== undefined) {
     Deno.test(name, (context) => body(found, context));
-  } else if (Deno.env.get("CI")) {
+  } else if (Deno.env.get("CI") && !isImpossible) {
     Deno.test(name, () => {
       throw new Error(`needs ${need.what}; nothing is skipped in CI`);
     });
@@ -32,8 +40,45 @@ export function testWith<Found>(
 
 /** The name of a test that is skipped, with what is missing. */
 function skipped(name: string, need: Need<unknown>): string {
-  return `${name} (SKIPPED: needs ${need.what})`;
+  const system = need.onlyOnLinux && !IS_LINUX ? "Linux: " : "";
+  return `${name} (SKIPPED: needs ${system}${need.what})`;
 }
+
+/** For a row of a table that needs nothing. */
+export const NOTHING: Need<true> = { what: "nothing", find: () => true };
+
+/** Something that every Linux has. */
+function onLinux(what: string): Need<true> {
+  return { what, find: () => true, onlyOnLinux: true };
+}
+
+/** Orphans that fall to the wrapper. */
+export const ORPHANS: Need<true> = onLinux("orphans that another process than PID 1 adopts");
+
+/** What the kernel says about each process. */
+export const PROC: Need<true> = onLinux("/proc");
+
+/** `signal:NAME` and `process:NAME`. */
+export const NAMED_PROCESSES: Need<true> = onLinux("processes found by name (signal:, process:)");
+
+/** SIGPWR, SIGSTKFLT and real-time signals. */
+export const LINUX_SIGNALS: Need<true> = onLinux("its list of signals, with these numbers");
+
+/** Programs whose format the wrapper looks into. */
+export const ELF: Need<true> = onLinux("ELF programs");
+
+/** What a container may restrict. */
+export const LIMITS: Need<true> = onLinux("a container's limits (ulimit, prlimit, seccomp)");
+
+/** Functions of the C library by which the wrapper changes which signals are blocked. */
+export const SIGNAL_MASK: Need<true> = onLinux("the mask of blocked signals");
+
+/** The binary, not a script that runs the wrapper from source in the simulation of macOS. */
+export const COMPILED: Need<true> = {
+  what: "a compiled binary",
+  find: () => new TextDecoder().decode(Deno.readFileSync(BINARY).slice(0, 2)) !== "#!" || undefined,
+  onlyOnLinux: true,
+};
 
 /** Two needs at once. */
 export function both<First, Second>(
@@ -43,9 +88,14 @@ export function both<First, Second>(
   return {
     // A getter, because a need's text may depend on what its search finds.
     get what() {
-      return [first, second].filter((need) => need.find() === undefined)
-        .map(({ what }) => what).join("; ");
+      const all = [first, second];
+      const impossible = IS_LINUX ? [] : all.filter(({ onlyOnLinux }) => onlyOnLinux);
+      const missing = impossible.length > 0
+        ? impossible
+        : all.filter((need) => need.find() === undefined);
+      return missing.map(({ what }) => what).join("; ");
     },
+    onlyOnLinux: first.onlyOnLinux === true || second.onlyOnLinux === true,
     find: () => {
       const one = first.find();
       const two = second.find();
@@ -83,12 +133,14 @@ export function findProgram(name: string, variable?: string): string | undefined
 export const TINI: Need<string> = {
   what: "tini (apt-get install tini)",
   find: () => findProgram("tini"),
+  onlyOnLinux: true,
 };
 
 /** Yelp's dumb-init. */
 export const DUMB_INIT: Need<string> = {
   what: "dumb-init (apt-get install dumb-init)",
   find: () => findProgram("dumb-init"),
+  onlyOnLinux: true,
 };
 
 /** Envoy itself. */
@@ -142,6 +194,7 @@ export const OWN_PROCESSES: Need<readonly string[]> = {
       return undefined;
     }
   },
+  onlyOnLinux: true,
 };
 
 /** IPv6 on the loopback. */
@@ -171,4 +224,5 @@ export const OWN_LOOPBACK: Need<readonly string[]> = {
       return undefined;
     }
   },
+  onlyOnLinux: true,
 };

@@ -55,15 +55,12 @@ export function wrapperWords(which: Which): readonly string[] {
     : [Deno.execPath(), "run", "--quiet", "--no-prompt", PERMISSION, `${ROOT}cli.ts`];
 }
 
+/** What puts a program of Deno into the simulation of macOS, by `--preload`. */
+export const PRELOAD_MACOS: string = `${ROOT}tests/macos/preload.ts`;
+
 /** The words that start a wrapper from source in the simulation of macOS. */
 export function onMacOs(): readonly string[] {
-  const flags = [
-    "--quiet",
-    "--no-prompt",
-    PERMISSION,
-    "--preload",
-    `${ROOT}tests/macos/preload.ts`,
-  ];
+  const flags = ["--quiet", "--no-prompt", PERMISSION, "--preload", PRELOAD_MACOS];
   return [Deno.execPath(), "run", ...flags, `${ROOT}cli.ts`];
 }
 
