@@ -4,6 +4,6 @@
  * @module
  */
 
-import { main } from "./mod.ts";
+import { main } from "./src/cli/main.ts";
 
 Deno.exit(await main(Deno.args));

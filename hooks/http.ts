@@ -147,3 +147,10 @@ export async function getPage(
   const { getPageOnce } = await import("../src/http/exchange.ts");
   return await getPageOnce(url, context, headers, method);
 }
+
+/** The host of a URL, which names a sidecar in the log; never its credentials. */
+export function hostOf(url: string): string {
+  if (!URL.canParse(url)) return "";
+  const { protocol, host } = new URL(url);
+  return protocol === "http+unix:" ? host.replaceAll(/%2f/gi, "/") : host;
+}

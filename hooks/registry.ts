@@ -13,7 +13,7 @@ import { consulDataplane } from "./consul_dataplane.ts";
 import { dapr } from "./dapr.ts";
 import { envoy } from "./envoy.ts";
 import { fileHook } from "./file.ts";
-import { httpHook } from "./http.ts";
+import { hostOf, httpHook } from "./http.ts";
 import { istio } from "./istio.ts";
 import { kuma } from "./kuma.ts";
 import { linkerd } from "./linkerd.ts";
@@ -197,11 +197,4 @@ function urlHint(
   ];
   const text = parts.join("; ");
   return text === "" ? undefined : text.charAt(0).toUpperCase() + text.slice(1);
-}
-
-/** The host of a URL, which names a sidecar in the log; never its credentials. */
-export function hostOf(url: string): string {
-  if (!URL.canParse(url)) return "";
-  const { protocol, host } = new URL(url);
-  return protocol === "http+unix:" ? host.replaceAll(/%2f/gi, "/") : host;
 }

@@ -7,6 +7,7 @@
 import { REFERENCE_HINT } from "../src/http/url.ts";
 import { nearest } from "../src/nearest.ts";
 import type { NamedHook } from "./preset.ts";
+import { isQuoted, quotesHint } from "./quotes.ts";
 
 /** Other names of what the presets are for; those that share a preset's first letters need no entry. */
 const OTHER_NAMES: Readonly<Record<string, string>> = {
@@ -84,7 +85,7 @@ export function nearestTarget(text: string, presets: readonly NamedHook[]): stri
  * ```
  */
 export function targetHint(text: string, presets: readonly NamedHook[]): string | undefined {
-  if (isQuoted(text)) return REMOVE_QUOTES;
+  if (isQuoted(text)) return quotesHint(text);
   if (isReference(text)) return REFERENCE_HINT;
   if (isMistypedMethod(text)) return METHOD_HINT;
   const [, method = "", address = text] = /^([A-Z]+\s+)?(\S+)$/.exec(text) ?? [];
@@ -146,19 +147,7 @@ export function baseUrlHint(name: string, baseUrl: string): string | undefined {
   return port && `did you mean ${name}=http://localhost:${port}?`;
 }
 
-const REMOVE_QUOTES = "remove the quotes";
-
 const URL_HINT = "a URL starts with http://, https:// or http+unix://";
-
-/** Whether a value still has the quotes that a shell or YAML would have removed, or one half of them. */
-function isQuoted(text: string): boolean {
-  return /^["'`“”‘’]|["'`“”‘’]$/.test(text.trim());
-}
-
-/** What to write instead of a value that still has its quotes. */
-export function quotesHint(text: string): string | undefined {
-  return isQuoted(text) ? REMOVE_QUOTES : undefined;
-}
 
 /** Whether a text has the form of a TARGET, be it one that can be read or not. */
 function isTarget(text: string): boolean {
@@ -180,7 +169,7 @@ function isTarget(text: string): boolean {
  * ```
  */
 export function waitHint(text: string, presets: readonly NamedHook[]): string | undefined {
-  if (isQuoted(text)) return REMOVE_QUOTES;
+  if (isQuoted(text)) return quotesHint(text);
   if (isReference(text)) return REFERENCE_HINT;
   if (/,/.test(text)) return severalHint(text, presets, "--wait-for", "WRAPPER_WAIT_FOR");
   if (/^(tcp:\/?)?[\w.-]+:\d+$/.test(text)) return "an address needs tcp:// or http:// before it";

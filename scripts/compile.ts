@@ -129,6 +129,7 @@ async function bundleTo(parent: string, entry: string, build: string): Promise<s
   const bundle = ["bundle", "--quiet", "--code-splitting", "--outdir"];
   await runOrFail(Deno.execPath(), [...bundle, `${folder}/readable`, entry], {});
   mark(`${folder}/readable`, build);
+  removeMeanings(`${folder}/readable`);
   // Paths become part of the file names, and dates part of the binary: neither may be random.
   const minified = ["../minified", "--minify", `./${name}`];
   await runOrFail(Deno.execPath(), [...bundle, ...minified], {}, `${folder}/readable`);
@@ -159,6 +160,18 @@ function mark(folder: string, build: string): void {
   }
   // A custom wrapper may have been bundled without the library's `--version`.
   if (marks > 1) throw new CompileError("the bundle has more than one BUILD to mark");
+}
+
+/** Removes what only the page in `docs/` needs of each message: V8 would have to read it. */
+function removeMeanings(folder: string): void {
+  for (const { name } of Deno.readDirSync(folder)) {
+    const path = `${folder}/${name}`;
+    const text = Deno.readTextFileSync(path);
+    if (!text.includes("// src/log/messages.ts")) continue;
+    const rest = text.replaceAll(/^ +meaning: "(?:[^"\\]|\\.)*"\n/gm, "");
+    if (/^ +meaning:/m.test(rest)) throw new CompileError("a message keeps its meaning");
+    Deno.writeTextFileSync(path, rest);
+  }
 }
 
 function compileArgs(bundle: string, plan: Plan): string[] {

@@ -4,9 +4,8 @@
  * @module
  */
 
-import { auto } from "../../hooks/auto.ts";
+import { readNamed } from "../../hooks/named.ts";
 import type { NamedHook } from "../../hooks/preset.ts";
-import { parseHook, parseWaitFor, PRESETS } from "../../hooks/registry.ts";
 import { WRAPPER_FAILED } from "../exit_code.ts";
 import { type Awaitable, type Hook, hookProblems, isHook } from "../hook.ts";
 import { waitProblems } from "../job/awaited.ts";
@@ -28,7 +27,7 @@ import {
   writeToStdout,
 } from "../platform/mod.ts";
 import { surviveEndRequests } from "../process/signals.ts";
-import { explain, type Invocation, readInvocation } from "./settings.ts";
+import { explain, type Invocation, readInvocation, strangers } from "./settings.ts";
 import { BUILD, VERSION } from "./version.ts";
 
 /**
@@ -84,7 +83,7 @@ export async function main(args: readonly string[], options: MainOptions = {}): 
     return hasDefect ? WRAPPER_FAILED : exitCode;
   } catch (error) {
     catchDefect(error);
-    const { log = createLogger(), hooks = defaultHooks(PRESETS) } = known;
+    const { log = createLogger(), hooks = (await loadTargets([])).defaultHooks() } = known;
     await stopSidecars(hooks, { log, catchSignals: true });
     return WRAPPER_FAILED;
   } finally {
@@ -112,17 +111,27 @@ async function runCommandLine(
     return WRAPPER_FAILED;
   }
   const custom = options.hooks ?? [];
-  const customNames = new Set(custom.map(({ hookName }) => hookName));
-  const presets = [...PRESETS.filter(({ hookName }) => !customNames.has(hookName)), ...custom];
   const variables = variableNames();
-  const invocation = readInvocation(args, environmentVariable, { variables, presets });
+  const couldBeTarget = strangers(variables).length === 0
+    ? undefined
+    : (await loadTargets(custom)).couldBeTarget;
+  const invocation = readInvocation(args, environmentVariable, {
+    variables,
+    ...(couldBeTarget && { couldBeTarget }),
+  });
   const { action, actionArgument, settings } = invocation;
 
   // An action never runs a hook, whatever is wrong.
   if (action !== undefined || invocation.actionIsLost) known.hooks = [];
   // What only some invocations need is loaded by them, because reading code delays COMMAND.
   const isOneAction = !invocation.hasSeveralActions;
-  if (action === "help" && isOneAction) return print((await import("./help.ts")).helpText(presets));
+  if (action === "help" && isOneAction) {
+    const [{ helpText }, { presets }] = await Promise.all([
+      import("./help.ts"),
+      loadTargets(custom),
+    ]);
+    return print(helpText(presets));
+  }
   if (action === "version" && isOneAction) return print(versionText());
 
   const write = createLogger({ level: settings.logLevel, format: settings.logFormat });
@@ -140,7 +149,7 @@ async function runCommandLine(
   const wants = (level: LogLevel) => early.length > 0 || write.wants?.(level) !== false;
   const log: Logger = Object.assign(writeAll, { wants });
   const report = createReport(log);
-  const { hooks, waitFor, problems, warnings } = readHooks(invocation, presets);
+  const { hooks, waitFor, problems, warnings } = await readHooks(invocation, custom);
   known.log = log;
   if (invocation.actionIsLost) {
     for (const problem of problems) report("settings-error", { problem });
@@ -200,16 +209,23 @@ interface HooksRead {
   readonly warnings: readonly string[];
 }
 
-function readHooks(invocation: Invocation, presets: readonly NamedHook[]): HooksRead {
+async function readHooks(
+  invocation: Invocation,
+  custom: readonly NamedHook[],
+): Promise<HooksRead> {
   const { settings, hookSource, hookIsLost, scuttle, problems, warnings, origins } = invocation;
   const isDefault = hookSource === "default";
+  const isUsual = problems.length === 0 && settings.waitTargets.length === 0 &&
+    scuttle === undefined;
+  const named = isUsual ? await readNamed(settings.hook, namesOf(custom)) : undefined;
+  const all = named === undefined ? await loadTargets(custom) : undefined;
   const stopped = readTargets("hook", invocation, (target) => {
-    const hook = parseHook(target, presets);
+    const hook = named === undefined ? all?.parseHook(target) : named.get(target);
     // Whether this pod has the default sidecar, nobody has said.
     return hook !== undefined && isDefault ? asOptional(hook) : hook;
   });
   const awaited = readTargets("waitTargets", invocation, (target) => {
-    const one = parseWaitFor(target, presets);
+    const one = all?.parseWaitFor(target);
     // What is told to quit too is the same sidecar, found over the same connection.
     return one !== undefined && isHook(one) ? stopped.read.get(target) ?? one : one;
   });
@@ -218,7 +234,9 @@ function readHooks(invocation: Invocation, presets: readonly NamedHook[]): Hooks
   const wanted = scuttle?.hooks ?? read;
   const targetProblems = scuttle === undefined ? stopped.problems : [];
   const isLost = hookIsLost || targetProblems.length > 0;
-  const hooks = isLost ? withAuto(isDefault ? [] : wanted, presets) : wanted;
+  const hooks = isLost
+    ? (all ?? await loadTargets(custom)).withAuto(isDefault ? [] : wanted)
+    : wanted;
   const { waitMs, injected } = settings;
   return {
     hooks,
@@ -236,21 +254,38 @@ function readHooks(invocation: Invocation, presets: readonly NamedHook[]): Hooks
   };
 }
 
-function defaultHooks(presets: readonly NamedHook[]): readonly Hook[] {
-  return DEFAULT_TARGETS.flatMap((target) => parseHook(target, presets) ?? []);
+function namesOf(hooks: readonly NamedHook[]): ReadonlySet<string> {
+  return new Set(hooks.map(({ hookName }) => hookName));
+}
+
+/** Loads everything that is known about TARGETs. */
+async function loadTargets(custom: readonly NamedHook[]) {
+  const [{ parseHook, parseWaitFor, PRESETS }, { auto }, { couldBeTarget }] = await Promise.all([
+    import("../../hooks/registry.ts"),
+    import("../../hooks/auto.ts"),
+    import("../../hooks/target_hint.ts"),
+  ]);
+  const customNames = namesOf(custom);
+  const presets = [...PRESETS.filter(({ hookName }) => !customNames.has(hookName)), ...custom];
+  return {
+    presets,
+    parseHook: (target: string) => parseHook(target, presets),
+    parseWaitFor: (target: string) => parseWaitFor(target, presets),
+    couldBeTarget: (text: string) => couldBeTarget(text, presets),
+    defaultHooks: () => DEFAULT_TARGETS.flatMap((target) => parseHook(target, presets) ?? []),
+    /**
+     * Adds `auto`, for the hooks that could not be read: it recognizes what is there before it stops
+     * anything.
+     */
+    withAuto(hooks: readonly Hook[]): readonly Hook[] {
+      const rest = presets.filter(({ hookName }) => !hooks.some(({ name }) => name === hookName));
+      return [...hooks.filter((hook) => !("candidates" in hook)), auto(rest)];
+    },
+  };
 }
 
 function asOptional(hook: Hook): Hook {
   return "candidates" in hook ? hook : { ...hook, optional: true };
-}
-
-/**
- * Adds `auto`, for the hooks that could not be read: it recognizes what is there before it stops
- * anything.
- */
-function withAuto(hooks: readonly Hook[], presets: readonly NamedHook[]): readonly Hook[] {
-  const rest = presets.filter(({ hookName }) => !hooks.some(({ name }) => name === hookName));
-  return [...hooks.filter((hook) => !("candidates" in hook)), auto(rest)];
 }
 
 /** What does not fit together among TARGETs that can be read. */

@@ -10,8 +10,7 @@
  * @module
  */
 
-import { httpHook } from "../../hooks/http.ts";
-import { hostOf } from "../../hooks/registry.ts";
+import { hostOf, httpHook } from "../../hooks/http.ts";
 import type { SidecarHook } from "../hook.ts";
 import { resolveUrl } from "../http/url.ts";
 import { redactValue } from "../log/redact.ts";

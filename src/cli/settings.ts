@@ -6,9 +6,7 @@
 
 // @ts-types="../../types/std_cli_parse_args.d.ts"
 import { parseArgs } from "@std/cli/parse-args";
-import type { NamedHook } from "../../hooks/preset.ts";
-import { PRESETS } from "../../hooks/registry.ts";
-import { couldBeTarget, quotesHint } from "../../hooks/target_hint.ts";
+import { quotesHint } from "../../hooks/quotes.ts";
 import { redactValue } from "../log/redact.ts";
 import {
   type Action,
@@ -25,7 +23,7 @@ import {
 } from "../options.ts";
 import { nearest } from "../nearest.ts";
 import { nearMisses, readScuttle, type ScuttleReading } from "./scuttle.ts";
-import { findUnknownVariables } from "./unknown_variables.ts";
+import { couldBeOwn, findStrangers, findUnknownVariables } from "./unknown_variables.ts";
 
 /**
  * Where a setting's value came from: `--retries`, `WRAPPER_RETRIES`, the variables of scuttle that it
@@ -85,8 +83,8 @@ export interface WrapWords {
 export interface ReadingContext {
   /** The names of all variables of the environment. */
   readonly variables?: readonly string[];
-  /** The hooks that are known by name. */
-  readonly presets?: readonly NamedHook[];
+  /** Whether a text could have been meant as a TARGET; needed only if there are {@linkcode strangers}. */
+  readonly couldBeTarget?: (text: string) => boolean;
 }
 
 /** A value as it was typed, and where. */
@@ -123,7 +121,7 @@ const NAMED = [...OPTION_LIST, ...ACTIONS, ...WRAP_OPTIONS];
 export function readInvocation(
   args: readonly string[],
   outerEnvironment: Environment,
-  { variables: outerVariables = [], presets = PRESETS }: ReadingContext = {},
+  { variables: outerVariables = [], couldBeTarget = () => true }: ReadingContext = {},
 ): Invocation {
   const { optionWords, command, mayHaveCommand, problems, lost, hasUnknown, ...cut } = cutAtCommand(
     args,
@@ -140,7 +138,7 @@ export function readInvocation(
     OPTION_LIST,
     (option, text) =>
       option === OPTIONS.hook
-        ? (option.kind.split?.(text) ?? []).some((target) => couldBeTarget(target, presets))
+        ? (option.kind.split?.(text) ?? []).some(couldBeTarget)
         : option.kind.parse(text) !== undefined,
   );
   problems.push(...unknown.problems);
@@ -271,6 +269,11 @@ function wrapWords(
     entrypoints: words("entrypoint"),
     variables: given,
   };
+}
+
+/** The variables that may have been meant for the wrapper, and are none of its own. */
+export function strangers(variables: readonly string[]): readonly string[] {
+  return variables.some(couldBeOwn) ? findStrangers(variables, OPTION_LIST) : [];
 }
 
 /** Warns about variables that look as if they were for the wrapper, but are not read. */

@@ -1,6 +1,7 @@
 import { OPTIONS } from "../options.ts";
 import { helpText } from "./help.ts";
 import { PRESETS } from "../../hooks/registry.ts";
+import { couldBeTarget } from "../../hooks/target_hint.ts";
 import { readInvocation } from "./settings.ts";
 import { VERSION } from "./version.ts";
 import { assert, assertEquals, assertStringIncludes } from "../../tests/support/assert.ts";
@@ -199,7 +200,10 @@ Deno.test("a wrong value of a known kind says what was meant", () => {
 /** Reads these variables, as a program that can list them. */
 function withVariables(environment: Record<string, string>, ...args: string[]) {
   const variables = Object.keys(environment);
-  return readInvocation([...args, "c"], from(environment), { variables });
+  return readInvocation([...args, "c"], from(environment), {
+    variables,
+    couldBeTarget: (text) => couldBeTarget(text, PRESETS),
+  });
 }
 
 Deno.test("a variable that is close to a known one, with a value of its kind, is an error", () => {

@@ -31,6 +31,22 @@ const SERVICE_LINK =
 /** Read elsewhere, or warned about elsewhere. */
 const OTHERS: readonly string[] = ["WRAPPER_PLUGIN_PATH"];
 
+/** Whether a variable's name looks like one of ours; a pod can have thousands, by service links. */
+export function couldBeOwn(name: string): boolean {
+  return /^(W|RAP)/i.test(name);
+}
+
+/** The variables that look like ours, but are not. */
+export function findStrangers(
+  names: readonly string[],
+  options: readonly Option<unknown>[],
+): readonly string[] {
+  return names.filter((name) =>
+    couldBeOwn(name) && !OTHERS.includes(name) && !SERVICE_LINK.test(name) &&
+    !options.some(({ variable }) => variable === name)
+  );
+}
+
 /**
  * Finds the variables that nobody reads. A value is never repeated, because it could be a secret.
  *
@@ -49,8 +65,7 @@ export function findUnknownVariables(
   const warnings: string[] = [];
   const meant = new Set<string>();
   const byVariable = new Map(options.map((option) => [option.variable, option]));
-  for (const name of names) {
-    if (byVariable.has(name) || OTHERS.includes(name) || SERVICE_LINK.test(name)) continue;
+  for (const name of findStrangers(names, options)) {
     const near = nearestVariable(name, [...byVariable.keys()]);
     const text = environment(name)?.trim();
     // A variable that is set but empty counts as not set.
@@ -73,8 +88,6 @@ function nearestVariable(
   name: string,
   known: readonly string[],
 ): Pick<Nearest, "word" | "isClose"> | undefined {
-  // A pod can have thousands of variables, by Kubernetes' service links.
-  if (!/^(W|RAP)/i.test(name)) return undefined;
   const typed = name.toUpperCase().replaceAll(/[^A-Z0-9]/g, "_");
   if (typed.startsWith(PREFIX)) {
     const near = nearest(

@@ -4,6 +4,8 @@ import * as fc from "fast-check";
 import { parseHook, parseWaitFor } from "../../hooks/registry.ts";
 import { fieldNames } from "../../scripts/docs.ts";
 import { type Message, MESSAGES } from "../../src/log/messages.ts";
+import { PRESETS } from "../../hooks/registry.ts";
+import { couldBeTarget } from "../../hooks/target_hint.ts";
 import { readInvocation } from "../../src/cli/settings.ts";
 import { assert, assertEquals } from "../support/assert.ts";
 import { BINARY } from "../support/wrapper.ts";
@@ -253,7 +255,10 @@ async function checkTypo({ before, env, ending }: Typo): Promise<void> {
   try {
     const command = ["/bin/sh", "-c", PRINT + ending.script, "sh"];
     const args = [`--hook=${quitUrl(sidecar)}`, ...before, "--", ...command];
-    const read = readInvocation(args, (name) => env[name], { variables: Object.keys(env) });
+    const read = readInvocation(args, (name) => env[name], {
+      variables: Object.keys(env),
+      couldBeTarget: (text) => couldBeTarget(text, PRESETS),
+    });
     const { code, stdout, stderr } = await runBinary(args, { ...env, FUZZ: "x" });
     checkLog(stderr);
     const wrong = read.problems.length > 0 ||
