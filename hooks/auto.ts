@@ -74,6 +74,7 @@ function recognizedHook(hook: SidecarHook, recognize: Recognize): SidecarHook {
     ...hook,
     probe: (context) => probeIfThere(hook.probe, context),
     warmUp,
+    arm: () => isStoppable ? hook.arm?.() : undefined,
     async stop(context) {
       if (!isStoppable || !context.wasSeen()) {
         if (!await isThere(context)) return { state: "absent", answer: "not recognized" };

@@ -163,6 +163,7 @@ function afterEnvoy(baseUrl?: string): SidecarHook {
       await lookUntil(context.deadlineMs * 0.9, context.signal, () => findEnvoy(context));
       return found;
     },
+    arm: () => hasEnvoy() ? graceful.arm?.() : undefined,
     stop,
   };
 }

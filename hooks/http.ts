@@ -86,6 +86,7 @@ export function httpSidecar(options: HttpHookOptions): HttpSidecar {
     ...(ready[0] === undefined ? {} : { readyAddress: redactValue(ready[0].url) }),
     probe: async (context) => await (await exchange()).probe(context),
     warmUp: async (context) => await (await exchange()).warmUp(context),
+    arm: () => opened?.arm(),
     stop: async (context) => await (await exchange()).stop(context),
     isListening: async (context) => await (await exchange()).isListening(context),
     lostAtMs: () => opened?.lostAtMs(),

@@ -51,6 +51,22 @@ export interface Stop {
   readonly lostAtMs?: number;
 }
 
+/** A stop request that stands ready, so that it can be sent before anything else is done. */
+export interface ArmedStop {
+  /**
+   * Sends the request at once; `stop` is called right after it, and waits for the answer. It is called
+   * once at most.
+   *
+   * @returns settles at the first sign of an answer, or when there will be none; never rejects
+   */
+  send(): Promise<void>;
+  /**
+   * Settles when the sidecar has ended the connection that is kept for the request, so that it has to be
+   * looked for again; undefined if none is kept.
+   */
+  readonly lost?: Promise<void>;
+}
+
 /** What is known of the job when hooks run. */
 export interface JobSummary {
   /** The first word of COMMAND only, because arguments may hold secrets. */
@@ -186,6 +202,12 @@ export interface SidecarHook {
    * {@linkcode SidecarHook.probe} is used.
    */
   warmUp?(context: HookContext): Promise<Probe>;
+  /**
+   * Prepares the stop request, after {@linkcode SidecarHook.warmUp} has found the sidecar.
+   *
+   * @returns undefined if it must not be sent yet
+   */
+  arm?(): ArmedStop | undefined;
   /**
    * Looks, before COMMAND is started, for what will make {@linkcode SidecarHook.stop} fail, without
    * doing what it does.

@@ -10,9 +10,10 @@
  * @module
  */
 
+import type { ArmedStop } from "../hook.ts";
 import type { Connection, SocketAddress } from "../platform/types.ts";
 import { abortable } from "../time.ts";
-import { whenThereIsRoom } from "./descriptors.ts";
+import { holdOne, releaseOne, whenThereIsRoom } from "./descriptors.ts";
 
 /** No server needs a longer status line with headers, or a longer line before a chunk. */
 const LONGEST_HEAD_BYTES = 64 * 1024;
@@ -31,6 +32,11 @@ export class AnswerError extends Error {
 export interface HttpClient {
   /** Sends one request to that address, never through a proxy. */
   fetch(request: Request): Promise<Response>;
+  /**
+   * Prepares a request, which must not have a body, to be sent ahead of the `fetch` that then waits for
+   * its answer: on the connection that is kept, or on a new one if there is none.
+   */
+  arm(request: Request): ArmedStop;
   /** When the server ended the connection that was kept, as `performance.now()` has it. */
   lostAtMs(): number | undefined;
   /** Closes the connection that is kept for the next request. */
@@ -70,61 +76,157 @@ export type Connect = (
  */
 export function openHttpClient(address: SocketAddress, connect: Connect): HttpClient {
   let kept: HttpReader | undefined;
+  let onLoss: (() => void) | undefined;
   let lostAtMs: number | undefined;
+  let ahead: SentAhead | undefined;
 
   async function openReader(isSecure: boolean, signal: AbortSignal): Promise<HttpReader> {
-    return await whenThereIsRoom(signal, async () => {
-      const opening = connect(address, isSecure, signal);
-      try {
-        return readerOf(await abortable(opening, signal));
-      } catch (error) {
-        opening.then((connection) => connection.close(), () => {});
-        throw error;
-      }
-    });
+    return await whenThereIsRoom(signal, () => openReaderNow(isSecure, signal));
+  }
+
+  async function openReaderNow(isSecure: boolean, signal: AbortSignal): Promise<HttpReader> {
+    const opening = connect(address, isSecure, signal);
+    try {
+      return readerOf(await abortable(opening, signal));
+    } catch (error) {
+      opening.then((connection) => connection.close(), () => {});
+      throw error;
+    }
   }
 
   function keep(reader: HttpReader): void {
-    if (kept !== undefined) return reader.close();
+    if (kept !== undefined || !holdOne()) return reader.close();
     kept = reader;
     reader.watch(() => {
       if (kept !== reader) return;
-      kept = undefined;
+      takeKept();
       lostAtMs = performance.now();
+      onLoss?.();
     });
+  }
+
+  function takeKept(): HttpReader | undefined {
+    const reader = kept;
+    if (reader !== undefined) releaseOne();
+    kept = undefined;
+    return reader;
+  }
+
+  function arm(request: Request): ArmedStop {
+    const bytes = requestBytes(request);
+    const isSecure = request.url.startsWith("https:");
+    const { promise: lost, resolve } = Promise.withResolvers<void>();
+    onLoss = resolve;
+    return {
+      ...(kept && { lost }),
+      send() {
+        const reader = takeKept();
+        const stopping = new AbortController();
+        // On a kept connection, the bytes have left when this call returns.
+        const sent = reader === undefined
+          ? openReaderNow(isSecure, stopping.signal).then((opened) => writeOn(opened, bytes))
+          : writeOn(reader, bytes);
+        reader?.unwatch();
+        ahead = { request, sent, wasKept: reader !== undefined, close: () => stopping.abort() };
+        return sent.then((reader) => reader.firstBytes()).then(() => {}, () => {});
+      },
+    };
+  }
+
+  /** Waits for the answer to a request, which is sent first unless it was sent ahead. */
+  async function answerOn(
+    reader: HttpReader,
+    { method, signal }: Request,
+    bytes?: Uint8Array<ArrayBuffer>,
+  ): Promise<Response> {
+    const giveUp = () => reader.close();
+    const finish = (canBeKept: boolean) => {
+      signal.removeEventListener("abort", giveUp);
+      if (canBeKept && !signal.aborted) keep(reader);
+      else reader.close();
+    };
+    signal.addEventListener("abort", giveUp);
+    try {
+      signal.throwIfAborted();
+      // The connection stays open for writing: some servers give up on a client that half-closes.
+      if (bytes !== undefined) await reader.write(bytes);
+      return await readResponse(reader, method, signal, finish);
+    } catch (error) {
+      finish(false);
+      throw signal.aborted ? signal.reason : error;
+    }
+  }
+
+  /**
+   * Waits for the answer to the request that was sent ahead.
+   *
+   * @returns `unsent`, or how its connection broke if it may have been broken before, if it has to be
+   * sent within this attempt
+   */
+  async function answerAhead(
+    { sent, wasKept, close }: SentAhead,
+    request: Request,
+  ): Promise<Response | "unsent" | { readonly broken: unknown }> {
+    let reader: HttpReader | undefined;
+    try {
+      reader = await abortable(sent, request.signal);
+      return await answerOn(reader, request);
+    } catch (error) {
+      // It may not be connected yet.
+      close();
+      sent.then((late) => late.close(), () => {});
+      if (request.signal.aborted) throw request.signal.reason;
+      if (reader === undefined) return "unsent";
+      if (wasKept && !reader.wasAnswered()) return { broken: error };
+      throw error;
+    }
   }
 
   return {
     async fetch(request) {
       const { signal } = request;
       signal.throwIfAborted();
-      const body = request.body === null ? undefined : new Uint8Array(await request.arrayBuffer());
-      const reader = kept ?? await openReader(request.url.startsWith("https:"), signal);
-      if (kept === reader) kept = undefined;
-      reader.unwatch();
-      const giveUp = () => reader.close();
-      const finish = (canBeKept: boolean) => {
-        signal.removeEventListener("abort", giveUp);
-        if (canBeKept && !signal.aborted) keep(reader);
-        else reader.close();
-      };
-      signal.addEventListener("abort", giveUp);
-      try {
-        signal.throwIfAborted();
-        // The connection stays open for writing: some servers give up on a client that half-closes.
-        await reader.write(requestBytes(request, body));
-        return await readResponse(reader, request.method, signal, finish);
-      } catch (error) {
-        finish(false);
-        throw signal.aborted ? signal.reason : error;
+      let broken: unknown;
+      if (ahead?.request.url === request.url && ahead.request.method === request.method) {
+        const taken = ahead;
+        ahead = undefined;
+        const answer = await answerAhead(taken, request);
+        if (answer instanceof Response) return answer;
+        if (answer !== "unsent") broken = answer.broken;
       }
+      const body = request.body === null ? undefined : new Uint8Array(await request.arrayBuffer());
+      const reader = takeKept() ??
+        await openReader(request.url.startsWith("https:"), signal).catch((error) => {
+          throw signal.aborted ? signal.reason : broken ?? error;
+        });
+      reader.unwatch();
+      return await answerOn(reader, request, requestBytes(request, body));
     },
+    arm,
     lostAtMs: () => lostAtMs,
     close() {
-      kept?.close();
-      kept = undefined;
+      takeKept()?.close();
+      ahead?.close();
+      ahead?.sent.then((reader) => reader.close(), () => {});
+      ahead = undefined;
     },
   };
+}
+
+/** A request that was sent before `fetch` was called. */
+interface SentAhead {
+  readonly request: Request;
+  /** Settles when its bytes have left. */
+  readonly sent: Promise<HttpReader>;
+  /** Whether its connection was there before, so that the server may have ended it before the request. */
+  readonly wasKept: boolean;
+  /** Gives up on a connection that is still being opened. */
+  readonly close: () => void;
+}
+
+async function writeOn(reader: HttpReader, bytes: Uint8Array<ArrayBuffer>): Promise<HttpReader> {
+  await reader.write(bytes);
+  return reader;
 }
 
 function requestBytes(
@@ -173,6 +275,10 @@ interface HttpReader {
   readonly watch: (closed: () => void) => void;
   /** Expects data again. */
   readonly unwatch: () => void;
+  /** Settles when something arrives, or the connection ends. */
+  readonly firstBytes: () => Promise<unknown>;
+  /** Whether anything has arrived since the last write. */
+  readonly wasAnswered: () => boolean;
   /** Closes the connection. */
   readonly close: () => void;
 }
@@ -255,6 +361,8 @@ function readerOf(connection: Connection): HttpReader {
     readSome,
     watch,
     unwatch,
+    firstBytes: () => pending ??= connection.read(),
+    wasAnswered: () => answerBytes > 0,
     close: () => connection.close(),
   };
 }

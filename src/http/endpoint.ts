@@ -11,10 +11,11 @@ import {
   isNoSuchAddressFamily,
   isOutOfDescriptors,
 } from "../platform/errors.ts";
+import type { ArmedStop } from "../hook.ts";
 import { acceptsConnections, connect, fileKind, type SocketAddress } from "../platform/mod.ts";
 import { abortable } from "../time.ts";
 import { whenThereIsRoom } from "./descriptors.ts";
-import { AnswerError, type HttpClient, openHttpClient } from "./client.ts";
+import { AnswerError, type Connect, type HttpClient, openHttpClient } from "./client.ts";
 
 /** Nobody listens at the endpoint. */
 export class NobodyListensError extends Error {
@@ -49,6 +50,8 @@ export interface Endpoint {
    * @throws {UnreachableError} if that is unknown
    */
   send(request: Request): Promise<Response>;
+  /** Prepares a request without a body, which can then be sent ahead of `send`. */
+  arm(request: Request): ArmedStop | undefined;
   /**
    * Whether somebody listens.
    *
@@ -66,18 +69,29 @@ export interface Endpoint {
 }
 
 /** Makes an endpoint of these sockets; nothing is connected yet. */
-export function openEndpoint(addresses: readonly SocketAddress[]): Endpoint {
+export function openEndpoint(
+  addresses: readonly SocketAddress[],
+  connectBy: Connect = connect,
+): Endpoint {
   const clients = new Map<SocketAddress, HttpClient>();
   let order = [...addresses];
+
+  function clientOf(address: SocketAddress): HttpClient {
+    const client = clients.get(address) ?? openHttpClient(address, connectBy);
+    clients.set(address, client);
+    return client;
+  }
+
+  function putFirst(address: SocketAddress): void {
+    order = [address, ...order.filter((other) => other !== address)];
+  }
 
   async function send(request: Request): Promise<Response> {
     let broke = false;
     for (const address of order) {
-      const client = clients.get(address) ?? openHttpClient(address, connect);
-      clients.set(address, client);
       try {
-        const response = await client.fetch(request);
-        order = [address, ...order.filter((other) => other !== address)];
+        const response = await clientOf(address).fetch(request);
+        putFirst(address);
         return response;
       } catch (error) {
         if (request.signal.aborted) throw error;
@@ -98,9 +112,16 @@ export function openEndpoint(addresses: readonly SocketAddress[]): Endpoint {
 
   async function accepts(signal: AbortSignal): Promise<boolean> {
     for (const address of order) {
-      if (await listens(address, signal)) return true;
+      if (!await listens(address, signal)) continue;
+      putFirst(address);
+      return true;
     }
     return false;
+  }
+
+  function arm(request: Request): ArmedStop | undefined {
+    const [address] = order;
+    return address === undefined ? undefined : clientOf(address).arm(request);
   }
 
   function close(): void {
@@ -112,7 +133,7 @@ export function openEndpoint(addresses: readonly SocketAddress[]): Endpoint {
     return lost.length === 0 ? undefined : Math.max(...lost);
   }
 
-  return { send, accepts, refusal, lostAtMs, close };
+  return { send, arm, accepts, refusal, lostAtMs, close };
 }
 
 /** Whether an address is the path of a Unix socket, and nothing is there. */

@@ -5,11 +5,11 @@
  */
 
 import ky, { type Options } from "ky";
-import type { HookContext, Obstacle, Probe, Stop } from "../hook.ts";
+import type { ArmedStop, HookContext, Obstacle, Probe, Stop } from "../hook.ts";
 import { redactValue } from "../log/redact.ts";
 import { errorReason } from "../platform/errors.ts";
-import type { SocketAddress } from "../platform/mod.ts";
-import { backoffMs, formatDuration, sleep } from "../time.ts";
+import type { Connection, SocketAddress } from "../platform/types.ts";
+import { backoffMs, formatDuration, lookUntil, sleep } from "../time.ts";
 import {
   BrokenConnectionError,
   type Endpoint,
@@ -91,6 +91,8 @@ export interface Exchange {
   probe(context: HookContext): Promise<Probe>;
   /** Asks whether it is there, at the address that will be told to quit. */
   warmUp(context: HookContext): Promise<Probe>;
+  /** Prepares the request that tells it to quit, if `warmUp` has found it and it may be told. */
+  arm(): ArmedStop | undefined;
   /** Tells it to quit. */
   stop(context: HookContext): Promise<Stop>;
   /** Whether anybody accepts connections at the address that is told to quit. */
@@ -118,6 +120,7 @@ export function openExchange(options: ExchangeOptions): Exchange {
   const isSame = ({ endpoint }: PreparedRequest) => endpoint === stopRequest.endpoint;
   const readyAtSame = readyRequests.find(isSame);
   const readyElsewhere = readyRequests.filter((request) => !isSame(request));
+  let isStoppable = false;
 
   /** Returns the first probe that finds somebody; without requests, only tries to connect. */
   async function probeFirst(
@@ -134,15 +137,32 @@ export function openExchange(options: ExchangeOptions): Exchange {
 
   /** Probes, which leaves the connection open, and rehearses the stop request. */
   async function warmUp(context: HookContext): Promise<Probe> {
-    const found = await probeFirst([warmUpRequest ?? readyAtSame], context);
+    isStoppable = false;
+    const look = () => probeFirst([warmUpRequest ?? readyAtSame], context);
+    let found = await look();
     if (found.state !== "absent") await rehearse(context);
+    if (found.isTemporary) {
+      context.markSeen();
+      // It would refuse the stop request just the same.
+      found = await lookUntil(context.deadlineMs * 0.9, context.signal, async () => {
+        const later = await look();
+        return later.isTemporary ? undefined : later;
+      }) ?? found;
+    }
+    isStoppable = found.state !== "absent" && !found.isTemporary;
     return found;
   }
 
   /** V8 parses and compiles code when it first runs, which takes longer than a request. */
   async function rehearse(context: HookContext): Promise<void> {
-    const rehearsed = { ...stopRequest, endpoint: NOWHERE };
-    await stop(rehearsed, options, { ...context, wasSeen: () => true, markSeen: () => {} });
+    const rehearsed = { ...stopRequest, endpoint: openEndpoint([{ path: "" }], connectToNobody) };
+    const onStage = { ...context, wasSeen: () => true, markSeen: () => {} };
+    // On a new connection, then on the one that was kept.
+    for (const _ of ["new", "kept"]) {
+      await armRequest(rehearsed)?.send();
+      await stop(rehearsed, options, onStage);
+    }
+    rehearsed.endpoint.close();
   }
 
   /**
@@ -178,6 +198,7 @@ export function openExchange(options: ExchangeOptions): Exchange {
   return {
     probe: (context) => probeFirst(readyRequests, context),
     warmUp,
+    arm: () => isStoppable ? armRequest(stopRequest) : undefined,
     lostAtMs: stopRequest.endpoint.lostAtMs,
     async isListening({ signal }) {
       try {
@@ -199,14 +220,23 @@ export function openExchange(options: ExchangeOptions): Exchange {
   };
 }
 
-/** Accepts the request of a rehearsal; nothing leaves the process. */
-const NOWHERE: Endpoint = {
-  send: () => Promise.resolve(new Response()),
-  accepts: () => Promise.resolve(true),
-  refusal: () => "",
-  lostAtMs: () => undefined,
-  close: () => {},
-};
+/** The connection of a rehearsal: each request is accepted, and nothing leaves the process. */
+function connectToNobody(): Promise<Connection> {
+  let answer = Promise.withResolvers<void>();
+  return Promise.resolve({
+    async read() {
+      await answer.promise;
+      answer = Promise.withResolvers();
+      return new TextEncoder().encode("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+    },
+    write() {
+      answer.resolve();
+      return Promise.resolve();
+    },
+    setIdle: () => {},
+    close: () => {},
+  });
+}
 
 interface PreparedRequest {
   readonly method: string;
@@ -279,12 +309,17 @@ function noAnswer({ requestTimeoutMs }: HookContext): string {
   return `no answer within ${formatDuration(requestTimeoutMs)}`;
 }
 
-/** What a probe found, and the status of its answer, if there was one. */
-type Found = Probe & { readonly status?: number };
+/** What a probe found. */
+interface Found extends Probe {
+  /** The status of its answer, if there was one. */
+  readonly status?: number;
+  /** Whether that is an answer which a stop request would get, too, and which will change. */
+  readonly isTemporary?: boolean;
+}
 
 async function probe(
   request: PreparedRequest,
-  options: Pick<ExchangeOptions, "isReady">,
+  options: Pick<ExchangeOptions, "isReady" | "isTemporary">,
   context: HookContext,
 ): Promise<Found> {
   const isReady = options.isReady ?? ((status) => status === 200);
@@ -297,6 +332,7 @@ async function probe(
       answer: describeStatus(response),
       address,
       status: response.status,
+      isTemporary: options.isTemporary?.(response.status, response.headers) ?? false,
     };
   } catch (error) {
     // Only a connection that was made is a sign of life.
@@ -355,6 +391,11 @@ async function sendOnce(request: PreparedRequest, context: HookContext): Promise
 function requestOptions({ method, headers }: PreparedRequest, context: HookContext): Options {
   const { signal, requestTimeoutMs } = context;
   return { method, headers, redirect: "manual", signal, timeout: requestTimeoutMs };
+}
+
+/** Prepares the very request that `stop` sends. */
+function armRequest({ url, method, headers, endpoint }: PreparedRequest): ArmedStop | undefined {
+  return endpoint.arm(new Request(url, { method, headers }));
 }
 
 /** Sends a stop request until it is accepted. */

@@ -21,6 +21,7 @@ import {
 import { stopIfAsked } from "../process/terminal.ts";
 import { sleep } from "../time.ts";
 import { type Awaited, awaitedOf, trackAwaited, waitProblems } from "./awaited.ts";
+import { type Armed, noneArmed } from "./armed.ts";
 import { type RunningCommand, startCommand } from "./command.ts";
 import {
   describeLate,
@@ -208,7 +209,10 @@ async function runCommand(job: Job): Promise<CommandResult> {
     });
     if (abort.aborted) running.askToEnd();
     abort.addEventListener("abort", () => running.askToEnd(), { signal: commandEnded.signal });
-    Promise.all(sidecars.map((sidecar) => sidecar.watch(watching.signal, running.pid))).then(
+    const { pid } = running;
+    const armed = job.armed = await noneArmed();
+    const whileRunning = { commandPid: pid, armed, ended: commandEnded.signal };
+    Promise.all(sidecars.map((sidecar) => sidecar.watch(watching.signal, whileRunning))).then(
       () => isWatching = false,
       (error) => report("internal-error", { reason: describeDefect(error) }),
     );
@@ -217,12 +221,14 @@ async function runCommand(job: Job): Promise<CommandResult> {
     const { code, signal, timedOut } = exit;
     const isSuccess = !timedOut && settings.successCodes.includes(code);
     const exitCode = timedOut ? TIMED_OUT : isSuccess ? 0 : code;
+    // Before everything else, if nothing else decides whether the sidecars may go.
+    const isDecided = settings.leftovers === "ignore" && settings.containers === 1;
+    if (isDecided && isWanted(settings.on, exitCode)) await armed.send();
     const durationMs = performance.now() - startMs;
     report("command-ended", { code: timedOut ? TIMED_OUT : code, durationMs });
     if (isSuccess) report("exit-code-accepted", { code });
     await running.settleLeftovers(exit);
     if (running.mayBeOutlived(exit)) job.late.push(() => running.reportOutliving(exit));
-    const { pid } = running;
     return {
       ...withoutRun(job, exitCode),
       ...(code !== exitCode && { commandExitCode: code }),
@@ -303,19 +309,15 @@ async function runHooks(
   const { exitCode } = command;
   // Whatever `--on` says, a wrong setting must not leave the pod hanging.
   const on = wasRefused ? "always" : job.settings.on;
-  const wanted: Readonly<Record<RunHooksOn, boolean>> = {
-    always: true,
-    success: exitCode === 0,
-    failure: exitCode !== 0,
-  };
   if (pod !== undefined) {
     // The decision may take as long as other containers do.
     job.signals.listen((signal) => stopIfAsked(signal) || true);
   }
   const decision = await pod?.end({ succeeded: exitCode === 0, wasRefused }, on) ??
-    { kind: wanted[on] ? "stop" : "skip" };
+    { kind: isWanted(on, exitCode) ? "stop" : "skip" };
   switch (decision.kind) {
     case "stop":
+      await job.armed?.send();
       return await stopAll(sidecars, command, job);
     case "skip":
       report("hooks-skipped", { code: exitCode, on });
@@ -330,6 +332,11 @@ async function runHooks(
       ));
     }
   }
+}
+
+/** Whether hooks run after this exit code. */
+function isWanted(on: RunHooksOn, exitCode: number): boolean {
+  return on === "always" || (on === "success") === (exitCode === 0);
 }
 
 /** Tells all sidecars to quit, at the same time. */
@@ -384,6 +391,8 @@ interface Job {
   readonly askedToEnd: AbortSignal;
   /** Aborted when the job has ended. */
   readonly over: AbortSignal;
+  /** The stop requests that stand ready, once COMMAND runs. */
+  armed: Armed | undefined;
   /** What is reported once the stop requests have left. */
   readonly late: (() => void)[];
   /** Stops catching signals and reaping orphans. */
@@ -422,6 +431,7 @@ function prepareJob(command: readonly string[], options: RunOptions): Job {
     abort,
     askedToEnd,
     over: ending.signal,
+    armed: undefined,
     late: [],
     release() {
       ending.abort();

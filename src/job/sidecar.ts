@@ -10,6 +10,7 @@ import type { Report } from "../log/log.ts";
 import { redact } from "../log/redact.ts";
 import { isRefused, thrownReason } from "../platform/errors.ts";
 import { abortable, backoffMs, formatDuration, LONGEST_MS, sleep } from "../time.ts";
+import type { Armed } from "./armed.ts";
 import { type Expectation, type ExpectationLimits, lastLook } from "./expectation.ts";
 import type { ResolvedOptions } from "./options.ts";
 import type { HookOutcome } from "./result.ts";
@@ -37,9 +38,19 @@ export interface Sidecar {
   /** Asks once whether it is ready. */
   probe(signal: AbortSignal): Promise<Probe>;
   /** Looks for it again and again, quietly, until it was seen once or is no longer expected. */
-  watch(signal: AbortSignal, commandPid?: number): Promise<void>;
+  watch(signal: AbortSignal, running: WhileRunning): Promise<void>;
   /** Tells it to quit, and reports the result in one log line. */
   stop(job: JobSummary, signal: AbortSignal): Promise<HookOutcome>;
+}
+
+/** What a sidecar that is watched has to do with the COMMAND that runs. */
+export interface WhileRunning {
+  /** COMMAND's process id. */
+  readonly commandPid: number;
+  /** Where its stop request stands ready, once it was seen. */
+  readonly armed: Armed;
+  /** Aborted when COMMAND has ended. */
+  readonly ended: AbortSignal;
 }
 
 /** The pause after an attempt to find a sidecar, or to find it ready, in milliseconds. */
@@ -62,6 +73,14 @@ const SHORTEST_WATCH_MS = 5000;
  */
 const RESTART_MS = 1000;
 const RESTART_PAUSE_MS = 100;
+
+/** A sidecar that has ended its connection is looked for again at most once a second, this often. */
+const LOOKS_AGAIN = 7;
+const FIRST_LOOK_AGAIN_MS = 1000;
+const LONGEST_LOOK_AGAIN_MS = 30_000;
+
+/** A sidecar that ends its connection at once, this often, does not want to have one. */
+const MOST_QUICK_LOSSES = 3;
 
 /** When a sidecar went, in words; NaN if that was not seen. */
 function describeLoss(lostAtMs: number, endMs: number): string {
@@ -155,19 +174,53 @@ export function trackSidecar(
     return found;
   }
 
-  async function watch(signal: AbortSignal, commandPid?: number): Promise<void> {
+  async function watch(signal: AbortSignal, running: WhileRunning): Promise<void> {
     const leastMs = performance.now() + SHORTEST_WATCH_MS;
-    const more = commandPid === undefined ? {} : { commandPid };
     for (let attempt = 1;; attempt++) {
-      await probeBy((context) => {
-        const withPid = { ...context, ...more };
-        return hook.warmUp?.(withPid) ?? hook.probe(withPid);
-      }, signal);
-      if (seen.has(hook) || signal.aborted) return;
+      await warmUp(running, signal);
+      if (seen.has(hook) || signal.aborted) break;
       // Asked anew each time: once one sidecar was seen, the others may be expected for less long.
       if (performance.now() >= leastMs && expectation.remainingMs() === 0) return;
       await sleep(probePauseMs(attempt), signal);
     }
+    void keepArmed(running);
+  }
+
+  async function warmUp({ commandPid }: WhileRunning, signal: AbortSignal): Promise<Probe> {
+    return await probeBy((context) => {
+      const withPid = { ...context, commandPid };
+      return hook.warmUp?.(withPid) ?? hook.probe(withPid);
+    }, signal);
+  }
+
+  /** Keeps the stop request ready. The sidecar may end the connection, or be started again. */
+  async function keepArmed(running: WhileRunning): Promise<void> {
+    for (let quickLosses = 0; !running.ended.aborted;) {
+      const one = hook.arm?.();
+      if (one === undefined) return;
+      const sinceMs = performance.now();
+      const disarm = running.armed.add(one);
+      if (one.lost === undefined) return;
+      await abortable(one.lost, running.ended).catch(() => {});
+      if (running.ended.aborted) return;
+      disarm();
+      const heldMs = performance.now() - sinceMs;
+      quickLosses = heldMs < FIRST_LOOK_AGAIN_MS ? quickLosses + 1 : 0;
+      if (quickLosses === MOST_QUICK_LOSSES || !await lookAgain(running, heldMs)) return;
+    }
+  }
+
+  /** Looks for a sidecar that has ended its connection, at once or a second after the last look. */
+  async function lookAgain(running: WhileRunning, lookedMsAgo: number): Promise<boolean> {
+    // Aborting it would delay the stop request.
+    const never = new AbortController().signal;
+    await sleep(Math.max(0, FIRST_LOOK_AGAIN_MS - lookedMsAgo), running.ended);
+    for (let attempt = 1; attempt <= LOOKS_AGAIN && !running.ended.aborted; attempt++) {
+      const found = await warmUp(running, never);
+      if (found.state !== "absent") return true;
+      await sleep(backoffMs(attempt, FIRST_LOOK_AGAIN_MS, LONGEST_LOOK_AGAIN_MS), running.ended);
+    }
+    return false;
   }
 
   async function stop(job: JobSummary, signal: AbortSignal): Promise<HookOutcome> {

@@ -82,8 +82,8 @@ function trackGroup(
       const probes = candidates.map(async (one) => [one.name, await one.probe(signal)] as const);
       return combineProbes(await Promise.all(probes));
     },
-    async watch(signal, commandPid) {
-      await Promise.all(candidates.map((candidate) => candidate.watch(signal, commandPid)));
+    async watch(signal, running) {
+      await Promise.all(candidates.map((candidate) => candidate.watch(signal, running)));
     },
     async stop(job, signal) {
       const startMs = performance.now();
