@@ -1,7 +1,7 @@
 /** The HTTP client, against sockets that answer with the very bytes that a test gives. */
 
 import { connect } from "../platform/mod.ts";
-import { openEndpoint } from "./endpoint.ts";
+import { NobodyListensError, openEndpoint } from "./endpoint.ts";
 import { openHttpClient } from "./client.ts";
 import { assert, assertEquals, assertRejects } from "../../tests/support/assert.ts";
 
@@ -297,4 +297,83 @@ Deno.test("the HTTP client gives up on a connection that nobody accepts", async 
   await assertRejects(() => asking, Error, "enough");
   open();
   await closed;
+});
+
+Deno.test("a request that is sent ahead is one write, on the connection that was kept", async () => {
+  const writes: string[] = [];
+  const answers = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  let reads = 0;
+  const client = openHttpClient({ path: "" }, () =>
+    Promise.resolve({
+      async read() {
+        await answers[reads++]?.promise;
+        return new TextEncoder().encode(OK);
+      },
+      write(bytes) {
+        writes.push(new TextDecoder().decode(bytes));
+        answers[writes.length - 1]?.resolve();
+        return Promise.resolve();
+      },
+      setIdle: () => {},
+      close: () => {},
+    }));
+  const url = "http://agent.test/quit";
+  await (await client.fetch(new Request("http://agent.test/ready"))).text();
+  const sending = client.arm(new Request(url, { method: "POST" })).send();
+  // Before anything is awaited.
+  assertEquals(writes.length, 2);
+  assertEquals(
+    writes[1],
+    "POST /quit HTTP/1.1\r\naccept: */*\r\ncontent-length: 0\r\nhost: agent.test\r\n\r\n",
+  );
+  await sending;
+  const response = await client.fetch(new Request(url, { method: "POST" }));
+  assertEquals([response.status, writes.length], [200, 2]);
+});
+
+Deno.test("a request that is sent ahead without a kept connection opens one", async () => {
+  using server = startTalking([[OK, false]]);
+  const client = openHttpClient(server.address, connect);
+  await client.arm(new Request(server.url)).send();
+  assertEquals(await (await client.fetch(new Request(server.url))).text(), "ok");
+  assertEquals(server.connections(), 1);
+  client.close();
+});
+
+Deno.test("a request that was sent ahead on a new connection is not sent twice in one attempt", async () => {
+  using server = startTalking([["", true], [OK, true]]);
+  const client = openHttpClient(server.address, connect);
+  await client.arm(new Request(server.url)).send();
+  await assertRejects(() => client.fetch(new Request(server.url)), Error, "without an answer");
+  assertEquals(server.connections(), 1);
+});
+
+Deno.test("an answer that has begun on a kept connection is not asked for again", async () => {
+  using server = startTalking([[OK, false], ["HTTP/1.1 2", true], [OK, true]]);
+  const client = openHttpClient(server.address, connect);
+  await (await client.fetch(new Request(server.url))).text();
+  await client.arm(new Request(server.url)).send();
+  await assertRejects(() => client.fetch(new Request(server.url)), Error, "within the answer");
+  assertEquals(server.connections(), 1);
+});
+
+Deno.test("an endpoint whose server quits at a request that was sent ahead says that it was sent", async () => {
+  const server = startTalking([[OK, false], ["", true]]);
+  const endpoint = openEndpoint([server.address]);
+  await (await endpoint.send(new Request(server.url))).text();
+  const armed = endpoint.arm(new Request(server.url));
+  server[Symbol.dispose]();
+  await armed?.send();
+  const error = await endpoint.send(new Request(server.url)).catch((error) => error);
+  assert(error instanceof NobodyListensError && error.wasSent, String(error));
+});
+
+Deno.test("a request that is sent ahead to nobody is refused in the ordinary way", async () => {
+  const server = startTalking([]);
+  const endpoint = openEndpoint([server.address]);
+  const armed = endpoint.arm(new Request(server.url));
+  server[Symbol.dispose]();
+  await armed?.send();
+  const error = await endpoint.send(new Request(server.url)).catch((error) => error);
+  assert(error instanceof NobodyListensError && !error.wasSent, String(error));
 });

@@ -261,3 +261,74 @@ Deno.test("a logger that throws changes nothing: COMMAND's code, and the hooks r
   const { exitCode } = await run(["sh", "-c", "exit 6"], { hooks, log });
   assertEquals([exitCode, sidecar.posts().length], [6, 1]);
 });
+
+/** A sidecar whose stop request stands ready, and what happens to it in order. */
+function armedHook(happened: string[]): SidecarHook {
+  return {
+    name: "armed",
+    address: "here",
+    probe: () => Promise.resolve({ state: "ready", answer: "here" }),
+    arm: () => ({
+      send() {
+        happened.push("sent ahead");
+        return Promise.resolve();
+      },
+    }),
+    stop() {
+      happened.push("stop");
+      return Promise.resolve({ state: "stopped", answer: "told" });
+    },
+  };
+}
+
+const ONCE_SEEN = ["sh", "-c", "sleep 0.3"];
+
+Deno.test("a stop request that stands ready is sent before anything else is done", async () => {
+  const happened: string[] = [];
+  const { hooks } = await run(ONCE_SEEN, {
+    hooks: [armedHook(happened)],
+    log: ({ event }) => happened.push(event),
+  });
+  assertEquals(happened.slice(0, 2), ["command-started", "sidecar-seen"]);
+  assertEquals(happened.slice(2), ["sent ahead", "command-ended", "stop", "hook-stopped"]);
+  assertEquals(hooks.map(({ outcome }) => outcome), ["stopped"]);
+});
+
+Deno.test("a stop request that stands ready is not sent where hooks do not run", async () => {
+  const happened: string[] = [];
+  await run(ONCE_SEEN, { hooks: [armedHook(happened)], on: "failure" });
+  assertEquals(happened, []);
+});
+
+Deno.test("a stop request that stands ready is sent once others have decided that hooks run", async () => {
+  const sharedDir = Deno.makeTempDirSync();
+  const happened: string[] = [];
+  const options = { containers: 2, sharedDir, startupWindowMs: 0, furtherWindowMs: 0 };
+  const [first, second] = [armedHook([]), armedHook(happened)];
+  const long = run(["sh", "-c", "sleep 1"], {
+    ...options,
+    hooks: [second],
+    log: ({ event }) => happened.push(event),
+  });
+  const short = await run(ONCE_SEEN, { ...options, hooks: [first] });
+  assertEquals(short.hooks.map(({ outcome }) => outcome), ["left"]);
+  await long;
+  Deno.removeSync(sharedDir, { recursive: true });
+  const wanted = ["command-ended", "sent ahead", "stop"];
+  assertEquals(happened.filter((what) => wanted.includes(what)), wanted);
+});
+
+Deno.test("a hook that fails to send its request ahead is stopped in the ordinary way", async () => {
+  const happened: string[] = [];
+  const hook: SidecarHook = {
+    ...armedHook(happened),
+    arm: () => ({
+      send: () => {
+        throw new Error("not today");
+      },
+    }),
+  };
+  const { exitCode, hooks } = await run(ONCE_SEEN, { hooks: [hook] });
+  assertEquals([exitCode, happened], [0, ["stop"]]);
+  assertEquals(hooks.map(({ outcome }) => outcome), ["stopped"]);
+});
