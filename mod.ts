@@ -47,6 +47,7 @@ export { waitProblems } from "./src/job/awaited.ts";
 export { type Check, checkAll, type CheckOptions } from "./src/job/check.ts";
 export { formatDuration, LONGEST_MS, parseDuration } from "./src/time.ts";
 export {
+  type ArmedStop,
   type Awaitable,
   type Condition,
   type Hook,

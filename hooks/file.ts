@@ -47,6 +47,7 @@ export function fileHook(options: FileHookOptions): SidecarHook {
     isAlwaysReady: true,
     foresee: () => foresee(path),
     probe: () => Promise.resolve({ state: "ready", answer: "nothing to wait for" }),
+    // Nothing is armed: the file has the summary, which is known only after the end.
     stop: ({ job }) => Promise.resolve(create(path, job)),
   };
 }

@@ -70,6 +70,7 @@ export function signalHook(options: SignalHookOptions): SidecarHook {
     const spared = [1, processId(), commandPid, job?.pid];
     return findByName(process).filter(({ pid }) => !spared.includes(pid));
   };
+  // Nothing is armed: a process may come or go until the moment of the signal.
   return {
     name: options.name ?? process,
     address: `signal:${process}:${signal}`,

@@ -54,7 +54,8 @@ export interface ExchangeOptions {
    * A harmless request to the very address that is told to quit, if `ready` goes elsewhere. It is
    * sent while COMMAND runs, so that the connection is open when it is needed.
    *
-   * @default none: a connection is made and closed again
+   * @default none: a connection is made and closed again, and another one is opened at the end. To hold
+   * it would block a server that handles one connection at a time.
    */
   readonly warmUp?: HttpRequest;
   /** Headers for every request. */
