@@ -10,7 +10,7 @@ import { redactValue } from "../src/log/redact.ts";
 import { fileErrorReason } from "../src/platform/errors.ts";
 import { fileSize, type SocketAddress } from "../src/platform/mod.ts";
 import { checkPath } from "./file.ts";
-import { signalHook } from "./signal.ts";
+import { needsLinux, signalHook } from "./signal.ts";
 
 /** What every condition's function takes. */
 export interface ReadyName {
@@ -148,7 +148,8 @@ export function processReady(options: ReadyName & { readonly process: string }):
     throw new TypeError("expected process:NAME, a name without blanks, / or :");
   }
   const { probe } = signalHook({ process });
-  return condition(options, `process:${process}`, probe);
+  const address = `process:${process}`;
+  return { ...condition(options, address, probe), ...needsLinux(address) };
 }
 
 function socketReady(

@@ -7,7 +7,7 @@
 import type { HookContext, SidecarHook, Stop } from "../src/hook.ts";
 import { nearest } from "../src/nearest.ts";
 import { errorReason } from "../src/platform/errors.ts";
-import { kill, processId } from "../src/platform/mod.ts";
+import { IS_LINUX, kill, processId } from "../src/platform/mod.ts";
 import { findSignal, SIGNAL_NAMES, type SignalName } from "../src/platform/signals.ts";
 import { findByName, type Process, runs } from "../src/process/find.ts";
 import { backoffMs, formatDuration, sleep } from "../src/time.ts";
@@ -74,6 +74,7 @@ export function signalHook(options: SignalHookOptions): SidecarHook {
   return {
     name: options.name ?? process,
     address: `signal:${process}:${signal}`,
+    ...needsLinux(`signal:${process}`),
     probe: async (context) => {
       const found = await Promise.resolve(find(context));
       return found.length > 0
@@ -83,6 +84,12 @@ export function signalHook(options: SignalHookOptions): SidecarHook {
     stop: (context) => stop(find(context), signal, context),
     isListening: (context) => Promise.resolve(find(context).length > 0),
   };
+}
+
+/** Why a process cannot be waited for by its name, where it cannot. */
+export function needsLinux(target: string): Pick<SidecarHook, "waitProblem"> {
+  const reason = "finding processes by name needs Linux";
+  return IS_LINUX ? {} : { waitProblem: `${target} cannot be waited for: ${reason}` };
 }
 
 /**

@@ -143,6 +143,8 @@ export interface Condition {
   readonly name: string;
   /** Where {@linkcode Condition.probe} looks, for people to read. Without credentials or query. */
   readonly address: string;
+  /** Why it cannot be waited for, if it cannot; a sentence for the operator. */
+  readonly waitProblem?: string;
   /** Looks once, without side effects, whether it is ready. */
   probe(context: HookContext): Promise<Probe>;
 }

@@ -8,7 +8,7 @@ import type { Report } from "../log/log.ts";
 import { redactCommand } from "../log/redact.ts";
 import type { JobSettings } from "../options.ts";
 import { errorReason } from "../platform/errors.ts";
-import { kill } from "../platform/mod.ts";
+import { IS_WINDOWS, kill } from "../platform/mod.ts";
 import type { CatchableSignal, SignalName } from "../platform/signals.ts";
 import type { Child, ChildWaiter, Exit } from "../platform/types.ts";
 import { readProcess } from "../process/proc.ts";
@@ -212,8 +212,8 @@ function superviseCommand(child: Child, options: CommandOptions, report: Report)
     report("signal-forwarded", { signal: endSignal });
     trySend(endSignal);
     startKillClock("SIGTERM");
-    // A stopped process gets SIGTERM only once it continues.
-    trySend("SIGCONT");
+    // A stopped process gets SIGTERM only once it continues. On Windows none is ever stopped.
+    if (!IS_WINDOWS) trySend("SIGCONT");
   });
 
   let left: Leftovers | undefined;

@@ -189,7 +189,11 @@ export function addSignalListener(signal: CatchableSignal, listener: () => void)
 }
 
 export function removeSignalListener(signal: CatchableSignal, listener: () => void): void {
-  Deno.removeSignalListener(signal, listener);
+  try {
+    Deno.removeSignalListener(signal, listener);
+  } catch {
+    // It was not added: Windows refuses most signals here, too.
+  }
 }
 
 /**

@@ -55,6 +55,13 @@ testWith(LINUX_SIGNALS, "on macOS: what needs Linux says so in one sentence", as
   const signal = await run("--hook=signal:nginx", "sh", "-c", "exit 5");
   assertEquals(signal.code, 5);
   assertStringIncludes(signal.stderr, "finding processes by name needs Linux");
+  for (const target of ["process:nginx", "signal:nginx"]) {
+    const option = target.startsWith("process") ? "--wait-for" : "--hook";
+    const wait = await run("--wait=1h", `${option}=${target}`, "true");
+    assertEquals(wait.code, 125);
+    const sentence = `${target} cannot be waited for: finding processes by name needs Linux`;
+    assertStringIncludes(wait.stderr, sentence);
+  }
   const install = await run("--install=/nowhere/wrapper");
   assertEquals(install.code, 125);
   assertStringIncludes(install.stderr, "cannot install to /nowhere/wrapper: this needs Linux");
