@@ -13,6 +13,7 @@ import { redactCommand } from "../log/redact.ts";
 import { errorCode, startErrorReason } from "../platform/errors.ts";
 import {
   fileKind,
+  IS_LINUX,
   listFolder,
   readBytes,
   runtimePath,
@@ -228,6 +229,7 @@ function isForeign(head: Uint8Array): boolean {
  * container does not see that unless it was mounted there.
  */
 function kernelHasOtherFormats(): boolean {
+  if (!IS_LINUX) return false;
   const names = readOrUndefined(() => listFolder("/proc/sys/fs/binfmt_misc")) ?? [];
   return names.some((name) => name !== "register" && name !== "status");
 }
@@ -266,7 +268,7 @@ function isOfThisMachine(head: Uint8Array): boolean {
 
 /** The first bytes of the wrapper's own program. */
 function ownHead(): Uint8Array | undefined {
-  return readHead("/proc/self/exe") ??
+  return (IS_LINUX ? readHead("/proc/self/exe") : undefined) ??
     readOrUndefined(() => readBytes(runtimePath(), 0, HEAD_BYTES));
 }
 

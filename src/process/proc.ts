@@ -77,6 +77,7 @@ export interface Dispositions {
 
 /** Reads what a process does with the signals up to 31; undefined if that cannot be known. */
 export function readDispositions(pid: number | "self"): Dispositions | undefined {
+  if (!IS_LINUX) return undefined;
   const text = readOrUndefined(() => readTextFile(`/proc/${pid}/status`));
   if (text === undefined) return undefined;
   // Sixteen hexadecimal digits, of which the last eight are the signals up to 32.

@@ -1,7 +1,7 @@
 /** A pipe behind stderr that is full, and that nobody reads: no line holds up the job. */
 
 import { assert, assertEquals, assertMatch } from "../support/assert.ts";
-import { findProgram, type Need, testWith } from "../support/needs.ts";
+import { findProgram, type Need, STDERR_OPENED_AGAIN, testWith } from "../support/needs.ts";
 import { startSidecar } from "../support/sidecar.ts";
 import { BINARY } from "../support/wrapper.ts";
 
@@ -55,19 +55,23 @@ function startWords(...words: readonly string[]) {
   };
 }
 
-Deno.test("COMMAND starts, --kill-after ends it, and the sidecar is told again after a 503", async () => {
-  await using sidecar = startSidecar([503, 200]);
-  const deaf = 'trap "" TERM; echo ready; exec sleep 60';
-  const hook = `--hook=${sidecar.origin}/quit`;
-  await using running = startWithFullStderr(hook, "--kill-after=200ms", "sh", "-c", deaf);
-  assertEquals(await running.next(), "ready\n");
-  running.kill("SIGTERM");
-  const { code } = await running.ended();
-  assertEquals(code, 137);
-  assertEquals(sidecar.posts().length, 2);
-});
+testWith(
+  STDERR_OPENED_AGAIN,
+  "COMMAND starts, --kill-after ends it, and the sidecar is told again after a 503",
+  async () => {
+    await using sidecar = startSidecar([503, 200]);
+    const deaf = 'trap "" TERM; echo ready; exec sleep 60';
+    const hook = `--hook=${sidecar.origin}/quit`;
+    await using running = startWithFullStderr(hook, "--kill-after=200ms", "sh", "-c", deaf);
+    assertEquals(await running.next(), "ready\n");
+    running.kill("SIGTERM");
+    const { code } = await running.ended();
+    assertEquals(code, 137);
+    assertEquals(sidecar.posts().length, 2);
+  },
+);
 
-Deno.test("the end waits for a second, and not for a second time", async () => {
+testWith(STDERR_OPENED_AGAIN, "the end waits for a second, and not for a second time", async () => {
   await using running = startWithFullStderr("--hook=none", "sh", "-c", "date +%s%N");
   const startedMs = Number(await running.next()) / 1e6;
   const { code } = await running.ended();
@@ -77,7 +81,7 @@ Deno.test("the end waits for a second, and not for a second time", async () => {
   assert(tookMs >= 1000 && tookMs < 2000, `${tookMs} ms`);
 });
 
-Deno.test("wrong settings are an error at once, too", async () => {
+testWith(STDERR_OPENED_AGAIN, "wrong settings are an error at once, too", async () => {
   await using sidecar = startSidecar();
   await using running = startWithFullStderr(
     `--hook=${sidecar.origin}/quit`,
@@ -94,7 +98,7 @@ trap 'exit 3' TERM
 echo ready
 while :; do sleep 0.01; done`;
 
-Deno.test("every line is there, in order, once somebody reads", async () => {
+testWith(STDERR_OPENED_AGAIN, "every line is there, in order, once somebody reads", async () => {
   await using running = startWithFullStderr("--hook=none", "sh", "-c", TELLS);
   assertEquals(await running.next(), "ready\n");
   for (const signal of ["USR1", "USR2", "HUP"] as const) {
@@ -122,6 +126,7 @@ Deno.test("every line is there, in order, once somebody reads", async () => {
 const OTHER_USER: Need<string> = {
   what: "root, to become another user (setpriv of util-linux)",
   find: () => Deno.uid() === 0 ? findProgram("setpriv") : undefined,
+  onlyOnLinux: true,
 };
 
 testWith(OTHER_USER, "the same where the pipe is another user's", async (setpriv) => {

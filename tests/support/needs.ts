@@ -55,6 +55,9 @@ function onLinux(what: string): Need<true> {
 /** Orphans that fall to the wrapper. */
 export const ORPHANS: Need<true> = onLinux("orphans that another process than PID 1 adopts");
 
+/** A way to write to stderr that never waits. */
+export const STDERR_OPENED_AGAIN: Need<true> = onLinux("stderr that can be opened once more");
+
 /** What the kernel says about each process. */
 export const PROC: Need<true> = onLinux("/proc");
 
