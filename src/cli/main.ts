@@ -27,6 +27,7 @@ import {
   writeToStdout,
 } from "../platform/mod.ts";
 import { surviveEndRequests } from "../process/signals.ts";
+import { couldBeScuttles } from "./scuttle_names.ts";
 import { explain, type Invocation, readInvocation, strangers } from "./settings.ts";
 import { BUILD, VERSION } from "./version.ts";
 
@@ -115,9 +116,12 @@ async function runCommandLine(
   const couldBeTarget = strangers(variables).length === 0
     ? undefined
     : (await loadTargets(custom)).couldBeTarget;
+  // Without the permission to list them, any may be there.
+  const mayBeScuttles = variables.length === 0 || variables.some(couldBeScuttles);
   const invocation = readInvocation(args, environmentVariable, {
     variables,
     ...(couldBeTarget && { couldBeTarget }),
+    ...(mayBeScuttles && { scuttle: await import("./scuttle.ts") }),
   });
   const { action, actionArgument, settings } = invocation;
 
