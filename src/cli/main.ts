@@ -14,7 +14,7 @@ import { createLogger, createReport, type Logger, type Report } from "../log/log
 import type { LogLevel } from "../log/messages.ts";
 import { describeDefect, redactPath } from "../log/redact.ts";
 import { linesTaken } from "../log/stderr.ts";
-import { DEFAULT_TARGETS, OPTIONS } from "../options.ts";
+import { DEFAULT_TARGETS, type JobSettings, keysOf, OPTIONS } from "../options.ts";
 import { errorCode, errorText, fileErrorReason } from "../platform/errors.ts";
 import {
   addUncaughtErrorListener,
@@ -27,6 +27,7 @@ import {
   writeToStdout,
 } from "../platform/mod.ts";
 import { surviveEndRequests } from "../process/signals.ts";
+import { couldBeScuttles } from "./scuttle_names.ts";
 import { explain, type Invocation, readInvocation, strangers } from "./settings.ts";
 import { BUILD, VERSION } from "./version.ts";
 
@@ -115,9 +116,12 @@ async function runCommandLine(
   const couldBeTarget = strangers(variables).length === 0
     ? undefined
     : (await loadTargets(custom)).couldBeTarget;
+  // Without the permission to list them, any may be there.
+  const mayBeScuttles = variables.length === 0 || variables.some(couldBeScuttles);
   const invocation = readInvocation(args, environmentVariable, {
     variables,
     ...(couldBeTarget && { couldBeTarget }),
+    ...(mayBeScuttles && { scuttle: await import("./scuttle.ts") }),
   });
   const { action, actionArgument, settings } = invocation;
 
@@ -158,11 +162,9 @@ async function runCommandLine(
   if (action === undefined) {
     known.hooks = hooks;
     early = warnings;
-    const { startupWindowMs, hook: _, waitTargets: __, ...otherSettings } = settings;
+    const { hook: _, waitTargets: __, logLevel: ___, logFormat: ____, ...jobSettings } = settings;
     const runOptions = {
-      ...otherSettings,
-      // Its default depends on what the job sees.
-      ...(invocation.origins.get("startupWindowMs") !== "default" && { startupWindowMs }),
+      ...withoutDefaults(jobSettings, invocation.origins),
       hooks,
       ...(waitFor && { waitFor }),
       // Others that run must keep their sidecars, however many there are.
@@ -198,6 +200,24 @@ async function runCommandLine(
     case "version":
       return WRAPPER_FAILED;
   }
+}
+
+/** The settings whose defaults are others here than in the library. */
+const OWN_DEFAULTS: ReadonlySet<keyof JobSettings> = new Set(["leftovers", "reap", "waitMs"]);
+
+/**
+ * Leaves out what the job decides for itself, when it has seen more, and what it would only check once
+ * more, which delays COMMAND.
+ */
+function withoutDefaults(
+  settings: JobSettings,
+  origins: Invocation["origins"],
+): Partial<JobSettings> {
+  const given: { -readonly [Key in keyof JobSettings]?: JobSettings[Key] } = { ...settings };
+  for (const key of keysOf(settings)) {
+    if (origins.get(key) === "default" && !OWN_DEFAULTS.has(key)) delete given[key];
+  }
+  return given;
 }
 
 /** The hooks of an invocation, and all that is wrong. */

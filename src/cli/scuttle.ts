@@ -17,6 +17,7 @@ import { redactValue } from "../log/redact.ts";
 import { nearest } from "../nearest.ts";
 import type { Environment, Settings } from "../options.ts";
 import { LONGEST_MS } from "../time.ts";
+import { couldBeScuttles, NAME_OF_MANY, SCUTTLE_VARIABLES, SINGULAR } from "./scuttle_names.ts";
 
 /** What scuttle's variables come to. */
 export interface ScuttleReading {
@@ -39,40 +40,8 @@ export interface ScuttleValue {
 /** scuttle stops waiting after this time, because the library that it retries with does. */
 const LONGEST_WAIT = "15m";
 
-/**
- * A variable of another program may well have this name, so that alone it says nothing about
- * scuttle.
- */
-const NAME_OF_MANY = "QUIT_REQUEST_TIMEOUT";
-
-/** What an operator that is in use sets, and scuttle does not read. */
-const SINGULAR = "GENERIC_QUIT_ENDPOINT";
-
 /** Variables that alone say nothing about scuttle. */
 const NOT_ALONE: readonly string[] = [NAME_OF_MANY, SINGULAR];
-
-/**
- * All the variables that are read: scuttle's, and those that only its forefather has.
- *
- * @see https://github.com/monzo/envoy-preflight
- */
-export const SCUTTLE_VARIABLES = [
-  "SCUTTLE_LOGGING",
-  "ENVOY_ADMIN_API",
-  "ISTIO_QUIT_API",
-  "GENERIC_QUIT_ENDPOINTS",
-  "GENERIC_QUIT_ONLY",
-  "NEVER_KILL_ISTIO",
-  "NEVER_KILL_ISTIO_ON_FAILURE",
-  "START_WITHOUT_ENVOY",
-  "WAIT_FOR_ENVOY_TIMEOUT",
-  "QUIT_WITHOUT_ENVOY_TIMEOUT",
-  NAME_OF_MANY,
-  SINGULAR,
-  "ENVOY_KILL_API",
-  "ALWAYS_KILL_ENVOY",
-  "NEVER_KILL_ENVOY",
-] as const;
 
 type Variable = typeof SCUTTLE_VARIABLES[number];
 
@@ -363,11 +332,9 @@ const MOST_EDITS = 2;
  */
 export function nearMisses(names: readonly string[], environment: Environment): readonly string[] {
   const known: readonly string[] = SCUTTLE_VARIABLES.filter((name) => name !== SINGULAR);
-  const starts = new Set(known.map((name) => name.slice(0, 3)));
   const isScuttle = readScuttle(environment) !== undefined;
   return names.flatMap((name) => {
-    // A pod can have thousands of variables.
-    if (!starts.has(name.slice(0, 3)) || known.includes(name) || !environment(name)) return [];
+    if (!couldBeScuttles(name) || known.includes(name) || !environment(name)) return [];
     if (name === SINGULAR && isScuttle) return [];
     const near = nearest(name, known);
     if (near === undefined || near.edits > MOST_EDITS) return [];

@@ -1,11 +1,12 @@
 import { readInvocation } from "./settings.ts";
-import { parseGoDuration, readScuttle } from "./scuttle.ts";
+import { nearMisses, parseGoDuration, readScuttle } from "./scuttle.ts";
 import { assert, assertEquals, assertStringIncludes } from "../../tests/support/assert.ts";
 
+const scuttle = { nearMisses, readScuttle };
 const from = (environment: Record<string, string>) => (name: string) => environment[name];
 const read = (environment: Record<string, string>) => readScuttle(from(environment));
 const invoke = (environment: Record<string, string>, ...args: string[]) =>
-  readInvocation([...args, "c"], from(environment));
+  readInvocation([...args, "c"], from(environment), { scuttle });
 
 const ADMIN = { ENVOY_ADMIN_API: "http://127.0.0.1:15000" };
 const QUIT = "http://127.0.0.1:15020/quitquitquit";
@@ -167,7 +168,8 @@ Deno.test("GENERIC_QUIT_ENDPOINT alone says nothing about scuttle", () => {
 
 Deno.test("a name that is almost scuttle's is a warning", () => {
   const warningsOf = (environment: Record<string, string>) =>
-    readInvocation(["c"], from(environment), { variables: Object.keys(environment) }).warnings;
+    readInvocation(["c"], from(environment), { variables: Object.keys(environment), scuttle })
+      .warnings;
   const rows = [
     ["GENERIC_QUIT_ENDPOINT", "GENERIC_QUIT_ENDPOINTS"],
     ["ENVOY_ADMIN_APIS", "ENVOY_ADMIN_API"],

@@ -22,7 +22,7 @@ import {
   WRAP_OPTIONS,
 } from "../options.ts";
 import { nearest } from "../nearest.ts";
-import { nearMisses, readScuttle, type ScuttleReading } from "./scuttle.ts";
+import type { nearMisses, readScuttle, ScuttleReading } from "./scuttle.ts";
 import { couldBeOwn, findStrangers, findUnknownVariables } from "./unknown_variables.ts";
 
 /**
@@ -83,6 +83,11 @@ export interface WrapWords {
 export interface ReadingContext {
   /** The names of all variables of the environment. */
   readonly variables?: readonly string[];
+  /** What reads scuttle's variables; needed only if one of them may be there. */
+  readonly scuttle?: {
+    readonly readScuttle: typeof readScuttle;
+    readonly nearMisses: typeof nearMisses;
+  };
   /** Whether a text could have been meant as a TARGET; needed only if there are {@linkcode strangers}. */
   readonly couldBeTarget?: (text: string) => boolean;
 }
@@ -121,7 +126,11 @@ const NAMED = [...OPTION_LIST, ...ACTIONS, ...WRAP_OPTIONS];
 export function readInvocation(
   args: readonly string[],
   outerEnvironment: Environment,
-  { variables: outerVariables = [], couldBeTarget = () => true }: ReadingContext = {},
+  {
+    variables: outerVariables = [],
+    couldBeTarget = () => true,
+    scuttle: scuttles,
+  }: ReadingContext = {},
 ): Invocation {
   const { optionWords, command, mayHaveCommand, problems, lost, hasUnknown, ...cut } = cutAtCommand(
     args,
@@ -131,7 +140,7 @@ export function readInvocation(
   const isWrap = isGiven(parsed["wrap"]);
   const environment: Environment = isWrap ? () => undefined : outerEnvironment;
   const variables = isWrap ? [] : outerVariables;
-  const scuttle = readScuttle(environment);
+  const scuttle = scuttles?.readScuttle(environment);
   const unknown = findUnknownVariables(
     variables,
     environment,
@@ -235,7 +244,7 @@ export function readInvocation(
       ...ignoredVariables(environment),
       ...unknown.warnings,
       ...scuttle?.warnings ?? [],
-      ...nearMisses(variables, environment),
+      ...scuttles?.nearMisses(variables, environment) ?? [],
       ...noWait,
     ],
     ...(action === undefined ? {} : { action }),

@@ -10,7 +10,7 @@ import { createLogger, createReport } from "../../src/log/log.ts";
 import { OPTIONS, type Settings } from "../../src/options.ts";
 import { describeDefect, redact, redactCommand, redactValue } from "../../src/log/redact.ts";
 import { errorReason, startErrorReason } from "../../src/platform/errors.ts";
-import { parseGoDuration, readScuttle } from "../../src/cli/scuttle.ts";
+import { nearMisses, parseGoDuration, readScuttle } from "../../src/cli/scuttle.ts";
 import { readInvocation } from "../../src/cli/settings.ts";
 import { assert, assertEquals } from "../support/assert.ts";
 import {
@@ -30,6 +30,8 @@ export interface Property {
   readonly title: string;
   readonly property: fc.IProperty<unknown>;
 }
+
+const scuttle = { nearMisses, readScuttle };
 
 const lookup = (variables: Readonly<Record<string, string>>) => (name: string) =>
   Object.hasOwn(variables, name) ? variables[name] : undefined;
@@ -110,7 +112,7 @@ export const PROPERTIES: readonly Property[] = [
     title: "any command line and environment is read without an exception or a leaked secret",
     property: fc.property(argumentList, environment, (args, variables) => {
       const names = Object.keys(variables);
-      const read = readInvocation(args, lookup(variables), { variables: names });
+      const read = readInvocation(args, lookup(variables), { variables: names, scuttle });
       assertEquals(read.command, args.slice(args.length - read.command.length));
       for (const text of [...read.problems, ...read.warnings]) assertNoSecret(text);
       for (const value of Object.values(read.settings)) {

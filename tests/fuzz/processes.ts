@@ -6,6 +6,7 @@ import { fieldNames } from "../../scripts/docs.ts";
 import { type Message, MESSAGES } from "../../src/log/messages.ts";
 import { PRESETS } from "../../hooks/registry.ts";
 import { couldBeTarget } from "../../hooks/target_hint.ts";
+import * as scuttle from "../../src/cli/scuttle.ts";
 import { readInvocation } from "../../src/cli/settings.ts";
 import { assert, assertEquals } from "../support/assert.ts";
 import { BINARY } from "../support/wrapper.ts";
@@ -224,6 +225,7 @@ const LONGEST_MS = 2000;
 function isHarmless({ before, env }: Typo): boolean {
   const { settings, action } = readInvocation([...before, "--", "c"], (name) => env[name], {
     variables: Object.keys(env),
+    scuttle,
   });
   const { waitMs, startupWindowMs, confirmMs, containers, timeoutMs, terminationLog } = settings;
   const staysInFolder = /^(?!\/)(?!.*\.\.)/s.test(terminationLog) && action !== "install";
@@ -257,6 +259,7 @@ async function checkTypo({ before, env, ending }: Typo): Promise<void> {
     const args = [`--hook=${quitUrl(sidecar)}`, ...before, "--", ...command];
     const read = readInvocation(args, (name) => env[name], {
       variables: Object.keys(env),
+      scuttle,
       couldBeTarget: (text) => couldBeTarget(text, PRESETS),
     });
     const { code, stdout, stderr } = await runBinary(args, { ...env, FUZZ: "x" });

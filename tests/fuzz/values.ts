@@ -3,7 +3,7 @@
 import * as fc from "fast-check";
 import { PRESETS } from "../../hooks/registry.ts";
 import { ACTIONS, OPTIONS } from "../../src/options.ts";
-import { SCUTTLE_VARIABLES } from "../../src/cli/scuttle.ts";
+import { SCUTTLE_VARIABLES } from "../../src/cli/scuttle_names.ts";
 
 /** Marks in place of a URL's password and query; they must never be printed. */
 export const SECRETS: readonly string[] = ["hunter2", "sesame", "opensaysme"];
