@@ -206,3 +206,77 @@ testInNamespace("a label on the Job alone is a warning to whoever applies it", a
   assertStringIncludes(stderr, "Warning:");
   assertStringIncludes(stderr, "put it on the pod template");
 });
+
+testInNamespace(
+  "the policy writes out the ENTRYPOINT that an annotation has, as orchestrators' pods have args alone",
+  async (here) => {
+    await using _policy = await withPolicy();
+    const env = { env: [{ name: "WRAPPER_HOOKS", value: "istio" }] };
+    const base = { name: "base", image: SHELL, args: ["exit 0"], ...env };
+    const entrypoint = { "wrapper-entrypoint": "sh -c" };
+    const first = { metadata: { labels: LABELS, annotations: entrypoint } };
+    const named = {
+      metadata: { labels: LABELS, annotations: { ...entrypoint, "wrapper-container": "base" } },
+    };
+    await here.apply(
+      job("first", [base, pilotAgent(RESTRICTED)], { template: first }),
+      job("named", [pilotAgent(RESTRICTED), base], { template: named }),
+    );
+    for (const name of ["first", "named"]) {
+      const { result, pods: [pod] } = await here.ended(name);
+      assert(pod !== undefined);
+      assertEquals([result, exitCodes(pod)], ["Complete", { base: 0, "istio-proxy": 0 }]);
+      const commands = pod.spec.containers.map(({ command }) => command);
+      assertEquals(commands.filter((command) => command !== undefined), [[PREFIX, "sh", "-c"]]);
+      assertStringIncludes(await here.log(pod, "base"), "told to quit");
+    }
+  },
+);
+
+testInNamespace(
+  "a pod with the label that cannot be wrapped is a warning to whoever creates it, its Job or its CronJob",
+  async (here) => {
+    await using _policy = await withPolicy();
+    const create = async (document: object): Promise<string> => {
+      const args = ["create", "--dry-run=server", "--filename=-"];
+      const { code, stderr } = await here.kubectl(args, JSON.stringify(document));
+      assertEquals(code, 0, stderr);
+      return stderr;
+    };
+    const forms = (annotations: Readonly<Record<string, string>>) => {
+      const template = { metadata: { labels: LABELS, annotations } };
+      const one = job("one", [{ name: "base", image: SHELL, args: ["true"] }], { template });
+      const { spec } = one;
+      const schedule = "15 3 * * *";
+      return [
+        {
+          apiVersion: "v1",
+          kind: "Pod",
+          ...spec.template,
+          metadata: { name: "one", ...template.metadata },
+        },
+        one,
+        {
+          apiVersion: "batch/v1",
+          kind: "CronJob",
+          metadata: { name: "one" },
+          spec: { schedule, jobTemplate: { spec } },
+        },
+      ];
+    };
+    // The policies take effect one after another.
+    const endMs = performance.now() + 60_000;
+    for (const form of forms({})) {
+      let warning = "";
+      while (warning === "" && performance.now() < endMs) warning = await create(form);
+      assertStringIncludes(warning, "Warning:");
+      assertStringIncludes(warning, "wrapper-entrypoint");
+    }
+    for (const form of forms({ "wrapper-entrypoint": "sh -c", "wrapper-container": "other" })) {
+      assertStringIncludes(await create(form), "wrapper-container");
+    }
+    for (const form of forms({ "wrapper-entrypoint": "sh -c" })) {
+      assertEquals(await create(form), "");
+    }
+  },
+);
