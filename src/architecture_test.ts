@@ -66,3 +66,30 @@ Deno.test("a runtime's own calls are only in its file of the platform", () => {
   const callers = FILES.filter((path) => path !== "cli.ts" && /\bDeno\./.test(code(path)));
   assertEquals(callers, ["src/platform/deno.ts"]);
 });
+
+Deno.test("a job's start reads nothing of --wrap, what it knows about manifests, or the package yaml", () => {
+  /** What is imported whenever the file is, and not by `import()` when it is needed. */
+  const always = (file: string) => {
+    const code = read(file).replaceAll(/\/\*\*[^]*?\*\//g, "");
+    const clauses = code.matchAll(/^(?:import|export)\s(?!type\s)[^;]*?\bfrom "([^"]+)";/gm);
+    return [...clauses].map(([, specifier = ""]) => specifier);
+  };
+  const loaded = new Set<string>();
+  const packages = new Set<string>();
+  const load = (file: string) => {
+    if (loaded.has(file)) return;
+    loaded.add(file);
+    for (const specifier of always(file)) {
+      if (!specifier.startsWith(".")) packages.add(specifier);
+      else load(new URL(specifier, new URL(file, "file:///")).pathname.slice(1));
+    }
+  };
+  load("cli.ts");
+  assert(loaded.has("src/cli/main.ts") && loaded.has("src/job/run.ts"), [...loaded].join());
+  const late = [...loaded].filter((file) =>
+    /^(src\/wrap|hooks\/manifest)\/|\/wrap\.ts$/.test(file)
+  );
+  assertEquals([late, packages.has("yaml")], [[], false]);
+  // It is there at all.
+  assert(always("src/wrap/read.ts").includes("yaml"));
+});

@@ -37,7 +37,7 @@ export const NODE_TWINS: Readonly<Record<string, string>> = {
 };
 
 /** Packages that are not bundled: users' programs share them. */
-const DEPENDENCIES = ["ky"];
+const DEPENDENCIES = ["ky", "yaml"];
 
 /** Node's versions: require() of ES modules, as ky is one, and what ky itself wants. */
 export const NODE_VERSIONS = ">=22.12.0";

@@ -109,6 +109,7 @@ export function parseText(name: string, text: string): Source {
   const lineOf = (offset: number) => lines.linePos(offset).line || 1;
   const refuse = (offset: number, expected: string) =>
     new UnreadableError(`${name}, line ${lineOf(offset)}: ${expected}`);
+  refuseHeavy(name, text);
   const documents = [];
   try {
     const all = parseAllDocuments(text, {
@@ -156,6 +157,43 @@ export function parseText(name: string, text: string): Source {
     });
   }
   return { name, text, documents, lineOf };
+}
+
+/** More brackets than this that are open at once would take minutes, and all the memory. */
+const DEEPEST = 2000;
+
+/** More entries than this would, too. */
+const MOST_ENTRIES = 1_500_000;
+
+/**
+ * Looks at a text before the parser does.
+ *
+ * @throws {UnreadableError} if its tree would be too large
+ */
+function refuseHeavy(name: string, text: string): void {
+  let depth = 0;
+  let entries = 0;
+  for (let index = 0; index < text.length; index++) {
+    switch (text.charCodeAt(index)) {
+      case 0x5b: // [
+      case 0x7b: // {
+        depth++;
+        entries++;
+        break;
+      case 0x5d: // ]
+      case 0x7d: // }
+        if (depth > 0) depth--;
+        break;
+      case 0x0a: // a line's end
+      case 0x2c: // ,
+      case 0x3a: // :
+        entries++;
+    }
+    if (depth > DEEPEST) throw new UnreadableError(`${name}: expected fewer brackets in brackets`);
+  }
+  if (entries > MOST_ENTRIES) {
+    throw new UnreadableError(`${name}: expected at most ${MOST_ENTRIES} lines and entries`);
+  }
 }
 
 const UNRENDERED = "a template that is not rendered yet, {{ … }}: render it first, as in " +

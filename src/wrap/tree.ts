@@ -193,6 +193,17 @@ export class Tree {
     this.#edit(start, end, place.node.flow ? inline(value) : scalar(value));
   }
 
+  /** Remembers a place as it is now, and returns what takes back every change since then. */
+  savePoint({ value }: Place): () => void {
+    const saved = structuredClone(value);
+    const count = this.edits.length;
+    return () => {
+      this.edits.length = count;
+      for (const key of Object.keys(value)) delete value[key];
+      Object.assign(value, saved);
+    };
+  }
+
   /** Whether a found node stands there by itself, so that a change of it changes nothing else. */
   #isPlainly(found: Found | undefined): boolean {
     return found !== undefined && found.isOwn && !found.isShared;

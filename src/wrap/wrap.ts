@@ -85,16 +85,19 @@ function wrapSource(source: Source, request: WrapRequest) {
   const edits: Edit[] = [];
   const names: string[] = [];
   for (const document of source.documents) {
-    const count = objectsOf(new Tree(source.text, document), source).length;
-    for (let index = 0; index < count; index++) {
-      // Each object has a tree of its own, so that one that is left leaves no change behind.
-      const tree = new Tree(source.text, document);
-      const found = objectsOf(tree, source)[index];
-      if (found === undefined) continue;
-      const where = `${source.name}:${source.lineOf(tree.startOf(found.place))}: ${found.title}`;
-      names.push(...namesIn(found));
-      const { state, lines, notes } = wrapObject(tree, found, request);
-      if (state === "wrapped") edits.push(...tree.edits);
+    const tree = new Tree(source.text, document);
+    const done = objectsOf(tree, source).map((found) => ({
+      where: `${source.name}:${source.lineOf(tree.startOf(found.place))}: ${found.title}`,
+      names: namesIn(found),
+      outcome: wrapObject(tree, found, request),
+    }));
+    const isGood = tree.edits.length === 0 || isAsMeant(tree);
+    if (isGood) edits.push(...tree.edits);
+    for (const { where, names: own, outcome } of done) {
+      names.push(...own);
+      const { state, lines, notes } = isGood || outcome.state !== "wrapped"
+        ? outcome
+        : left("its form is one that cannot be changed in place; write it in the usual form");
       const kind = state === "wrapped" ? "changed" : state;
       report.push(
         ...lines.map((text): ReportLine => ({ kind, where, text })),
@@ -105,18 +108,20 @@ function wrapSource(source: Source, request: WrapRequest) {
   return { text: applyEdits(source.text, edits), report, names };
 }
 
+function left(reason: string): Outcome {
+  return { state: "left", lines: [reason], notes: [] };
+}
+
 function wrapObject(tree: Tree, found: Found, request: WrapRequest): Outcome {
-  const left = (reason: string): Outcome => ({ state: "left", lines: [reason], notes: [] });
   const root = tree.root();
   if (found.advice !== undefined || root === undefined) return left(found.advice ?? "");
+  const restore = tree.savePoint(found.place);
   try {
-    const outcome = wrapPod(tree, root, found, request);
-    return outcome.state !== "wrapped" || isAsMeant(tree)
-      ? outcome
-      : left("its form is one that cannot be changed in place; write it in the usual form");
+    return wrapPod(tree, root, found, request);
   } catch (error) {
-    if (error instanceof LeftError) return left(error.message);
-    throw error;
+    if (!(error instanceof LeftError)) throw error;
+    restore();
+    return left(error.message);
   }
 }
 

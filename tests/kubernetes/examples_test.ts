@@ -3,39 +3,10 @@
 import { assert, assertEquals } from "../support/assert.ts";
 import { type Document, EXAMPLES } from "../support/examples.ts";
 import { withInjectors } from "./injectors.ts";
+import { NEEDED, RUNS } from "./runs.ts";
 import { containerOf, exitCodes, mustKubectl, summaryOf, testInNamespace } from "./support.ts";
 
 const FOLDER = new URL("../../examples/", import.meta.url).pathname;
-
-/** Each manifest with Jobs; its pods' sidecars, its own and the injectors'; its work containers. */
-const RUNS: readonly (readonly [
-  file: string,
-  sidecars: readonly string[],
-  work?: readonly string[],
-])[] = [
-  ["istio.yaml", ["istio-proxy"]],
-  ["containers.yaml", ["istio-proxy"], ["main", "second"]],
-  ["init-container.yaml", ["istio-proxy"]],
-  ["on-failure.yaml", ["istio-proxy"]],
-  ["indexed.yaml", ["istio-proxy"]],
-  ["envoy.yaml", ["envoy"]],
-  ["cloud-sql.yaml", ["cloud-sql-proxy"]],
-  ["linkerd.yaml", ["linkerd-proxy"]],
-  ["dapr.yaml", ["daprd"]],
-  ["vault.yaml", ["vault-agent"]],
-  ["several.yaml", ["istio-proxy", "cloud-sql-proxy"]],
-];
-
-/** What the manifests expect in their namespace. */
-const NEEDED: readonly object[] = [
-  { apiVersion: "v1", kind: "ServiceAccount", metadata: { name: "my-job" } },
-  {
-    apiVersion: "v1",
-    kind: "Secret",
-    metadata: { name: "dapr-api-token" },
-    stringData: { token: "a-token" },
-  },
-];
 
 const files = [...new Set(EXAMPLES.map(({ file }) => file))];
 
