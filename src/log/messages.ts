@@ -324,16 +324,16 @@ export const MESSAGES = {
   "containers-expected": {
     level: "info",
     text:
-      "{count} of {containers} containers have come so far, and all of them have ended; expecting others for another {remainingMs} (--containers)",
+      "{count} of {containers} containers have come so far, and all of them have ended; expecting others for another {remainingMs} (--containers, for containers that run side by side)",
     meaning:
-      "The image of another work container may still have to be pulled. If the pod has fewer containers under the wrapper, set --containers to their number.",
+      "The image of another work container may still have to be pulled. If the pod has fewer containers under the wrapper, set --containers to their number. Of containers that run one after another, as Tekton's steps do, none can start before this one has ended: put the wrapper into the last one only, without --containers.",
   },
   "containers-missing": {
     level: "warn",
     text:
       "only {count} of {containers} containers have come (--containers): stopping the sidecars without waiting for more",
     meaning:
-      "The startup window has ended. Set --containers to the number of the pod's containers that run under the wrapper; one that starts now finds its sidecars stopped.",
+      "The startup window has ended. Set --containers to the number of the pod's containers that run under the wrapper side by side; one that starts now finds its sidecars stopped. Of containers that run one after another, wrap the last one only.",
   },
   "containers-too-many": {
     level: "warn",

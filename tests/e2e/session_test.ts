@@ -95,22 +95,25 @@ Deno.test("a script can signal its own group by its process id", async () => {
 
 testWith(
   both(C_COMPILER, OTHERS),
-  "a parent that signals the wrapper's whole group: COMMAND gets each signal once",
+  "a parent that signals the wrapper's whole group: COMMAND gets each signal once, also with --process-group",
   async ([_, [tini, dumbInit]]) => {
     const recorder = compileFixture("record_signals");
-    for (const parent of [[tini, "-s", "-g", "--"], [dumbInit]]) {
-      await using running = startProgram([...parent, BINARY, "--hook=none", recorder], {
-        detached: true,
-      });
-      await running.waitFor("ready");
-      for (const [signal, number] of [["SIGUSR1", 10], ["SIGHUP", 1], ["SIGUSR1", 10]] as const) {
-        const times = recorded(running.output.stdout).filter((got) => got === number).length + 1;
-        running.kill(signal);
-        await running.waitFor(`got ${number}\n`, times);
+    const parents = [[tini, "-s", "-g", "--"], [dumbInit]];
+    for (const group of ["--process-group=false", "--process-group"]) {
+      for (const parent of parents) {
+        await using running = startProgram([...parent, BINARY, "--hook=none", group, recorder], {
+          detached: true,
+        });
+        await running.waitFor("ready");
+        for (const [signal, number] of [["SIGUSR1", 10], ["SIGHUP", 1], ["SIGUSR1", 10]] as const) {
+          const times = recorded(running.output.stdout).filter((got) => got === number).length + 1;
+          running.kill(signal);
+          await running.waitFor(`got ${number}\n`, times);
+        }
+        running.kill("SIGTERM");
+        const { code, stdout } = await running.ended;
+        assertEquals([code, recorded(stdout)], [5, [10, 1, 10, 15]], `${parent[0]} ${group}`);
       }
-      running.kill("SIGTERM");
-      const { code, stdout } = await running.ended;
-      assertEquals([code, recorded(stdout)], [5, [10, 1, 10, 15]], parent[0]);
     }
   },
 );
