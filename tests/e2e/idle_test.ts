@@ -47,7 +47,7 @@ testWith(
     }
     await Promise.all([
       // No timer of a request is left, which would end five seconds after it.
-    observe([], 4000),
+      observe([], 4000),
       observe(["--reap"]),
       observe(["--process-group", "--timeout=1h", "--kill-after=1h"]),
     ]);
