@@ -69,8 +69,8 @@ export interface Bench {
 }
 
 const SOURCES = new URL("./", import.meta.url).pathname;
-/** Five seconds after the last probe, a timer of the runtime fires for a timeout that was canceled. */
-const SETTLE_MS = 8000;
+/** By then the sidecar was seen, and its stop request stands ready. */
+const SETTLE_MS = 1000;
 
 /** There is no C compiler, or it failed. The message is a sentence for the operator. */
 export class NoCompilerError extends Error {

@@ -110,6 +110,30 @@ export function sleep(ms: number, signal: AbortSignal): Promise<void> {
   });
 }
 
+/** No request on the loopback takes as long, unless its server is in trouble. */
+const FIRST_STEP_MS = 100;
+
+/**
+ * Does something after a time, unless it is taken back.
+ *
+ * Deno wakes up at a timer's time even if the timer was taken back long before. So this takes timers that
+ * are short at first, and each twice as long as the one before: what is taken back soon leaves nothing
+ * that would wake the process up later.
+ *
+ * @returns takes it back
+ */
+export function afterTime(ms: number, action: () => void): () => void {
+  const endMs = performance.now() + ms;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  function wait(stepMs: number) {
+    const leftMs = endMs - performance.now();
+    if (leftMs <= 0) action();
+    else timer = setTimeout(() => wait(2 * stepMs), Math.min(stepMs, leftMs));
+  }
+  wait(FIRST_STEP_MS);
+  return () => clearTimeout(timer);
+}
+
 /**
  * Looks again and again, with pauses that grow from 50 ms to half a second, until something is found.
  *

@@ -1,4 +1,12 @@
-import { abortable, backoffMs, formatDuration, LONGEST_MS, parseDuration, sleep } from "./time.ts";
+import {
+  abortable,
+  afterTime,
+  backoffMs,
+  formatDuration,
+  LONGEST_MS,
+  parseDuration,
+  sleep,
+} from "./time.ts";
 import { assert, assertEquals, assertRejects } from "../tests/support/assert.ts";
 
 Deno.test("parseDuration() reads every form in the README", () => {
@@ -184,4 +192,23 @@ Deno.test("abortable() leaves no rejection unhandled when the promise fails afte
   reject(new Error("too late"));
   // An unhandled rejection would fail the test here.
   await nextTurn();
+});
+
+Deno.test("afterTime() acts once its time has passed, and not before", async () => {
+  for (const ms of [0, 50, 350]) {
+    const startMs = performance.now();
+    await new Promise<void>((resolve) => afterTime(ms, resolve));
+    assert(performance.now() - startMs >= ms);
+  }
+});
+
+Deno.test("afterTime() does nothing once it was taken back, at whichever step", async () => {
+  let acted = 0;
+  const early = afterTime(300, () => acted++);
+  const late = afterTime(300, () => acted++);
+  early();
+  await new Promise<void>((resolve) => afterTime(150, resolve));
+  late();
+  await new Promise<void>((resolve) => afterTime(400, resolve));
+  assertEquals(acted, 0);
 });

@@ -26,7 +26,7 @@ import {
   variableNames,
   writeToStdout,
 } from "../platform/mod.ts";
-import { surviveEndRequests } from "../process/signals.ts";
+import { keepSignalsCaught } from "../process/signals.ts";
 import { couldBeScuttles } from "./scuttle_names.ts";
 import { explain, type Invocation, readInvocation, strangers } from "./settings.ts";
 import { BUILD, VERSION } from "./version.ts";
@@ -176,7 +176,7 @@ async function runCommandLine(
       // A typo must not leave the pod hanging.
       ? refuse(invocation.command, problems, runOptions)
       : run(invocation.command, runOptions);
-    surviveEndRequests();
+    keepSignalsCaught();
     // COMMAND runs now, or something is waited for. At its end there is at least one line.
     if (settings.logLevel !== "error" && settings.logLevel !== "warn") setTimeout(prepareStderr);
     return (await running).exitCode;

@@ -9,7 +9,7 @@ import type { ArmedStop, HookContext, Obstacle, Probe, Stop } from "../hook.ts";
 import { redactValue } from "../log/redact.ts";
 import { errorReason } from "../platform/errors.ts";
 import type { Connection, SocketAddress } from "../platform/types.ts";
-import { backoffMs, formatDuration, lookUntil, sleep } from "../time.ts";
+import { afterTime, backoffMs, formatDuration, lookUntil, sleep } from "../time.ts";
 import {
   BrokenConnectionError,
   type Endpoint,
@@ -107,6 +107,9 @@ const LONGEST_BODY_BYTES = 256 * 1024;
 
 const LAST_PROBE_MS = 250;
 
+/** The runtime wakes up for the timers of a rehearsal, although they were taken back. */
+const REHEARSAL_MS = 500;
+
 const FIRST_DELAY_MS = 100;
 const LONGEST_DELAY_MS = 2000;
 
@@ -157,7 +160,8 @@ export function openExchange(options: ExchangeOptions): Exchange {
   /** V8 parses and compiles code when it first runs, which takes longer than a request. */
   async function rehearse(context: HookContext): Promise<void> {
     const rehearsed = { ...stopRequest, endpoint: openEndpoint([{ path: "" }], connectToNobody) };
-    const onStage = { ...context, wasSeen: () => true, markSeen: () => {} };
+    const limits = { requestTimeoutMs: REHEARSAL_MS, deadlineMs: REHEARSAL_MS, retries: 0 };
+    const onStage = { ...context, ...limits, wasSeen: () => true, markSeen: () => {} };
     // On a new connection, then on the one that was kept.
     for (const _ of ["new", "kept"]) {
       await armRequest(rehearsed)?.send();
@@ -364,8 +368,8 @@ export async function getPageOnce(
   headers: Readonly<Record<string, string>> | undefined,
   method: HarmlessMethod,
 ): Promise<Page | undefined> {
-  // ky's time-out ends with the headers; this one includes the body, however slow it is.
-  const signal = AbortSignal.any([context.signal, AbortSignal.timeout(context.requestTimeoutMs)]);
+  // Including the body, however slow it is.
+  const { signal, takeBack } = limited(context);
   const request = prepare({ url }, method, headers, new Map());
   try {
     const response = await sendOnce(request, { ...context, signal });
@@ -374,18 +378,36 @@ export async function getPageOnce(
     if (error instanceof NobodyListensError) return undefined;
     throw error;
   } finally {
+    takeBack();
     request.endpoint.close();
   }
 }
 
 /** Sends a harmless request, without a retry. */
 async function sendOnce(request: PreparedRequest, context: HookContext): Promise<Response> {
-  return await ky(request.url, {
-    ...requestOptions(request, context),
-    retry: 0,
-    throwHttpErrors: false,
-    fetch: (input, init) => request.endpoint.send(new Request(input, init)),
-  });
+  const { signal, takeBack } = limited(context);
+  try {
+    return await ky(request.url, {
+      ...requestOptions(request, { ...context, signal }),
+      // Its timer would wake the process up long after the request.
+      timeout: false,
+      retry: 0,
+      throwHttpErrors: false,
+      fetch: (input, init) => request.endpoint.send(new Request(input, init)),
+    });
+  } finally {
+    takeBack();
+  }
+}
+
+/** A signal that is aborted when a hook has to give up, or after the time that one request may take. */
+function limited({ signal, requestTimeoutMs }: HookContext) {
+  const late = new AbortController();
+  const takeBack = afterTime(
+    requestTimeoutMs,
+    () => late.abort(new DOMException("no answer in time", "TimeoutError")),
+  );
+  return { signal: AbortSignal.any([signal, late.signal]), takeBack };
 }
 
 /** What ky is given for every request. */

@@ -221,10 +221,10 @@ async function runCommand(job: Job): Promise<CommandResult> {
     const { code, signal, timedOut } = exit;
     const isSuccess = !timedOut && settings.successCodes.includes(code);
     const exitCode = timedOut ? TIMED_OUT : isSuccess ? 0 : code;
+    const durationMs = performance.now() - startMs;
     // Before everything else, if nothing else decides whether the sidecars may go.
     const isDecided = settings.leftovers === "ignore" && settings.containers === 1;
     if (isDecided && isWanted(settings.on, exitCode)) await armed.send();
-    const durationMs = performance.now() - startMs;
     report("command-ended", { code: timedOut ? TIMED_OUT : code, durationMs });
     if (isSuccess) report("exit-code-accepted", { code });
     await running.settleLeftovers(exit);

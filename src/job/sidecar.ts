@@ -9,7 +9,7 @@ import type { HookContext, JobSummary, Obstacle, Probe, SidecarHook, Stop } from
 import type { Report } from "../log/log.ts";
 import { redact } from "../log/redact.ts";
 import { isRefused, thrownReason } from "../platform/errors.ts";
-import { abortable, backoffMs, formatDuration, LONGEST_MS, sleep } from "../time.ts";
+import { abortable, afterTime, backoffMs, formatDuration, LONGEST_MS, sleep } from "../time.ts";
 import type { Armed } from "./armed.ts";
 import { type Expectation, type ExpectationLimits, lastLook } from "./expectation.ts";
 import type { ResolvedOptions } from "./options.ts";
@@ -388,9 +388,9 @@ export async function withDeadline<Result>(
 ): Promise<Result> {
   const deadline = new AbortController();
   const patience = new AbortController();
-  const timers = [
-    setTimeout(() => deadline.abort(), limitMs),
-    setTimeout(() => patience.abort(), Math.min(limitMs + LAST_WORDS_MS, LONGEST_MS)),
+  const takeBack = [
+    afterTime(limitMs, () => deadline.abort()),
+    afterTime(Math.min(limitMs + LAST_WORDS_MS, LONGEST_MS), () => patience.abort()),
   ];
   try {
     const result = start(AbortSignal.any([signal, deadline.signal]));
@@ -403,6 +403,6 @@ export async function withDeadline<Result>(
     if (isRefused(error)) return otherwise("connection refused", true);
     return otherwise(reasonOf(error), false);
   } finally {
-    for (const timer of timers) clearTimeout(timer);
+    for (const take of takeBack) take();
   }
 }

@@ -125,6 +125,8 @@ export function catchSignals(onEndRequest: () => void, report: Report): Signals 
       listener = undefined;
     },
     release() {
+      listener = () => true;
+      if (areKept) return;
       for (const remove of removals) remove();
     },
   };
@@ -160,20 +162,15 @@ function surviveOwnSignals(): void {
   ownSignalsAreSurvived = true;
 }
 
-let endRequestsAreSurvived = false;
+let areKept = false;
 
 /**
- * Keeps the signals that ask to end from ending this process, for good: between the end of a job and that
- * of the process they would have their default action again, and change the exit code.
- *
- * To be called once signals are caught, as {@linkcode catchSignals} expects to be the first.
+ * Keeps signals caught for good once a job has ended: they would have their default actions again until
+ * the process has ended, and change its exit code. Nor does its end wait until each of the listeners is
+ * removed.
  */
-export function surviveEndRequests(): void {
-  if (endRequestsAreSurvived) return;
-  endRequestsAreSurvived = true;
-  for (const signal of CATCHABLE_SIGNALS) {
-    if (ASK_TO_END.has(signal)) addSignalListener(signal, () => {});
-  }
+export function keepSignalsCaught(): void {
+  areKept = true;
 }
 
 /** For a caller that handles its signals itself. */
