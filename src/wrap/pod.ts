@@ -79,6 +79,9 @@ export function wrapPod(tree: Tree, root: Place, found: Found, request: WrapRequ
   if (choice.isNative && known.length === 0 && given === undefined) {
     return unneeded("its sidecars are native: Kubernetes itself stops them");
   }
+  const system = merged(tree.get(spec, "os"))["name"] ??
+    merged(tree.get(spec, "nodeSelector"))["kubernetes.io/os"];
+  if (system === "windows") throw new LeftError("it runs on Windows, and the image is for Linux");
   if (work.length === 0) {
     throw new LeftError("no container does work; name one with --container NAME");
   }

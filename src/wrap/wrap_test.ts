@@ -474,6 +474,19 @@ Deno.test("names and folders that are taken are left to those that have them", (
   assertEquals(pod.spec.containers[0]?.command?.[0], "/shared-2/wrapper");
 });
 
+Deno.test("a pod for Windows is left", () => {
+  for (
+    const where of [{ os: { name: "windows" } }, {
+      nodeSelector: { "kubernetes.io/os": "windows" },
+    }]
+  ) {
+    const { text, before, isLeft, lines } = wrapJob({ ...where, containers: [main] });
+    assertEquals([text, isLeft], [before, true]);
+    assertMatch(lines.join(), /runs on Windows/);
+  }
+  assertEquals(wrapJob({ os: { name: "linux" }, containers: [main] }).isLeft, false);
+});
+
 Deno.test("Argo, Tekton, JobSet and others with pods of their own are left, with what to do instead", () => {
   for (
     const [apiVersion, kind, advice] of [
