@@ -306,6 +306,7 @@ for (
   const phase of [
     "on a socket, DNS pending",
     "on a socket, no Envoy",
+    "on a socket, pre-initializing",
     "on a socket, initializing",
     "on a socket, ready",
   ]
