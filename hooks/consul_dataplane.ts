@@ -1,4 +1,4 @@
-import type { HookContext, SidecarHook, Stop } from "../src/hook.ts";
+import type { HookContext, Probe, SidecarHook, Stop } from "../src/hook.ts";
 import type { StopFailure } from "../src/http/exchange.ts";
 import { isNotFoundOfGo } from "../src/http/page.ts";
 import { lookUntil } from "../src/time.ts";
@@ -61,7 +61,8 @@ function isOfDataplane(node: EnvoyNode): boolean {
 /** The hook that posts nothing before Envoy's admin port is there. */
 function afterEnvoy(baseUrl?: string): SidecarHook {
   const on = (path: string) => joinUrl(baseUrl ?? GRACEFUL, path);
-  const { lostAtMs, ...graceful } = httpSidecar({
+  // What is armed is sent at once, and Envoy has to be asked before.
+  const { lostAtMs: _lost, arm: _arm, ...graceful } = httpSidecar({
     name: NAME,
     stop: { url: on("/graceful_shutdown") },
     // On the operator's own origin something may be in front of both ports.
@@ -72,23 +73,15 @@ function afterEnvoy(baseUrl?: string): SidecarHook {
   });
   const admin = httpHook({ name: NAME, stop: { url: `${ADMIN}/quitquitquit` } });
 
-  /** When Envoy was found. */
-  let envoyAtMs: number | undefined;
+  const isEnvoy = (found: Probe) =>
+    found.state === "ready" || found.state === "present" && found.address === READY;
 
-  /** Whether Envoy was found, and the process that runs it has not ended since. */
-  const hasEnvoy = () => envoyAtMs !== undefined && envoyAtMs > (lostAtMs() ?? 0);
-
-  async function askReadiness(context: HookContext) {
-    const found = await graceful.probe(context);
-    const isThere = found.state === "ready" ||
-      found.state === "present" && found.address === READY;
-    if (isThere) envoyAtMs = performance.now();
-    return found;
-  }
-
+  /**
+   * Asks anew each time: the process that had an Envoy may have been started again a moment ago, and has
+   * none yet.
+   */
   async function findEnvoy(context: HookContext): Promise<true | undefined> {
-    await askReadiness(context);
-    return hasEnvoy() || undefined;
+    return isEnvoy(await graceful.probe(context)) || undefined;
   }
 
   const findGraceful = async (context: HookContext) => await graceful.warmUp?.(context);
@@ -100,7 +93,7 @@ function afterEnvoy(baseUrl?: string): SidecarHook {
   async function stop(context: HookContext): Promise<Stop> {
     const endMs = performance.now() + context.deadlineMs;
     const leftMs = () => Math.max(0, endMs - performance.now());
-    const isThere = hasEnvoy() || await findEnvoy(context);
+    const isThere = await findEnvoy(context);
     if (!isThere && !await isGracefulThere(context)) {
       const failure = { state: "absent", status: 0, broke: false, headers: new Headers() } as const;
       return { state: "absent", answer: "connection refused", ...withHint(hint(failure)) };
@@ -116,10 +109,7 @@ function afterEnvoy(baseUrl?: string): SidecarHook {
       if (context.signal.aborted) return { state: "failed", answer: "given up before Envoy came" };
       if (came === undefined) return await stopWithoutEnvoy({ ...context, deadlineMs: leftMs() });
     }
-    const stopped = await graceful.stop({ ...context, deadlineMs: leftMs() });
-    // It may be started again, and then has the same gap.
-    if (stopped.state === "absent") envoyAtMs = undefined;
-    return stopped;
+    return await graceful.stop({ ...context, deadlineMs: leftMs() });
   }
 
   /** Tells it although its Envoy did not come, and stops that Envoy if it still comes. */
@@ -144,7 +134,7 @@ function afterEnvoy(baseUrl?: string): SidecarHook {
   return {
     ...graceful,
     async probe(context) {
-      const found = await askReadiness(context);
+      const found = await graceful.probe(context);
       const there = await findGraceful(context);
       if (found.state === "ready" && there?.state === "absent") {
         const answer = `${found.answer}, but nobody listens at ${graceful.address}`;
@@ -159,11 +149,10 @@ function afterEnvoy(baseUrl?: string): SidecarHook {
       const found = await findGraceful(context) ?? { state: "absent", answer: "" };
       if (found.state === "absent") return found;
       context.markSeen();
-      // So that nothing has to be asked when COMMAND has ended.
+      // So that the connection to it is open when COMMAND has ended.
       await lookUntil(context.deadlineMs * 0.9, context.signal, () => findEnvoy(context));
       return found;
     },
-    arm: () => hasEnvoy() ? graceful.arm?.() : undefined,
     stop,
   };
 }
