@@ -3,6 +3,7 @@
 import { assert, assertEquals, assertMatch } from "../support/assert.ts";
 import { HELD, OK, PATIENT, release, runJob } from "../support/faults.ts";
 import { answer, type Connection, startFaultySidecar } from "../support/faulty_sidecar.ts";
+import { PROC, testWith } from "../support/needs.ts";
 import { BINARY, startProgram } from "../support/wrapper.ts";
 
 /** COMMAND that runs until it is released, with a log that says when a sidecar was seen. */
@@ -139,7 +140,7 @@ Deno.test("the answer to a request that was sent ahead is waited for as long as 
   assertEquals(sidecar.connections, 1);
 });
 
-Deno.test("held connections take at most a quarter of the limit on open files", async () => {
+testWith(PROC, "held connections take at most a quarter of the limit on open files", async () => {
   const HOOKS = 40;
   const open = new Set<Connection>();
   const sidecars = await Promise.all(Array.from({ length: HOOKS }, () =>
