@@ -1,7 +1,7 @@
 /**
  * Runs the tests in a Kubernetes cluster of this machine's own, and leaves nothing of it behind:
  *
- *     deno task test:kubernetes [FILTER]
+ *     deno task test:kubernetes [--tests FOLDER] [FILTER]
  *
  * The cluster runs in PID, mount and network namespaces that end with it, however it ends. What is outside
  * of them, its control groups and the settings that the kubelet changes, is put back.
@@ -11,6 +11,8 @@
 
 // deno-lint-ignore-file no-console
 
+// @ts-types="../../types/std_cli_parse_args.d.ts"
+import { parseArgs } from "@std/cli/parse-args";
 import { makeClusterImages } from "../../tests/kubernetes/images.ts";
 import { PODMAN } from "../../tests/containers/support.ts";
 import {
@@ -181,7 +183,7 @@ async function runInCluster(
   images: string,
   logs: string,
   interrupted: AbortSignal,
-  filter: readonly string[],
+  tests: readonly string[],
 ): Promise<number> {
   Deno.mkdirSync(logs, { recursive: true });
   const settings: NodeSettings = {
@@ -195,7 +197,7 @@ async function runInCluster(
   try {
     makeCgroup(settings.cgroup);
     const deno = [Deno.execPath(), "run", "--allow-all", NODE, JSON.stringify(settings)];
-    const test = [Deno.execPath(), "test", "--no-check", "--allow-all", ...filter, ROOT + TESTS];
+    const test = [Deno.execPath(), "test", "--no-check", "--allow-all", ...tests];
     const child = new Deno.Command("setpriv", {
       args: [
         ...["--pdeathsig", "KILL"],
@@ -235,10 +237,12 @@ async function main(): Promise<number> {
   }
   const logs = `${CACHE}/logs`;
   if (exists(logs)) Deno.removeSync(logs, { recursive: true });
-  const filter = Deno.args.flatMap((text) => ["--filter", text]);
+  const words = parseArgs(Deno.args, { string: ["tests", "_"] });
+  const filter = Array.isArray(words["_"]) ? words["_"].flatMap((text) => ["--filter", text]) : [];
+  const tests = [...filter, `${ROOT}${words["tests"] ?? TESTS}`];
   for (const attempt of [1, 2]) {
     const folder = `${logs}/${attempt}`;
-    const code = await runInCluster(images, folder, interrupted.signal, filter);
+    const code = await runInCluster(images, folder, interrupted.signal, tests);
     if (interrupted.signal.aborted) {
       console.error("interrupted; the cluster has been taken down");
       return 130;
