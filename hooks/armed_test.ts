@@ -1,6 +1,14 @@
 /** When a sidecar may be told at once, and when it must not be told yet. */
 
-import { consulDataplane, type HookContext, istio, linkerd } from "@k8s-job/wrapper";
+import {
+  auto,
+  consulDataplane,
+  type HookContext,
+  httpHook,
+  istio,
+  linkerd,
+  nameHook,
+} from "@k8s-job/wrapper";
 import { assertEquals } from "../tests/support/assert.ts";
 import { startSidecar } from "../tests/support/sidecar.ts";
 
@@ -70,4 +78,38 @@ Deno.test("consul-dataplane is not armed before its Envoy is there", async () =>
   assertEquals(hook.arm?.(), undefined);
   using later = contextOf(2000);
   await hook.stop(later);
+});
+
+Deno.test("a stop request is sent once, in whatever letters its method is written", async () => {
+  await using sidecar = startSidecar();
+  for (const method of ["patch", "put", "Patch"]) {
+    const before = sidecar.posts().length;
+    const hook = httpHook({ name: "mine", stop: { method, url: `${sidecar.origin}/quit` } });
+    using context = contextOf(10_000);
+    await hook.warmUp?.(context);
+    context.markSeen();
+    await hook.arm?.()?.send();
+    await hook.stop(context);
+    assertEquals(sidecar.posts().slice(before).map(({ path }) => path), ["/quit"], method);
+  }
+});
+
+Deno.test("auto asks again before it posts, if another program came in its sidecar's place", async () => {
+  let isSidecar = true;
+  await using server = startSidecar();
+  const mine = nameHook(
+    "mine",
+    "",
+    () => httpHook({ name: "mine", stop: { url: `${server.origin}/quit` } }),
+    () => Promise.resolve(isSidecar),
+  );
+  const [hook] = auto([mine]).candidates;
+  using context = contextOf(10_000);
+  assertEquals((await hook?.warmUp?.(context))?.state, "ready");
+  context.markSeen();
+  isSidecar = false;
+  assertEquals((await hook?.warmUp?.(context))?.state, "absent");
+  assertEquals(hook?.arm?.(), undefined);
+  assertEquals((await hook?.stop(context))?.state, "absent");
+  assertEquals(server.posts(), []);
 });

@@ -63,6 +63,8 @@ function recognizedHook(hook: SidecarHook, recognize: Recognize): SidecarHook {
   }
 
   async function warmUp(context: HookContext): Promise<Probe> {
+    // It is also called when the sidecar has ended its connection: another program may be there now.
+    isStoppable = false;
     return await probeIfThere(async () => {
       const found = await (hook.warmUp ?? hook.probe)(context);
       isStoppable = found.state !== "absent";

@@ -225,8 +225,13 @@ interface SentAhead {
 }
 
 async function writeOn(reader: HttpReader, bytes: Uint8Array<ArrayBuffer>): Promise<HttpReader> {
-  await reader.write(bytes);
-  return reader;
+  try {
+    await reader.write(bytes);
+    return reader;
+  } catch (error) {
+    reader.close();
+    throw error;
+  }
 }
 
 function requestBytes(

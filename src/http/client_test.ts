@@ -331,6 +331,30 @@ Deno.test("a request that is sent ahead is one write, on the connection that was
   assertEquals([response.status, writes.length], [200, 2]);
 });
 
+Deno.test("a kept connection that takes no request which is sent ahead is closed", async () => {
+  let [opened, closed, writes] = [0, 0, 0];
+  const client = openHttpClient({ path: "" }, () => {
+    opened++;
+    let reads = 0;
+    return Promise.resolve({
+      read: () =>
+        reads++ === 0 ? Promise.resolve(new TextEncoder().encode(OK)) : new Promise(() => {}),
+      write: () => ++writes === 2 ? Promise.reject(new Error("broken pipe")) : Promise.resolve(),
+      setIdle: () => {},
+      close: () => {
+        closed++;
+      },
+    });
+  });
+  const url = "http://agent.test/quit";
+  await (await client.fetch(new Request("http://agent.test/ready"))).text();
+  await client.arm(new Request(url, { method: "POST" })).send();
+  const response = await client.fetch(new Request(url, { method: "POST" }));
+  assertEquals([await response.text(), opened], ["ok", 2]);
+  client.close();
+  assertEquals(closed, 2);
+});
+
 Deno.test("a request that is sent ahead without a kept connection opens one", async () => {
   using server = startTalking([[OK, false]]);
   const client = openHttpClient(server.address, connect);

@@ -264,7 +264,8 @@ function prepare(
   const endpoint = openEndpoints.get(key) ?? openEndpoint(addresses);
   openEndpoints.set(key, endpoint);
   return {
-    method: request.method ?? method,
+    // What is armed must be what ky sends; only ky writes this one in capitals.
+    method: request.method === "patch" ? "PATCH" : request.method ?? method,
     url,
     address: redactValue(request.url),
     headers: {

@@ -211,7 +211,7 @@ async function runCommand(job: Job): Promise<CommandResult> {
     abort.addEventListener("abort", () => running.askToEnd(), { signal: commandEnded.signal });
     const { pid } = running;
     const armed = job.armed = await noneArmed();
-    const whileRunning = { commandPid: pid, armed, ended: commandEnded.signal };
+    const whileRunning = { commandPid: pid, armed, ended: commandEnded.signal, over: job.over };
     Promise.all(sidecars.map((sidecar) => sidecar.watch(watching.signal, whileRunning))).then(
       () => isWatching = false,
       (error) => report("internal-error", { reason: describeDefect(error) }),
@@ -224,7 +224,13 @@ async function runCommand(job: Job): Promise<CommandResult> {
     const durationMs = performance.now() - startMs;
     // Before everything else, if nothing else decides whether the sidecars may go.
     const isDecided = settings.leftovers === "ignore" && settings.containers === 1;
-    if (isDecided && isWanted(settings.on, exitCode)) await armed.send();
+    if (isDecided && isWanted(settings.on, exitCode)) {
+      const sent = armed.send();
+      // COMMAND's process id may be another's now.
+      signals.hold();
+      commandEnded.abort();
+      await sent;
+    }
     report("command-ended", { code: timedOut ? TIMED_OUT : code, durationMs });
     if (isSuccess) report("exit-code-accepted", { code });
     await running.settleLeftovers(exit);

@@ -14,7 +14,8 @@ import {
 } from "@k8s-job/wrapper";
 import { assert, assertEquals, assertStringIncludes } from "../../tests/support/assert.ts";
 import { recordLog } from "../../tests/support/log.ts";
-import { freePort, startSidecar } from "../../tests/support/sidecar.ts";
+import { sleep } from "../time.ts";
+import { freePort, startRawSidecar, startSidecar } from "../../tests/support/sidecar.ts";
 
 function never(): Promise<never> {
   return new Promise(() => {});
@@ -317,6 +318,90 @@ Deno.test("a stop request that stands ready is sent once others have decided tha
   const wanted = ["command-ended", "sent ahead", "stop"];
   assertEquals(happened.filter((what) => wanted.includes(what)), wanted);
 });
+
+Deno.test("a hook that fails to make its request ready is stopped in the ordinary way", async () => {
+  const happened: string[] = [];
+  const { log, entries } = recordLog();
+  const hook: SidecarHook = {
+    ...armedHook(happened),
+    arm: () => {
+      throw new Error("not today");
+    },
+  };
+  // Deno's test runner fails this test if a promise is rejected that nobody waits for.
+  const { exitCode, hooks } = await run(ONCE_SEEN, { hooks: [hook], log });
+  assertEquals([exitCode, happened], [0, ["stop"]]);
+  assertEquals(hooks.map(({ outcome }) => outcome), ["stopped"]);
+  assertEquals(entries.filter(({ event }) => event === "hook-note").length, 1);
+});
+
+Deno.test("nothing is sent to COMMAND once it has ended, while stop requests that stood ready are on their way", async () => {
+  const controller = new AbortController();
+  const { log, entries } = recordLog();
+  const hook: SidecarHook = {
+    ...armedHook([]),
+    arm: () => ({
+      async send() {
+        await Promise.resolve();
+        controller.abort();
+      },
+    }),
+    async stop() {
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      return { state: "stopped", answer: "told" };
+    },
+  };
+  const options = { hooks: [hook], log, killAfterMs: 50, signal: controller.signal };
+  assertEquals((await run(ONCE_SEEN, options)).exitCode, 0);
+  assertEquals(controller.signal.aborted, true);
+  assertEquals(entries.map(({ event }) => event), [
+    "command-started",
+    "sidecar-seen",
+    "command-ended",
+    "hook-stopped",
+  ]);
+});
+
+Deno.test("run() leaves no look behind for a sidecar that has ended its connection", async () => {
+  const { log, event } = recordLog();
+  const looking = Promise.withResolvers<void>();
+  const hungUp = Promise.withResolvers<"hung up">();
+  using sidecar = startRawSidecar(async (connection) => {
+    const isFirst = sidecar.connections() === 1;
+    const buffer = new Uint8Array(4096);
+    let isLook = false;
+    for (let length; (length = await connection.read(buffer)) !== null;) {
+      isLook = !isFirst &&
+        new TextDecoder().decode(buffer.subarray(0, length)).startsWith("GET");
+      if (isLook) looking.resolve();
+      else await connection.write(new TextEncoder().encode(NO_CONTENT));
+      if (!isFirst) continue;
+      await event("sidecar-seen");
+      return connection.close();
+    }
+    if (isLook) hungUp.resolve("hung up");
+  });
+  const origin = `http://127.0.0.1:${sidecar.port}`;
+  const hook = httpHook({
+    name: "mine",
+    stop: { url: `${origin}/quit` },
+    ready: { url: `${origin}/ready` },
+  });
+  const controller = new AbortController();
+  const { signal } = controller;
+  const options = { hooks: [hook], log, requestTimeoutMs: 60_000, signal };
+  const running = run(["sleep", "60"], options);
+  await looking.promise;
+  controller.abort();
+  const { hooks } = await running;
+  assertEquals(hooks.map(({ outcome }) => outcome), ["stopped"]);
+  const late = new AbortController();
+  const timeUp = sleep(10_000, late.signal).then(() => "time is up");
+  assertEquals(await Promise.race([hungUp.promise, timeUp]), "hung up");
+  late.abort();
+});
+
+const NO_CONTENT = "HTTP/1.1 204 No Content\r\n\r\n";
 
 Deno.test("a hook that fails to send its request ahead is stopped in the ordinary way", async () => {
   const happened: string[] = [];

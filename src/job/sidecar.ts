@@ -51,6 +51,8 @@ export interface WhileRunning {
   readonly armed: Armed;
   /** Aborted when COMMAND has ended. */
   readonly ended: AbortSignal;
+  /** Aborted when the job has ended. */
+  readonly over: AbortSignal;
 }
 
 /** The pause after an attempt to find a sidecar, or to find it ready, in milliseconds. */
@@ -183,7 +185,11 @@ export function trackSidecar(
       if (performance.now() >= leastMs && expectation.remainingMs() === 0) return;
       await sleep(probePauseMs(attempt), signal);
     }
-    void keepArmed(running);
+    keepArmed(running).catch((error) => {
+      // A custom hook's; its sidecar is stopped in the ordinary way.
+      const text = `could not make the stop request ready: ${reasonOf(error)}`;
+      report("hook-note", { hook: name, text });
+    });
   }
 
   async function warmUp({ commandPid }: WhileRunning, signal: AbortSignal): Promise<Probe> {
@@ -212,11 +218,10 @@ export function trackSidecar(
 
   /** Looks for a sidecar that has ended its connection, at once or a second after the last look. */
   async function lookAgain(running: WhileRunning, lookedMsAgo: number): Promise<boolean> {
-    // Aborting it would delay the stop request.
-    const never = new AbortController().signal;
     await sleep(Math.max(0, FIRST_LOOK_AGAIN_MS - lookedMsAgo), running.ended);
     for (let attempt = 1; attempt <= LOOKS_AGAIN && !running.ended.aborted; attempt++) {
-      const found = await warmUp(running, never);
+      // Aborting it at COMMAND's end would delay the stop request.
+      const found = await warmUp(running, running.over);
       if (found.state !== "absent") return true;
       await sleep(backoffMs(attempt, FIRST_LOOK_AGAIN_MS, LONGEST_LOOK_AGAIN_MS), running.ended);
     }
