@@ -18,6 +18,8 @@ export interface Choice {
   readonly marks: readonly Injector[];
   /** Whether a native sidecar is asked for, and nothing else. */
   readonly isNative: boolean;
+  /** Whether a namespace may add a sidecar to those that are named, of which nothing here tells. */
+  readonly mayHaveMore: boolean;
 }
 
 /** Chooses the hooks of a pod. */
@@ -59,5 +61,6 @@ export function chooseHooks(
       ? injectors(injected)
       : fromGiven,
     isNative: (hasNative || asked.length > 0) && named.length === 0,
+    mayHaveMore: given === undefined && own.length > 0 && asked.length === 0 && possible.length > 0,
   };
 }

@@ -119,6 +119,12 @@ export function wrapPod(tree: Tree, root: Place, found: Found, request: WrapRequ
     }
   }
   for (const one of known) changeSidecar(tree, one, request, lines, notes);
+  if (choice.mayHaveMore) {
+    const hooks = [...choice.targets, "istio"].map((target) => `--hook ${target}`).join(" ");
+    notes.push(
+      `only what is named here is told to quit; if the namespace injects a sidecar, too, name it: ${hooks}`,
+    );
+  }
   changeAnnotations(tree, template, marks, choice, lines);
   if (processNamespace) {
     tree.setEntry(spec, "shareProcessNamespace", true, ["restartPolicy"]);

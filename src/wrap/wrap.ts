@@ -48,12 +48,19 @@ export async function wrapFiles(request: WrapRequest): Promise<Wrapped> {
     where: `container ${name}`,
     text: "no Job has a container of this name",
   }));
-  const report = [...done.flatMap(({ report }) => report), ...unknown];
+  const found = [...done.flatMap(({ report }) => report), ...unknown];
+  const report = found.length > 0 ? found : [nothingIn(request.files)];
   return {
     text: joined(done.map(({ text }) => text)),
     report,
     isLeft: report.some(({ kind }) => kind === "left"),
   };
+}
+
+/** Where the output of a program that failed is empty, somebody has to see it. */
+function nothingIn(files: readonly string[]): ReportLine {
+  const where = files.map((file) => file === "-" ? "stdin" : file).join(", ");
+  return { kind: "unneeded", where, text: "there is no Job in it" };
 }
 
 /**

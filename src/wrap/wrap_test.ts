@@ -9,7 +9,7 @@ import { parseAll } from "@std/yaml/parse";
 import { OPTIONS } from "../options.ts";
 import { parseText, UnreadableError } from "./read.ts";
 import { parseEntrypoint, type WrapRequest } from "./request.ts";
-import { wrapText } from "./wrap.ts";
+import { wrapFiles, wrapText } from "./wrap.ts";
 
 const REQUEST: WrapRequest = {
   files: [],
@@ -623,5 +623,52 @@ Deno.test("anchors that explode end in one line", () => {
   } catch (error) {
     assert(error instanceof UnreadableError, String(error));
     assertMatch(error.message, /^stdin, line 1: its anchors stand for more/);
+  }
+});
+
+Deno.test("a sidecar in the manifest, beside one that a namespace may inject, is a note", () => {
+  const job = (labels: string) =>
+    `apiVersion: batch/v1
+kind: Job
+metadata: { name: one }
+spec:
+  template:
+    metadata: { labels: { ${labels} } }
+    spec:
+      restartPolicy: Never
+      containers:
+        - { name: main, image: "example.com/job:1", command: [/job] }
+        - name: cloud-sql-proxy
+          image: gcr.io/cloud-sql-connectors/cloud-sql-proxy:2.27.0
+          args: ["--quitquitquit", "a:b:c"]
+`;
+  const notes = (text: string) =>
+    wrapText(text, {
+      files: [],
+      image: "example.com/wrapper:1",
+      containers: [],
+      entrypoints: new Map(),
+      variables: new Map(),
+    }).report.filter(({ kind }) => kind === "note").map(({ text }) => text);
+  const [note, ...others] = notes(job("app: mine"));
+  assertEquals(others, []);
+  assertStringIncludes(note ?? "", "--hook cloud-sql-proxy --hook istio");
+  assertEquals(notes(job('sidecar.istio.io/inject: "true"')), []);
+});
+
+Deno.test("where no manifest has a Job, a line says so", async () => {
+  const file = Deno.makeTempFileSync({ suffix: ".yaml" });
+  try {
+    const { report, isLeft, text } = await wrapFiles({
+      files: [file],
+      image: "example.com/wrapper:1",
+      containers: [],
+      entrypoints: new Map(),
+      variables: new Map(),
+    });
+    assertEquals([isLeft, text], [false, ""]);
+    assertEquals(report, [{ kind: "unneeded", where: file, text: "there is no Job in it" }]);
+  } finally {
+    Deno.removeSync(file);
   }
 });
