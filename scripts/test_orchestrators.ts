@@ -13,6 +13,9 @@ import { exists } from "../tests/support/needs.ts";
 
 const ROOT = new URL("../", import.meta.url).pathname;
 
+/** Where these tests are. */
+export const TESTS = "tests/orchestrators";
+
 /** The programs, and the variables by which the tests find them. */
 const PROGRAMS = [
   { variable: "HELM_3", module: "helm.sh/helm/v3/cmd/helm", version: "v3.22.0" },
@@ -41,10 +44,10 @@ if (import.meta.main) {
   if (!(await compiling.spawn().status).success) Deno.exit(1);
   const script = `${ROOT}scripts/kubernetes/test.ts`;
   const testing = new Deno.Command(Deno.execPath(), {
-    args: ["run", "--allow-all", script, "--tests", "tests/orchestrators", ...Deno.args],
+    args: ["run", "--allow-all", script, "--tests", TESTS, ...Deno.args],
     env,
   });
   const { code } = await testing.spawn().status;
-  if (code !== 0) console.error("tests/orchestrators: failed");
+  if (code !== 0) console.error(`${TESTS}: failed`);
   Deno.exit(code);
 }

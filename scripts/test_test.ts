@@ -3,6 +3,7 @@
 import { assert, assertEquals } from "../tests/support/assert.ts";
 import { TESTS as KUBERNETES_TESTS } from "./kubernetes/programs.ts";
 import { LATER_PATH, TEST_PATHS } from "./test.ts";
+import { TESTS as ORCHESTRATOR_TESTS } from "./test_orchestrators.ts";
 
 const ROOT = new URL("../", import.meta.url);
 const CONFIG = JSON.parse(Deno.readTextFileSync(new URL("deno.json", ROOT)));
@@ -24,7 +25,8 @@ Deno.test("every test file is run once, by one of the tasks whose name starts wi
   assert(files.includes("scripts/test_test.ts"));
   const pathOf = (task: string) => CONFIG.tasks[task].command.split(" ").at(-1);
   assertEquals(pathOf("test:built"), LATER_PATH);
-  const paths = [...TEST_PATHS, LATER_PATH, pathOf("test:containers"), KUBERNETES_TESTS];
+  const clusters = [KUBERNETES_TESTS, ORCHESTRATOR_TESTS];
+  const paths = [...TEST_PATHS, LATER_PATH, pathOf("test:containers"), ...clusters];
   const runs = (file: string) =>
     paths.filter((path) => file === path || file.startsWith(`${path}/`)).length;
   assertEquals(files.filter((file) => runs(file) !== 1), []);
