@@ -270,7 +270,15 @@ async function checkTypo({ before, env, ending }: Typo): Promise<void> {
     // Only when COMMAND is about to start is it seen that there is no such file.
     const hasNoVariables = read.settings.envFile.length > 0;
     const posts = quitPosts(sidecar, "/quit?token=sesame");
-    if (read.action === "help" || read.action === "version") {
+    const isHelp = read.action === "help" || read.action === "version";
+    if (read.actionIsLost) {
+      // What was meant starts nothing, and no hook runs.
+      assertEquals([code, posts, stdout], [125, 0, ""], stderr);
+    } else if (read.action === "wrap") {
+      // There is no such file, or nothing in it.
+      assert([0, 1, 125].includes(code), `${code}: ${stderr}`);
+      assertEquals(posts, 0, stderr);
+    } else if (isHelp && !read.hasSeveralActions) {
       assertEquals([code, posts, stdout !== ""], [0, 0, true], stderr);
     } else if (read.action !== undefined) {
       assertEquals([code, posts], [wrong ? 125 : 0, 0], stderr);
