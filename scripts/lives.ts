@@ -148,7 +148,7 @@ async function live(recording: Recording, random: () => number): Promise<string>
   check(!/^\s+at |panicked|error in the wrapper itself/m.test(ended.stderr), "a stack trace");
   if (phase === "ended") return "gone";
   // It ends by itself.
-  if (phase === "grace period" || phase.endsWith("terminating")) return "draining";
+  if (phase === "grace period" || phase.includes("terminating")) return "draining";
   // The kubelet ends a sidecar with its pod. A crash then is the end.
   if (signalAtMs !== undefined && hasCrashed) return "crashed, and a signal";
   const warnings = (ended.stderr.match(WARNING) ?? [])

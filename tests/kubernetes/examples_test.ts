@@ -52,8 +52,9 @@ for (const [file, sidecars, work = ["main"]] of RUNS) {
         // Of several work containers, one has told the sidecar to quit.
         const outcomes = work.flatMap((name) => summaryOf(pod, name).hooks)
           .map(({ outcome }) => outcome);
-        const expected = sidecars.map(() => "stopped");
-        assertEquals(outcomes.filter((outcome) => outcome === "stopped"), expected);
+        // On a busy machine, OpenBao's agent may end before its answer has left.
+        const told = ["stopped", ...file === "vault.yaml" ? ["already-stopped"] : []];
+        assertEquals(outcomes.filter((outcome) => told.includes(outcome)).length, sidecars.length);
         for (const { name } of pod.spec.containers) {
           assertEquals(containerOf(pod, name)?.restartCount, 0);
         }
