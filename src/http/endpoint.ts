@@ -17,6 +17,9 @@ import { abortable } from "../time.ts";
 import { whenThereIsRoom } from "./descriptors.ts";
 import { AnswerError, type Connect, type HttpClient, openHttpClient } from "./client.ts";
 
+/** A sidecar that got the request, and ended. */
+export const QUIT_UNANSWERED = "it quit without an answer";
+
 /** Nobody listens at the endpoint. */
 export class NobodyListensError extends Error {
   override readonly name = "NobodyListensError";
@@ -25,7 +28,7 @@ export class NobodyListensError extends Error {
 
   /** Says which of the two it was; `refusal` is why nobody listens. */
   constructor(wasSent: boolean, refusal = "connection refused") {
-    super(wasSent ? "it quit without an answer" : refusal);
+    super(wasSent ? QUIT_UNANSWERED : refusal);
     this.wasSent = wasSent;
   }
 }

@@ -15,6 +15,7 @@ import {
   type Endpoint,
   NobodyListensError,
   openEndpoint,
+  QUIT_UNANSWERED,
   UnreachableError,
 } from "./endpoint.ts";
 import { AnswerError } from "./client.ts";
@@ -532,7 +533,7 @@ async function stop(
       return {
         state,
         // It may have gone between two attempts.
-        answer: isUnanswered ? new NobodyListensError(true).message : error.message,
+        answer: isUnanswered ? QUIT_UNANSWERED : error.message,
         isEnding: wasSent,
         ...(lostAtMs !== undefined && { lostAtMs }),
         ...withHint(hint),

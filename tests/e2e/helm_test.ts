@@ -4,7 +4,7 @@
 import { parseAll } from "@std/yaml/parse";
 import { assert, assertEquals } from "../support/assert.ts";
 import { type Document, podSpecOf } from "../support/examples.ts";
-import { startWrapper } from "../support/wrapper.ts";
+import { runWithInput } from "../support/wrapper.ts";
 import { VERSION } from "../../src/cli/version.ts";
 
 /** A plugin's manifest, with the fields that Helm 4 needs. */
@@ -53,11 +53,7 @@ async function postRender(input: string, extra: readonly string[] = []) {
   const [{ command, args } = { command: "", args: [] }] = PLUGIN?.runtimeConfig.platformCommand ??
     [];
   assertEquals(command, "wrapper");
-  await using running = startWrapper("binary", { args: [...args, ...extra], stdin: "piped" });
-  const writer = running.child.stdin.getWriter();
-  await writer.write(new TextEncoder().encode(input));
-  await writer.close();
-  return await running.ended;
+  return await runWithInput([...args, ...extra], input);
 }
 
 Deno.test("Helm's plugin is a post-renderer of this version", () => {

@@ -1,18 +1,10 @@
 /** `--install` on the compiled binary. */
 
 import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
+import { withFolder } from "../support/folder.ts";
 import { COMPILED, testWith } from "../support/needs.ts";
 import { startSidecar } from "../support/sidecar.ts";
 import { BINARY, runWrapper, startWrapper } from "../support/wrapper.ts";
-
-async function withFolder(body: (folder: string) => Promise<void>): Promise<void> {
-  const folder = Deno.makeTempDirSync();
-  try {
-    await body(folder);
-  } finally {
-    Deno.removeSync(folder, { recursive: true });
-  }
-}
 
 const install = (path: string, cwd?: string) =>
   runWrapper("binary", { args: ["--install", path], ...(cwd === undefined ? {} : { cwd }) });

@@ -1,6 +1,7 @@
 /** The recipes for sidecars that end at a signal, with the real programs, in a pod's process namespace. */
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
+import { withFolder } from "../support/folder.ts";
 import {
   both,
   type Need,
@@ -59,15 +60,11 @@ const untilDone = (expression: string) => `
   }`;
 
 /** Runs a body with a folder that every user can read. */
-async function withFolder(body: (folder: string) => Promise<void>): Promise<void> {
-  const folder = Deno.makeTempDirSync();
-  Deno.chmodSync(folder, 0o755);
-  try {
+const withOpenFolder = (body: (folder: string) => Promise<void>) =>
+  withFolder(async (folder) => {
+    Deno.chmodSync(folder, 0o755);
     await body(folder);
-  } finally {
-    Deno.removeSync(folder, { recursive: true });
-  }
-}
+  });
 
 const withProcesses = (program: Need<string>) => both(OWN_PROCESSES, program);
 
@@ -75,7 +72,7 @@ testWith(
   withProcesses(PGBOUNCER_PROGRAM),
   "PgBouncer ends with 0 at SIGINT",
   ([namespace, file]) =>
-    withFolder(async (folder) => {
+    withOpenFolder(async (folder) => {
       const port = freePort();
       const config = `${folder}/pgbouncer.ini`;
       Deno.writeTextFileSync(
@@ -104,7 +101,7 @@ testWith(
   withProcesses(OTELCOL_PROGRAM),
   "the OpenTelemetry Collector sends what it still has, and ends with 0",
   ([namespace, file]) =>
-    withFolder(async (folder) => {
+    withOpenFolder(async (folder) => {
       const port = freePort();
       const config = `${folder}/otelcol.yaml`;
       Deno.writeTextFileSync(

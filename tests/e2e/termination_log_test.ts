@@ -1,17 +1,9 @@
 /** `--termination-log` on the compiled binary. */
 
 import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
+import { withFolder } from "../support/folder.ts";
 import { startSidecar } from "../support/sidecar.ts";
 import { runWrapper } from "../support/wrapper.ts";
-
-async function withFolder(body: (folder: string) => Promise<void>): Promise<void> {
-  const folder = Deno.makeTempDirSync();
-  try {
-    await body(folder);
-  } finally {
-    Deno.removeSync(folder, { recursive: true });
-  }
-}
 
 Deno.test("--termination-log reports how COMMAND ended and each hook's outcome", () =>
   withFolder(async (folder) => {

@@ -1,8 +1,9 @@
 /** `--wrap` on the compiled binary: what it prints, how it exits, and that it tells nobody anything. */
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
+import { withFolder } from "../support/folder.ts";
 import { startSidecar } from "../support/sidecar.ts";
-import { runWrapper, startWrapper } from "../support/wrapper.ts";
+import { runWrapper, wrapStdin } from "../support/wrapper.ts";
 
 const JOB = `apiVersion: batch/v1
 kind: Job
@@ -21,25 +22,8 @@ spec:
           command: ["/my-job"]
 `;
 
-async function withFolder(body: (folder: string) => Promise<void>): Promise<void> {
-  const folder = Deno.makeTempDirSync();
-  try {
-    await body(folder);
-  } finally {
-    Deno.removeSync(folder, { recursive: true });
-  }
-}
-
 const wrap = (args: readonly string[], cwd: string, env: Record<string, string> = {}) =>
   runWrapper("binary", { args, cwd, env });
-
-async function wrapStdin(text: string): Promise<{ code: number; stdout: string; stderr: string }> {
-  await using wrapper = startWrapper("binary", { args: ["--wrap", "-"], stdin: "piped" });
-  const writer = wrapper.child.stdin.getWriter();
-  // Who is refused in the middle of it does not read the rest.
-  await writer.write(new TextEncoder().encode(text)).then(() => writer.close()).catch(() => {});
-  return await wrapper.ended;
-}
 
 Deno.test("--wrap prints the manifest with the wrapper, one line for each change, and the same when run again", () =>
   withFolder(async (folder) => {

@@ -198,7 +198,11 @@ export function summaryOf(pod: Pod, name = "main"): Summary {
 export interface Summary {
   readonly command: string;
   readonly exitCode: number;
-  readonly hooks: readonly { readonly hook: string; readonly outcome: string }[];
+  readonly hooks: readonly {
+    readonly hook: string;
+    readonly outcome: string;
+    readonly answer: string;
+  }[];
 }
 
 /** The exit code of each of a pod's containers that has ended. */

@@ -7,7 +7,7 @@ import { stringify } from "yaml";
 import { isObject } from "../../src/http/page.ts";
 import { assert, assertEquals } from "../support/assert.ts";
 import { type Document, EXAMPLES } from "../support/examples.ts";
-import { BINARY } from "../support/wrapper.ts";
+import { wrapStdin } from "../support/wrapper.ts";
 import { withInjectors } from "./injectors.ts";
 import { NEEDED, RUNS } from "./runs.ts";
 import { containerOf, exitCodes, mustKubectl, testInNamespace } from "./support.ts";
@@ -39,22 +39,6 @@ function before(value: unknown): unknown {
 const textOf = (documents: readonly Document[]) =>
   documents.map((document) => stringify(before(document))).join("---\n");
 
-/** `wrapper --wrap -`, as in a pipe. */
-async function wrap(text: string): Promise<{ code: number; stdout: string; stderr: string }> {
-  const child = new Deno.Command(BINARY, {
-    args: ["--wrap", "-"],
-    stdin: "piped",
-    stdout: "piped",
-    stderr: "piped",
-  }).spawn();
-  const writer = child.stdin.getWriter();
-  await writer.write(new TextEncoder().encode(text));
-  await writer.close();
-  const { code, stdout, stderr } = await child.output();
-  const decode = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
-  return { code, stdout: decode(stdout), stderr: decode(stderr) };
-}
-
 const named = (documents: readonly Document[], kind: string) =>
   documents.filter((document) => document.kind === kind).map(({ metadata }) => metadata.name);
 
@@ -77,10 +61,10 @@ for (const [file, sidecars, work = ["main"]] of RUNS) {
 
   testInNamespace(`${file}: put through --wrap, its Job and CronJob are Complete`, async (here) => {
     await using _injectors = await withInjectors();
-    const wrapped = await wrap(textOf(documents));
+    const wrapped = await wrapStdin(textOf(documents));
     assertEquals(wrapped.code, 0, wrapped.stderr);
     const { stdout: manifest } = wrapped;
-    assertEquals((await wrap(manifest)).stdout, manifest, "twice is the same");
+    assertEquals((await wrapStdin(manifest)).stdout, manifest, "twice is the same");
 
     await here.apply(...NEEDED);
     const strict = ["apply", "--validate=strict", "--filename=-"];
@@ -88,7 +72,7 @@ for (const [file, sidecars, work = ["main"]] of RUNS) {
     assertEquals([trial.code, trial.stderr], [0, ""]);
     const first = await here.kubectl(strict, manifest);
     assertEquals([first.code, first.stderr], [0, ""]);
-    const second = await here.kubectl(strict, (await wrap(textOf(documents))).stdout);
+    const second = await here.kubectl(strict, (await wrapStdin(textOf(documents))).stdout);
     assertEquals([second.code, second.stderr], [0, ""]);
     const unchanged = second.stdout.trim().split("\n").map((line) => line.split(" ").at(-1));
     assertEquals(unchanged, documents.map(() => "unchanged"));

@@ -9,7 +9,7 @@ import {
   type Output,
   testInNamespace,
 } from "../kubernetes/support.ts";
-import { BINARY } from "../support/wrapper.ts";
+import { BINARY, wrapStdin } from "../support/wrapper.ts";
 
 const PLUGIN = new URL("../../examples/helm", import.meta.url).pathname;
 
@@ -117,19 +117,9 @@ testInNamespace("Helm 3: its output through a pipe, hooks included", async (here
   using trial = makeTrial();
   const rendered = await trial.helm("HELM_3", "template", "trial", trial.chart);
   assertEquals(rendered.code, 0, rendered.stderr);
-  const child = new Deno.Command(BINARY, {
-    args: ["--wrap", "-"],
-    stdin: "piped",
-    stdout: "piped",
-    stderr: "piped",
-  }).spawn();
-  const writer = child.stdin.getWriter();
-  await writer.write(new TextEncoder().encode(rendered.stdout));
-  await writer.close();
-  const { code, stdout, stderr } = await child.output();
-  assertEquals(code, 0, new TextDecoder().decode(stderr));
-  const wrapped = new TextDecoder().decode(stdout);
-  const applied = await kubectl(["--namespace", here.name, "apply", "--filename=-"], wrapped);
+  const { code, stdout, stderr } = await wrapStdin(rendered.stdout);
+  assertEquals(code, 0, stderr);
+  const applied = await kubectl(["--namespace", here.name, "apply", "--filename=-"], stdout);
   assertEquals(applied.code, 0, applied.stderr);
   const { result, pods: [pod] } = await here.ended("migrate");
   assert(pod !== undefined);

@@ -150,6 +150,20 @@ export async function runWrapper(which: Which, start: Start): Promise<Ended> {
   return await startWrapper(which, start).ended;
 }
 
+/** Runs the compiled wrapper with a text on its stdin, as in a pipe. */
+export async function runWithInput(args: readonly string[], text: string): Promise<Ended> {
+  await using wrapper = startWrapper("binary", { args, stdin: "piped" });
+  const writer = wrapper.child.stdin.getWriter();
+  // A wrapper that refuses the text in the middle of it does not read the rest.
+  await writer.write(new TextEncoder().encode(text)).then(() => writer.close()).catch(() => {});
+  return await wrapper.ended;
+}
+
+/** Runs the compiled `wrapper --wrap -`. */
+export async function wrapStdin(text: string): Promise<Ended> {
+  return await runWithInput(["--wrap", "-"], text);
+}
+
 /** Waits until the compiled wrapper catches a signal. */
 export async function untilCaught(pid: number, signal: number): Promise<void> {
   // The kernel keeps 15 bytes of a program's name.
