@@ -93,6 +93,7 @@ async function live(recording: Recording, random: () => number): Promise<string>
   await using wrapper = startWrapper("binary", { args });
   const over = new AbortController();
   let hasCrashed = false;
+  let isAskedToEnd = false;
   const happened: string[] = [];
 
   /** Whether it ends, or has ended, because it was told to; such a sidecar is not started again. */
@@ -122,7 +123,9 @@ async function live(recording: Recording, random: () => number): Promise<string>
     await pause(atMs, over.signal);
     // Before it catches signals, one ends it as it would end any program.
     if (!over.signal.aborted) await untilCaught(wrapper.pid, 15).catch(() => over.abort());
-    if (!over.signal.aborted) wrapper.kill("SIGTERM");
+    if (over.signal.aborted) return;
+    wrapper.kill("SIGTERM");
+    isAskedToEnd = true;
   }
 
   const life = Promise.all([happen(), signalAtMs === undefined ? undefined : signal(signalAtMs)]);
@@ -150,15 +153,14 @@ async function live(recording: Recording, random: () => number): Promise<string>
   // It ends by itself.
   if (phase === "grace period" || phase.includes("terminating")) return "draining";
   // The kubelet ends a sidecar with its pod. A crash then is the end.
-  if (signalAtMs !== undefined && hasCrashed) return "crashed, and a signal";
+  if (isAskedToEnd && hasCrashed) return "crashed, and a signal";
   const warnings = (ended.stderr.match(WARNING) ?? [])
     // Of one that lives on, this is true only if it was started again.
     .filter((line) => hasCrashed || !line.includes("has already stopped"));
   const isWarned = warnings.length > 0 ||
     hook === "auto" && ended.stderr.includes("auto: no sidecar found");
   // After a SIGTERM nothing is expected that was not seen: the kubelet ends it.
-  const gotSignal = ended.code === 143 || ended.stderr.includes("SIGTERM");
-  if (!isWarned && signalAtMs !== undefined && gotSignal) return "left to the kubelet";
+  if (!isWarned && isAskedToEnd) return "left to the kubelet";
   check(isWarned, "left alive without a warning");
   return "left alive, with a warning";
 }
