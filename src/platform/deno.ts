@@ -132,8 +132,9 @@ export function runProgram(words: readonly string[]): string | undefined {
   const [file = "", ...args] = words;
   if (!mayRun(file)) return undefined;
   try {
-    const { stdout } = new Deno.Command(file, { args, stdin: "null", stderr: "null" }).outputSync();
-    return new TextDecoder().decode(stdout);
+    const options = { args, stdin: "null", stderr: "null" } as const;
+    const { stdout, signal } = new Deno.Command(file, options).outputSync();
+    return signal === null ? new TextDecoder().decode(stdout) : undefined;
   } catch {
     return undefined;
   }

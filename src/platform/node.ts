@@ -80,8 +80,8 @@ function toExit(code: number | null, signal: NodeJS.Signals | null): Exit {
 
 export function runProgram(words: readonly string[]): string | undefined {
   const [file = "", ...args] = words;
-  const { stdout, error } = runToEnd(file, args, { stdio: ["ignore", "pipe", "ignore"] });
-  return error === undefined ? stdout.toString() : undefined;
+  const { stdout, error, signal } = runToEnd(file, args, { stdio: ["ignore", "pipe", "ignore"] });
+  return error === undefined && signal === null ? stdout.toString() : undefined;
 }
 
 export function runApart(words: readonly string[]): Promise<string | undefined> {

@@ -29,3 +29,11 @@ Deno.test("deno.ts and node.ts export the same, in the contract's order", () => 
   const inContract = [...contract.matchAll(/^ {2}(?:readonly )?(\w+)[(:]/gm)];
   assertEquals(inContract.map(([, name = ""]) => name), names);
 });
+
+for (const [name, platform] of Object.entries<Platform>({ deno, node })) {
+  Deno.test(`${name}.ts: what a program that a signal ended has written does not count`, () => {
+    const run = (script: string) => platform.runProgram(["sh", "-c", script]);
+    assertEquals(run("echo whole; exit 3"), "whole\n");
+    assertEquals(run("echo half; kill -HUP $$"), undefined);
+  });
+}

@@ -32,7 +32,7 @@ export interface Platform {
   /**
    * Runs a program to its end.
    *
-   * @returns what it writes to stdout; undefined if it cannot be run
+   * @returns what it writes to stdout; undefined if it cannot be run, or a signal has ended it
    */
   runProgram(words: readonly string[]): string | undefined;
   /** The same in a session of its own, where the keys of the terminal do not reach it. */

@@ -17,7 +17,9 @@ export function readProcess(pid: number | "self"): ProcessState | undefined {
   if (!IS_LINUX) {
     // Ctrl-Z would stop `ps`, and this process would wait for it.
     if (hasTerminal() !== false) return undefined;
-    return processesByPs("-p", String(pid === "self" ? processId() : pid))?.[0]?.process;
+    const words = ["-p", String(pid === "self" ? processId() : pid)];
+    // A terminal that hangs up sends a second SIGHUP to the group, which `ps` is in by then.
+    return (processesByPs(...words) ?? processesByPs(...words))?.[0]?.process;
   }
   const text = readOrUndefined(() => readTextFile(`/proc/${pid}/stat`));
   if (text === undefined) return undefined;

@@ -26,7 +26,7 @@ const words = (options: readonly string[]) => ["env", "LC_ALL=C", "ps", "-o", CO
  * The processes that `ps` shows with these options. Not for a process on a terminal: Ctrl-Z would stop
  * `ps`, and who waits for it.
  *
- * @returns undefined if it cannot be run
+ * @returns undefined if it cannot be run, or a signal has ended it
  */
 export function processesByPs(...options: readonly string[]): readonly Listed[] | undefined {
   const text = runProgram(words(options));

@@ -48,6 +48,12 @@ function onTerminal(...words: string[]): Running {
 /** The shell on whose terminal the wrapper is a job. */
 const SHELL = ["bash", "--norc", "--noprofile", "--noediting", "-i"];
 
+/** The hang-up ends the first `ps` that looks at one process, too: it is in the terminal's group. */
+const HUNG_UP_PS = `#!/bin/sh
+case "$*" in *-A*) ;; *) mkdir "$0.once" 2>/dev/null && kill -HUP $$ ;; esac
+exec /bin/ps "$@"
+`;
+
 /** A full-screen program, and what every test on a terminal needs. */
 function needsProgram(name: string, debianPackage: string): Need<string> {
   return {
@@ -252,12 +258,20 @@ testWith(
     const recorder = compileFixture("record_signals");
     const file = await Deno.makeTempFile();
     const record = () => Deno.readTextFileSync(file);
+    const limit = AbortSignal.timeout(LIMIT_S * 1000);
     const until = async (text: string) => {
-      while (!record().includes(text)) await new Promise((resolve) => setTimeout(resolve, 5));
+      while (!record().includes(text)) {
+        if (limit.aborted) throw new Error(`no ${JSON.stringify(text)} in ${record()}`);
+        await new Promise((resolve) => setTimeout(resolve, 5));
+      }
     };
+    const folder = await Deno.makeTempDir();
+    Deno.writeTextFileSync(`${folder}/ps`, HUNG_UP_PS, { mode: 0o755 });
     await using terminal = onTerminal(...SHELL);
     await terminal.waitFor("shell> ");
-    await terminal.type(`$WRAPPER --log-level=debug ${recorder} >${file} 2>&1\n`);
+    await terminal.type(
+      `PATH=${folder}:$PATH $WRAPPER --log-level=debug ${recorder} >${file} 2>&1\n`,
+    );
     await until("started");
     await until("ready");
     const command = Number(/ready (\d+)/.exec(record())?.[1]);
@@ -272,6 +286,7 @@ testWith(
     assertEquals(recorded(record()).at(-1), 15);
     assertEquals(record().includes("SIGHUP passed on"), false, record());
     await Deno.remove(file);
+    await Deno.remove(folder, { recursive: true });
   },
 );
 
