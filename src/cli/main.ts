@@ -251,6 +251,7 @@ async function readHooks(
   });
   const waitFor = settings.waitTargets.length > 0 ? [...awaited.read.values()] : scuttle?.waitFor;
   const read = [...stopped.read.values()];
+  const typed = invocation.typedHooks.flatMap((target) => stopped.read.get(target) ?? []);
   const wanted = scuttle?.hooks ?? read;
   const targetProblems = scuttle === undefined ? stopped.problems : [];
   const isLost = hookIsLost || targetProblems.length > 0;
@@ -269,7 +270,7 @@ async function readHooks(
       ...waitProblems({ hooks, waitMs, injected, ...(waitFor && { waitFor }) }),
     ],
     warnings: scuttle === undefined
-      ? [...warnings, ...contradictions(origins.get("hook") ?? "default", settings.hook, read)]
+      ? [...warnings, ...contradictions(origins.get("hook") ?? "default", settings.hook, typed)]
       : warnings,
   };
 }
@@ -318,16 +319,20 @@ function contradictions(
   const addressOf = (hook: Hook) => hook.address.replace("//localhost", "//127.0.0.1");
   const twice = single.flatMap((hook, index) => {
     const first = single.findIndex((other) => addressOf(other) === addressOf(hook));
-    return first === index ? [] : [{ first: single[first]?.name, second: hook }];
+    return first === index ? [] : [describeTwice(single[first]?.name, hook)];
   });
   return [
     ...(targets.includes("none") && hooks.length > 0
       ? [`${origin}: none has no effect beside another TARGET, which is told to quit all the same`]
       : []),
-    ...twice.map(({ first, second: { name, address } }) =>
-      `${origin}: ${first} and ${name} have the same address, ${address}: name one of them`
-    ),
+    ...[...new Set(twice)].map((problem) => `${origin}: ${problem}`),
   ];
+}
+
+function describeTwice(first: string | undefined, { name, address }: Hook): string {
+  return first === name
+    ? `${name} is there twice, for ${address}: name it once`
+    : `${first} and ${name} have the same address, ${address}: name one of them`;
 }
 
 /** Reads the TARGETs of one option, `none` apart. */

@@ -11,7 +11,9 @@
  */
 
 import { hostOf, httpHook } from "../../hooks/http.ts";
+import { ABSENT_ADVICE } from "../../hooks/preset.ts";
 import type { SidecarHook } from "../hook.ts";
+import type { StopFailure } from "../http/exchange.ts";
 import { resolveUrl } from "../http/url.ts";
 import { redactValue } from "../log/redact.ts";
 import { nearest } from "../nearest.ts";
@@ -61,7 +63,7 @@ const UNITS_MS: Readonly<Record<string, number>> = {
  * Reads scuttle's variables.
  *
  * @param environment looks up a variable
- * @returns undefined if none is set
+ * @returns undefined if none is set; without values if none of them can be read
  *
  * @example
  * ```ts
@@ -118,7 +120,11 @@ export function readScuttle(environment: Environment): ScuttleReading | undefine
   const waitMs = duration("WAIT_FOR_ENVOY_TIMEOUT") ?? 0;
   const quitWithoutMs = duration("QUIT_WITHOUT_ENVOY_TIMEOUT") ?? 0;
   const requestMs = duration(NAME_OF_MANY);
-  if ([...given].every((name) => NOT_ALONE.includes(name))) return undefined;
+  if ([...given].every((name) => NOT_ALONE.includes(name))) {
+    return warnings.length === 0
+      ? undefined
+      : { values: new Map(), hooks: [], waitFor: [], warnings };
+  }
   if (plural === undefined && singular !== undefined) {
     warnings.push(
       `${SINGULAR} is read as GENERIC_QUIT_ENDPOINTS, which is the name that scuttle reads`,
@@ -211,7 +217,8 @@ function makeHooks(
   istioQuitUrl: string | undefined,
   genericUrls: readonly string[],
 ): Pick<ScuttleReading, "hooks" | "waitFor"> {
-  const generic = genericUrls.map((url) => httpHook({ name: hostOf(url), stop: { url } }));
+  const hint = ({ state }: StopFailure) => state === "absent" ? ABSENT_ADVICE : undefined;
+  const generic = genericUrls.map((url) => httpHook({ name: hostOf(url), stop: { url }, hint }));
   const stopUrl = istioQuitUrl ?? adminUrl;
   const isAgent = adminUrl !== undefined && AGENT_PORT.test(adminUrl);
   if (stopUrl === undefined) return { hooks: generic, waitFor: [] };
@@ -224,6 +231,7 @@ function makeHooks(
     // scuttle does not look at the status.
     isReady: (status, body) => isAgent ? status === 200 : /"state"\s*:\s*"LIVE"/.test(body),
     headers: { accept: "application/json" },
+    hint,
   });
   return {
     hooks: istioQuitUrl === undefined ? generic : [...generic, envoy],
@@ -332,7 +340,7 @@ const MOST_EDITS = 2;
  */
 export function nearMisses(names: readonly string[], environment: Environment): readonly string[] {
   const known: readonly string[] = SCUTTLE_VARIABLES.filter((name) => name !== SINGULAR);
-  const isScuttle = readScuttle(environment) !== undefined;
+  const isScuttle = (readScuttle(environment)?.values.size ?? 0) > 0;
   return names.flatMap((name) => {
     if (!couldBeScuttles(name) || known.includes(name) || !environment(name)) return [];
     if (name === SINGULAR && isScuttle) return [];

@@ -154,6 +154,16 @@ Deno.test("what scuttle ignores is ignored, with a warning", () => {
   assertStringIncludes(warnings[0] ?? "", "ENVOY_ADMIN_API is not set: no sidecar will be told");
 });
 
+Deno.test("a value that nobody can read is a warning even if no other variable is set", () => {
+  for (const name of ["NEVER_KILL_ENVOY", "NEVER_KILL_ISTIO", "START_WITHOUT_ENVOY"]) {
+    const { warnings, settings, origins, scuttle } = invoke({ [name]: "True" });
+    assertEquals(warnings, [
+      `${name} "True" is ignored, as scuttle does: expected true or false`,
+    ]);
+    assertEquals([settings.hook, origins.get("hook"), scuttle], [["istio"], "default", undefined]);
+  }
+});
+
 Deno.test("pilot-agent's port in ENVOY_ADMIN_API: its own readiness is asked", () => {
   for (const port of [15020, 15021]) {
     const address = `http://127.0.0.1:${port}`;

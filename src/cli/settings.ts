@@ -57,6 +57,8 @@ export interface Invocation {
   readonly origins: ReadonlyMap<keyof Settings, Origin>;
   /** What kind of place the hooks' TARGETs came from. */
   readonly hookSource: Source;
+  /** These TARGETs as they were typed; one that is there twice is there once in the settings. */
+  readonly typedHooks: readonly string[];
   /** Whether what was wrong may have been meant to name a hook. */
   readonly hookIsLost: boolean;
   /** Whether it may have been meant to say that the pod has several containers. */
@@ -200,6 +202,7 @@ export function readInvocation(
     ? [`${origins.get("waitMs")} 0 turns ${origins.get("waitTargets")} off: nothing is waited for`]
     : [];
   const hookSource = sources.get("hook") ?? "default";
+  const typedHooks = typedValues("hook").flatMap(({ text }) => OPTIONS.hook.kind.parse(text) ?? []);
   const isLost = ({ name, variable }: Option<unknown>) =>
     lost.has(name) || unknown.meant.has(variable);
   const hookIsLost = isLost(OPTIONS.hook) ||
@@ -233,6 +236,7 @@ export function readInvocation(
     settings,
     origins,
     hookSource,
+    typedHooks,
     hookIsLost,
     actionIsLost: action === undefined &&
       (cut.mayBeArgument || (!mayHaveCommand && ACTIONS.some(({ name }) => lost.has(name)))),

@@ -2,6 +2,7 @@
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import { freePort, startSidecar } from "../support/sidecar.ts";
+import { BINARY } from "../support/wrapper.ts";
 
 const ROOT = new URL("../../", import.meta.url).pathname;
 const MY_WRAPPER = `${ROOT}examples/custom-hook/my_wrapper.ts`;
@@ -138,4 +139,33 @@ Deno.test("the library works without permission to read the environment", async 
   const args = ["run", "--quiet", "--no-prompt", "--allow-net", script, String(port)];
   const { code, stdout, stderr } = await execute(Deno.execPath(), args);
   assertEquals([code, stdout], [0, "no-sidecar\n"], stderr);
+});
+
+Deno.test("the README's lines of --wrap are what is printed for such a Job", async () => {
+  const folder = Deno.makeTempDirSync();
+  try {
+    const manifest = `apiVersion: batch/v1
+kind: Job
+metadata: { name: my-job }
+spec:
+  template:
+    metadata:
+      annotations:
+        linkerd.io/inject: enabled
+    spec:
+      restartPolicy: Never
+      containers:
+        - name: main
+          image: registry.example.com/my-job:1
+          command: ["/my-job"]
+`;
+    Deno.writeTextFileSync(`${folder}/job.yaml`, manifest);
+    const { code, stdout, stderr } = await execute(BINARY, ["--wrap", "job.yaml"], folder);
+    assertEquals(code, 0, stderr);
+    assertStringIncludes(stdout, `command: ["/shared/wrapper", "/my-job"]`);
+    const [sample] = blocksOf("README.md", "text");
+    assertEquals(sample, stderr);
+  } finally {
+    Deno.removeSync(folder, { recursive: true });
+  }
 });

@@ -115,6 +115,29 @@ Deno.test("TARGETs that do not fit together are said, and the job runs", async (
   );
 });
 
+Deno.test("the same TARGET twice is said once, and told to quit once", async () => {
+  await using sidecar = startSidecar();
+  const url = `${sidecar.origin}/quitquitquit`;
+  const target = `envoy=${sidecar.origin}`;
+  const rows: readonly (readonly [args: string[], env: Record<string, string>, name: string])[] = [
+    [["--hook", target, "--hook", target], {}, "--hook: envoy"],
+    [["--hook", target, "--hook", target, "--hook", target], {}, "--hook: envoy"],
+    [[], { WRAPPER_HOOKS: `${target}, ${target}` }, "WRAPPER_HOOKS: envoy"],
+    [["--hook", url, "--hook", url], {}, `--hook: ${new URL(url).host}`],
+  ];
+  for (const [index, [args, env, name]] of rows.entries()) {
+    const { code, stderr } = await run([...args, "true"], env);
+    assertEquals([code, sidecar.posts().length], [0, index + 1], stderr);
+    const warnings = stderr.split("\n").filter((line) => line.includes("warn: "));
+    assertEquals(warnings, [`wrapper: warn: ${name} is there twice, for ${url}: name it once`]);
+  }
+  const args = ["--hook=istio", "--hook=istio=http://localhost:15020", "--print-config"];
+  assertEquals(
+    (await run(args)).stderr,
+    "wrapper: warn: --hook: istio is there twice, for http://localhost:15020/quitquitquit: name it once\n",
+  );
+});
+
 Deno.test("a URL without a path: the hint says so, and which preset has its port", async () => {
   await using sidecar = startSidecar([404]);
   const { stderr } = await run([`--hook=${sidecar.origin}`, "true"]);
@@ -128,6 +151,11 @@ Deno.test("a named sidecar that never came is a warning, the default one is not"
     [["--hook=istio=http://127.0.0.1:PORT", "--injected="], {}, /wrapper: istio: no such sidecar/],
     [[], {}, /wrapper: istio: no such sidecar \(connection refused at/],
     [["--injected=yes", "--startup-window=0"], {}, /warn: istio: no such sidecar/],
+    [
+      [],
+      { ENVOY_ADMIN_API: "http://127.0.0.1:PORT", START_WITHOUT_ENVOY: "true" },
+      /warn: istio: no such sidecar \(.*; if the pod has one, it will not end\. wrapper --check /,
+    ],
     [
       ["--hook=auto", "--injected=yes", "--startup-window=0"],
       {},
