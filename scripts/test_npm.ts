@@ -135,6 +135,21 @@ async function useOnNode(version: string): Promise<void> {
   passed(`Node ${version}: the command ${COMMAND}`);
 }
 
+/** The pages' examples for Node, each in the folder where the package is installed, as it stands. */
+async function runExamples(version: string): Promise<void> {
+  const node = `${CONSUMER}/node_modules/node-${version}/bin/node`;
+  const examples = ["README.md", "docs/library.md"].flatMap((page) => {
+    const blocks = Deno.readTextFileSync(ROOT + page).matchAll(/^```(?:ts|js)\n([^]*?)^```$/gm);
+    return [...blocks].map(([, code = ""]) => code).filter((code) => !/\bDeno\./.test(code));
+  });
+  check(examples.length >= 4, `only ${examples.length} examples`);
+  for (const example of examples) {
+    Deno.writeTextFileSync(`${CONSUMER}/example.mjs`, example);
+    await must([node, "example.mjs"], { cwd: CONSUMER });
+  }
+  passed(`Node ${version}: ${examples.length} examples of the pages`);
+}
+
 /** What a program of a user imports, in strict TypeScript without the types of the DOM. */
 const PROGRAM = `
 import { createLogger, istio, NotReadyError, run, type RunResult, stopSidecars } from "@k8s-job/wrapper";
@@ -191,6 +206,7 @@ if (import.meta.main) {
     await checkPackage(tarball);
     await install(tarball);
     for (const version of NODES) await useOnNode(version);
+    for (const version of NODES) await runExamples(version);
     await compileConsumers();
   } catch (error) {
     console.error(`FAILED: ${error instanceof Error ? error.message : error}`);
