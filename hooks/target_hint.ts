@@ -24,6 +24,9 @@ const OTHER_NAMES: Readonly<Record<string, string>> = {
   disabled: "none",
 };
 
+/** The forms of a TARGET that need something after their first word. */
+const FORMS: Readonly<Record<string, string>> = { signal: "signal:NAME", file: "file:PATH" };
+
 const METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 
 const METHOD_HINT =
@@ -98,7 +101,12 @@ export function targetHint(text: string, presets: readonly NamedHook[]): string 
   const isPreset = presets.some(({ hookName }) => hookName === meant);
   if (text.startsWith("/")) return "a path needs file: before it";
   if (/^https?\/\//i.test(address)) return URL_HINT;
-  if (base === undefined) return meant && `did you mean ${meant}?`;
+  const [, barePort, path = "/PATH"] = /^:?(\d{4,5})(\/[\w./-]*)?$/.exec(text) ?? [];
+  if (barePort !== undefined) return `did you mean http://localhost:${barePort}${path}?`;
+  if (base === undefined) {
+    const form = meant ?? FORMS[text.toLowerCase()];
+    return form && `did you mean ${form}?`;
+  }
   if (isPreset && meant !== undefined) {
     return `did you mean ${meant}=${port === undefined ? "BASE_URL" : `http://localhost:${port}`}?`;
   }

@@ -201,6 +201,13 @@ export function readInvocation(
   const noWait = waitsForTargets && settings.waitMs === 0
     ? [`${origins.get("waitMs")} 0 turns ${origins.get("waitTargets")} off: nothing is waited for`]
     : [];
+  const injectedBy = origins.get("injected") ?? "default";
+  // Kubernetes leaves `$(NAME)` as it is if there is no such variable.
+  const unreplaced = !isWrap && typedValues("injected").some(({ text }) => /\$[({]/.test(text))
+    ? [
+      `${injectedBy} counts as set, and a sidecar is expected: Kubernetes replaces $(NAME) only if NAME is defined above it`,
+    ]
+    : [];
   const hookSource = sources.get("hook") ?? "default";
   const typedHooks = typedValues("hook").flatMap(({ text }) => OPTIONS.hook.kind.parse(text) ?? []);
   const isLost = ({ name, variable }: Option<unknown>) =>
@@ -250,6 +257,7 @@ export function readInvocation(
       ...scuttle?.warnings ?? [],
       ...scuttles?.nearMisses(variables, environment) ?? [],
       ...noWait,
+      ...unreplaced,
     ],
     ...(action === undefined ? {} : { action }),
     ...(scuttle !== undefined && hookSource === "scuttle" ? { scuttle } : {}),
@@ -327,7 +335,15 @@ export function explain(
   const meant = kind?.suggest?.(value);
   const hint = quotesHint(value) ?? (meant === undefined ? undefined : `did you mean ${meant}?`);
   const withHint = kind === undefined || hint === undefined ? expected : `${expected}; ${hint}`;
-  return `${origin} ${JSON.stringify(redactValue(value))}: ${withHint}`;
+  // A whole command line in one word, taken for a value, can hold a password.
+  const isWords = kind !== undefined && hint === undefined ? /\S\s+\S/ : /\S\s+-/;
+  const shown = isWords.test(value) ? `${firstWord(value)} …` : redactValue(value);
+  return `${origin} ${JSON.stringify(shown)}: ${withHint}`;
+}
+
+/** What stands before the first blank. */
+function firstWord(text: string): string {
+  return redactValue(text.trimStart().replace(/\s.*$/s, ""));
 }
 
 /**
@@ -365,7 +381,7 @@ function cutAtCommand(args: readonly string[]) {
       problems.push(unknown.problem);
       if (unknown.meant !== undefined) lost.add(unknown.meant);
       hasUnknown = true;
-      if (!word.includes("=")) bare = { index };
+      if (!/[=\s]/.test(word)) bare = { index };
       continue;
     }
     const name = `--${named.name}`;
@@ -435,7 +451,21 @@ function unknownOption(word: string): { readonly problem: string; readonly meant
       meant: short.name,
     };
   }
-  const near = nearest(word, NAMED.map(({ name }) => `--${name}`));
+  // `"--hook istio"`: what follows the blank can be a secret.
+  const [name = "", rest] = word.split(/\s+(.*)/s);
+  if (rest !== undefined) {
+    const near = nearest(name, NAMED.map((option) => `--${option.name}`));
+    const meant = near?.isClose ? near.word : "--NAME";
+    const option = OPTION_LIST.find((one) => meant === `--${one.name}`);
+    const written = option?.kind.placeholder === "" ? meant : `${meant}=VALUE or ${meant} VALUE`;
+    return {
+      problem:
+        `unknown option ${JSON.stringify(`${redactValue(name)} …`)}: all of it is one word, ` +
+        `its blanks included; write ${written}, each argument as a word of its own`,
+      ...(near?.isClose ? { meant: near.word.slice(2) } : {}),
+    };
+  }
+  const near = nearest(word, NAMED.map((option) => `--${option.name}`));
   const tip = near?.isClose ? `did you mean ${near.word}?` : "wrapper --help lists the options";
   return {
     problem: `unknown option ${JSON.stringify(redactValue(word))}: ${tip}`,

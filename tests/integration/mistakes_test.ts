@@ -238,6 +238,52 @@ Deno.test("a mistyped or incomplete action tells no sidecar to quit: somebody lo
   assertEquals(sidecar.posts().length, 1);
 });
 
+Deno.test("several words in one are told from an option or a value, and nothing after a blank is shown", async () => {
+  const oneWord = "all of it is one word, its blanks included; write";
+  const rows: readonly (readonly [words: string[], line: string])[] = [
+    [
+      ["--hook istio --token sesame", "true"],
+      `unknown option "--hook …": ${oneWord} --hook=VALUE or --hook VALUE`,
+    ],
+    [
+      ["--hok\tsesame", "true"],
+      `unknown option "--hok …": ${oneWord} --hook=VALUE or --hook VALUE`,
+    ],
+    [["--strict sesame", "true"], `unknown option "--strict …": ${oneWord} --strict, each`],
+    [["--token sesame", "true"], `unknown option "--token …": ${oneWord} --NAME=VALUE`],
+    [["--retries", "my-job sesame"], '--retries "my-job …": expected a whole number'],
+    [["--wait", "my-job --token sesame"], '--wait "my-job …": expected a duration'],
+    [["--hook", "my-job --token sesame"], '--hook "my-job …": expected istio, '],
+    [["--retries", "my-job\n--token=sesame"], '--retries "my-job …": expected a whole number'],
+  ];
+  const log = await Deno.makeTempFile();
+  for (const [words, line] of rows) {
+    for (const format of ["text", "json"]) {
+      const args = ["--hook=none", `--log-format=${format}`, `--termination-log=${log}`, ...words];
+      const { code, stdout, stderr } = await run(args);
+      assertEquals([code, stdout], [125, ""]);
+      const lines = stderr.trimEnd().split("\n");
+      const text = format === "json" ? lines.map((one) => JSON.parse(one).msg).join("\n") : stderr;
+      assertStringIncludes(text, line);
+      const summary = await Deno.readTextFile(log);
+      assert(!(stderr + summary).includes("sesame"), stderr + summary);
+    }
+  }
+  await Deno.remove(log);
+  // A hook may be lost in it.
+  const { stderr } = await run(["--hook istio", "true"]);
+  assertStringIncludes(stderr, "wrapper: auto: no sidecar found");
+});
+
+Deno.test("a reference that Kubernetes has not replaced in WRAPPER_INJECTED is a warning", async () => {
+  const { code, stderr } = await run(["--hook=none", "true"], { WRAPPER_INJECTED: "$(ISTIO)" });
+  assertEquals(code, 0);
+  assertStringIncludes(
+    stderr,
+    "wrapper: warn: WRAPPER_INJECTED counts as set, and a sidecar is expected: ",
+  );
+});
+
 Deno.test("an empty COMMAND is shown as such", async () => {
   const { code, stderr } = await run(["--hook=none", ""]);
   assertEquals(code, 127);
