@@ -456,8 +456,10 @@ function unknownOption(word: string): { readonly problem: string; readonly meant
   if (rest !== undefined) {
     const near = nearest(name, NAMED.map((option) => `--${option.name}`));
     const meant = near?.isClose ? near.word : "--NAME";
-    const option = OPTION_LIST.find((one) => meant === `--${one.name}`);
-    const written = option?.kind.placeholder === "" ? meant : `${meant}=VALUE or ${meant} VALUE`;
+    const isOne = ({ name }: { readonly name: string }) => meant === `--${name}`;
+    const isAlone = OPTION_LIST.find(isOne)?.kind.placeholder === "" ||
+      ACTIONS.some((action) => isOne(action) && action.argument === undefined);
+    const written = isAlone ? meant : `${meant}=VALUE or ${meant} VALUE`;
     return {
       problem:
         `unknown option ${JSON.stringify(`${redactValue(name)} …`)}: all of it is one word, ` +

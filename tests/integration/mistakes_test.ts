@@ -250,6 +250,7 @@ Deno.test("several words in one are told from an option or a value, and nothing 
       `unknown option "--hok …": ${oneWord} --hook=VALUE or --hook VALUE`,
     ],
     [["--strict sesame", "true"], `unknown option "--strict …": ${oneWord} --strict, each`],
+    [["--check sesame", "true"], `unknown option "--check …": ${oneWord} --check, each`],
     [["--token sesame", "true"], `unknown option "--token …": ${oneWord} --NAME=VALUE`],
     [["--retries", "my-job sesame"], '--retries "my-job …": expected a whole number'],
     [["--wait", "my-job --token sesame"], '--wait "my-job …": expected a duration'],
