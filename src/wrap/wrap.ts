@@ -133,6 +133,8 @@ function whereInCall({ place, title }: Found): string {
   const annotations = record(record(place.value["metadata"])["annotations"]);
   const path = annotations["internal.config.kubernetes.io/path"] ??
     annotations["config.kubernetes.io/path"];
+  // `kustomize build` invents a path, once a function has run.
+  if ("kustomize.config.k8s.io/id" in annotations) return title;
   return typeof path === "string" ? `${path}: ${title}` : title;
 }
 

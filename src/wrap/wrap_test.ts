@@ -713,12 +713,14 @@ Deno.test("a kustomize function's call comes back with its Job wrapped, and is n
   const end = "\nfunctionConfig:";
   assertEquals(text.slice(text.indexOf(end)), CALL.slice(CALL.indexOf(end)));
 
-  const inFile = CALL.replace(
+  const withPath = CALL.replace(
     "    annotations:",
     "    annotations:\n      internal.config.kubernetes.io/path: jobs/load.yaml",
   );
-  const [line] = wrapText(inFile, REQUEST).report;
-  assertEquals(line?.where, "jobs/load.yaml: Job pre-load");
+  // With the mark of `kustomize build` the path is invented; from `kustomize fn run` it is a file's.
+  const ofRun = withPath.replace("kustomize.config.k8s.io/id", "example.com/other");
+  const where = [withPath, ofRun].map((text) => wrapText(text, REQUEST).report[0]?.where);
+  assertEquals(where, ["Job pre-load", "jobs/load.yaml: Job pre-load"]);
 });
 
 Deno.test("a function's configuration that nobody would read is refused", () => {
