@@ -10,6 +10,7 @@ import { withInjectors } from "../kubernetes/injectors.ts";
 import {
   containerOf,
   exitCodes,
+  kubectl,
   type Namespace,
   type Output,
   testInNamespace,
@@ -337,4 +338,17 @@ spec:
   }
   assertEquals((await run()).code, 0);
   assertEquals(Deno.readTextFileSync(`${folder}/job.yaml`), wrapped);
+});
+
+Deno.test("kubectl's own kustomize does not run the function, and does not always say so", async () => {
+  const folder = `${EXAMPLES}/kustomize-function`;
+  const built = await kubectl(["kustomize", "--enable-alpha-plugins", folder]);
+  assertEquals([built.code, built.stderr], [0, ""]);
+  assertEquals(commandsOf(built.stdout), [undefined]);
+  const flag = await kubectl(["kustomize", ...FLAGS, folder]);
+  assertEquals(flag.code, 1);
+  assertStringIncludes(flag.stderr, "unknown flag: --enable-exec");
+  const applied = await kubectl(["apply", "--dry-run=client", "--kustomize", folder]);
+  assertEquals(applied.code, 1, applied.stdout);
+  assertStringIncludes(applied.stderr, "external plugins disabled");
 });
