@@ -47,6 +47,9 @@ const ELSEWHERE: readonly (readonly [group: RegExp, kind: RegExp, advice: string
   ],
 ];
 
+/** What to do when that is done, because nothing here can see that it is. */
+const THEN = "then label it wrapper: disabled itself, and it is not named again";
+
 /** Finds every object that makes pods which end. */
 export function findObjects(tree: Tree): readonly Found[] {
   const root = tree.root();
@@ -76,7 +79,7 @@ function inObject(
   const elsewhere = ELSEWHERE.find(([groups, kinds]) => groups.test(group) && kinds.test(kind));
   if (elsewhere !== undefined) {
     if (isDisabled(tree, place)) return [{ title, place, from, isDisabled: true }];
-    return [{ title, place, advice: elsewhere[2], from }];
+    return [{ title, place, advice: `${elsewhere[2]}; ${THEN}`, from }];
   }
   const path = pathOf(kind, group);
   if (path === undefined) return [];

@@ -501,6 +501,7 @@ Deno.test("Argo, Tekton, JobSet and others with pods of their own are left, with
     const { report, isLeft, text: after } = wrapText(text, REQUEST);
     assertEquals([after, isLeft, report[0]?.where], [text, true, `stdin:1: ${kind} a-`]);
     assertMatch(report[0]?.text ?? "", advice);
+    assertMatch(report[0]?.text ?? "", /; then label it wrapper: disabled itself/);
   }
 });
 
