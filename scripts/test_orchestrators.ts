@@ -18,6 +18,7 @@ export const TESTS = "tests/orchestrators";
 
 /** The programs, and the variables by which the tests find them. */
 const PROGRAMS = [
+  { variable: "KUSTOMIZE", module: "sigs.k8s.io/kustomize/kustomize/v5", version: "v5.8.2" },
   { variable: "HELM_3", module: "helm.sh/helm/v3/cmd/helm", version: "v3.22.0" },
   { variable: "HELM_4", module: "helm.sh/helm/v4/cmd/helm", version: "v4.3.1" },
 ];
@@ -25,7 +26,9 @@ const PROGRAMS = [
 /** Builds a program, unless its version is there already; returns its path. */
 async function build(module: string, version: string): Promise<string> {
   const folder = `${ROOT}.cache/orchestrators/${version}`;
-  const path = `${folder}/${module.split("/").at(-1)}`;
+  // As Go names it: a version at the end is no name.
+  const name = module.split("/").findLast((part) => !/^v\d+$/.test(part));
+  const path = `${folder}/${name}`;
   if (exists(path)) return path;
   const { success } = await new Deno.Command("go", {
     args: ["install", `${module}@${version}`],

@@ -401,7 +401,7 @@ export const MESSAGES = {
     level: "warn",
     text: "{where}: NOT wrapped: {reason}",
     meaning:
-      "Only with `--wrap`: this manifest was printed as it was, and the exit code is 1. The line says what is missing.",
+      "Only with `--wrap`: this manifest was printed as it was, and the exit code is 1. The line says what is missing. If it is to stay as it is, label it `wrapper: disabled`.",
   },
   "wrap-failed": {
     level: "error",

@@ -11,6 +11,7 @@ import {
   isAlias,
   isMap,
   isNode,
+  isPair,
   isScalar,
   LineCounter,
   parseAllDocuments,
@@ -144,19 +145,36 @@ export function parseText(name: string, text: string): Source {
   };
   for (const document of documents) {
     const anchors = new Set<string>();
-    visit(document, (_, node) => {
+    const isOwn = WORK.test(String(isMap(document.contents) && document.contents.get("kind")));
+    visit(document, (_, node, path) => {
       if (isMap(node)) refuseTwice(node);
       if (isAlias(node) && !anchors.has(node.source)) {
         throw refuse(node.range?.[0] ?? 0, `expected an anchor &${node.source} above`);
       }
       if (isNode(node) && !isAlias(node) && node.anchor) anchors.add(node.anchor);
       // `name: release-{{ .Values.name }}` is text to YAML.
-      const isTemplate = isScalar(node) && node.type === "PLAIN" &&
-        typeof node.value === "string" && node.value.includes("{{");
+      if (!isScalar(node) || node.type !== "PLAIN" || typeof node.value !== "string") return;
+      const isTemplate = HELM.test(node.value) ||
+        (isOwn && node.value.includes("{{") && isNaming(path.at(-1)));
       if (isTemplate) throw refuse(node.range?.[0] ?? 0, UNRENDERED);
     });
   }
   return { name, text, documents, lineOf };
+}
+
+/**
+ * What Helm alone renders. Other braces may be meant to stay: Prometheus' rules, Argo's and Go's own
+ * templates have them, and kustomize prints them without quotes.
+ */
+const HELM = /\{\{[^}]*(\.(Values|Release|Chart|Capabilities|Files)\b|\binclude\s+")/;
+
+/** The kinds of which the names and images are known to have no braces, when they are rendered. */
+const WORK = /^(Job|CronJob|Pod)$/;
+
+/** Whether an entry's value is a name or an image. */
+function isNaming(entry: unknown): boolean {
+  return isPair(entry) && isScalar(entry.key) &&
+    /^(name|generateName|namespace|image)$/.test(String(entry.key.value));
 }
 
 /** More brackets than this that are open at once would take minutes, and all the memory. */

@@ -15,6 +15,8 @@ export interface Found {
   readonly path?: readonly string[];
   /** What to do instead, if it is left alone. */
   readonly advice?: string;
+  /** Whether somebody has said that it is to be left alone. */
+  readonly isDisabled?: boolean;
   /** The way from the document's root to the object. */
   readonly from: readonly (string | number)[];
 }
@@ -45,6 +47,9 @@ const ELSEWHERE: readonly (readonly [group: RegExp, kind: RegExp, advice: string
   ],
 ];
 
+/** What to do when that is done, because nothing here can see that it is. */
+const THEN = "then label it wrapper: disabled itself, and it is not named again";
+
 /** Finds every object that makes pods which end. */
 export function findObjects(tree: Tree): readonly Found[] {
   const root = tree.root();
@@ -72,7 +77,10 @@ function inObject(
   const name = metadata && (text("name", metadata) || text("generateName", metadata));
   const title = `${kind} ${name || "without a name"}`;
   const elsewhere = ELSEWHERE.find(([groups, kinds]) => groups.test(group) && kinds.test(kind));
-  if (elsewhere !== undefined) return [{ title, place, advice: elsewhere[2], from }];
+  if (elsewhere !== undefined) {
+    if (isDisabled(tree, place)) return [{ title, place, from, isDisabled: true }];
+    return [{ title, place, advice: `${elsewhere[2]}; ${THEN}`, from }];
+  }
   const path = pathOf(kind, group);
   if (path === undefined) return [];
   const pod = follow(tree, place, path);
@@ -82,7 +90,14 @@ function inObject(
     const policy = spec && tree.get(spec, "restartPolicy");
     if (policy !== "Never" && policy !== "OnFailure") return [];
   }
-  return [{ title, place, path, from }];
+  const disabled = isDisabled(tree, place) || isDisabled(tree, pod);
+  return [{ title, place, path, from, ...(disabled && { isDisabled: true }) }];
+}
+
+/** Whether an object has the label that keeps the wrapper out of it. */
+function isDisabled(tree: Tree, place: Place): boolean {
+  const labels = follow(tree, place, ["metadata", "labels"]);
+  return labels !== undefined && tree.get(labels, "wrapper") === "disabled";
 }
 
 function pathOf(kind: string, group: string): readonly string[] | undefined {

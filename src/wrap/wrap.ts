@@ -93,8 +93,13 @@ function wrapSource(source: Source, request: WrapRequest) {
   const names: string[] = [];
   for (const document of source.documents) {
     const tree = new Tree(source.text, document);
-    const done = objectsOf(tree, source).map((found) => ({
-      where: `${source.name}:${source.lineOf(tree.startOf(found.place))}: ${found.title}`,
+    const objects = objectsOf(tree, source);
+    const isFunction = isCallOfFunction(tree);
+    if (isFunction) refuseConfig(tree, source);
+    const done = objects.map((found) => ({
+      where: isFunction
+        ? whereInCall(found)
+        : `${source.name}:${source.lineOf(tree.startOf(found.place))}: ${found.title}`,
       names: namesIn(found),
       outcome: wrapObject(tree, found, request),
     }));
@@ -115,12 +120,46 @@ function wrapSource(source: Source, request: WrapRequest) {
   return { text: applyEdits(source.text, edits), report, names };
 }
 
+const DISABLED = "its label wrapper: disabled keeps the wrapper out";
+
+/** Whether the document is how kustomize and kpt call a program as a function. */
+function isCallOfFunction(tree: Tree): boolean {
+  const root = tree.root();
+  return root !== undefined && tree.get(root, "kind") === "ResourceList";
+}
+
+/** An object that a function was given: nobody can see the lines of the call, but there may be a file. */
+function whereInCall({ place, title }: Found): string {
+  const annotations = record(record(place.value["metadata"])["annotations"]);
+  const path = annotations["internal.config.kubernetes.io/path"] ??
+    annotations["config.kubernetes.io/path"];
+  // `kustomize build` invents a path, once a function has run.
+  if ("kustomize.config.k8s.io/id" in annotations) return title;
+  return typeof path === "string" ? `${path}: ${title}` : title;
+}
+
+/** @throws {UnreadableError} if the function's configuration has something that nobody would read */
+function refuseConfig(tree: Tree, source: Source): void {
+  const root = tree.root();
+  const config = root && tree.child(root, "functionConfig");
+  if (config === undefined) return;
+  const key = Object.keys(config.value).find((one) =>
+    !["apiVersion", "kind", "metadata"].includes(one)
+  );
+  if (key === undefined) return;
+  throw new UnreadableError(
+    `${source.name}: the function's configuration has ${key}, which is not read: give options as its ` +
+      'args, exec: { path: wrapper, args: [--wrap, "-", --hook=istio] }',
+  );
+}
+
 function left(reason: string): Outcome {
   return { state: "left", lines: [reason], notes: [] };
 }
 
 function wrapObject(tree: Tree, found: Found, request: WrapRequest): Outcome {
   const root = tree.root();
+  if (found.isDisabled) return { state: "unneeded", lines: [DISABLED], notes: [] };
   if (found.advice !== undefined || root === undefined) return left(found.advice ?? "");
   const restore = tree.savePoint(found.place);
   try {

@@ -501,6 +501,7 @@ Deno.test("Argo, Tekton, JobSet and others with pods of their own are left, with
     const { report, isLeft, text: after } = wrapText(text, REQUEST);
     assertEquals([after, isLeft, report[0]?.where], [text, true, `stdin:1: ${kind} a-`]);
     assertMatch(report[0]?.text ?? "", advice);
+    assertMatch(report[0]?.text ?? "", /; then label it wrapper: disabled itself/);
   }
 });
 
@@ -609,6 +610,159 @@ Deno.test("more entries than a manifest has are refused before they are parsed",
 Deno.test("text that only looks like a template is read", () => {
   const annotations = { "vault.hashicorp.com/agent-inject-template-x": "{{ with secret }}" };
   assertEquals(wrapJob({ containers: [main] }, { annotations }).isLeft, false);
+});
+
+Deno.test("braces that are meant to stay are read, as kustomize prints them: without quotes", () => {
+  const rule = `apiVersion: monitoring.coreos.com/v1
+kind: PrometheusRule
+metadata:
+  name: rule
+spec:
+  groups:
+  - name: one
+    rules:
+    - annotations:
+        summary: Instance {{ $labels.instance }} is down
+`;
+  const workflow = `apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: from-{{ workflow.name }}
+data:
+  image: registry.example.com/app:{{ inputs.parameters.tag }}
+`;
+  const text = `${rule}---\n${workflow}---
+apiVersion: batch/v1
+kind: Job
+metadata:
+  name: report
+spec:
+  template:
+    spec:
+      restartPolicy: Never
+      containers:
+      - command:
+        - /my-job
+        - --format=Day {{ .Day }}
+        image: registry.example.com/my-job:1
+        name: main
+`;
+  const { text: wrapped, isLeft } = wrapText(text, REQUEST);
+  assertEquals(isLeft, false);
+  assert(wrapped.startsWith(`${rule}---\n${workflow}---\n`));
+  assertStringIncludes(
+    wrapped,
+    "- /shared/wrapper\n        - /my-job\n        - --format=Day {{ .Day }}",
+  );
+});
+
+/** What kustomize 5.8.2 sends to a function, for a Job with a prefix. */
+const CALL = `apiVersion: config.kubernetes.io/v1
+kind: ResourceList
+items:
+- apiVersion: batch/v1
+  kind: Job
+  metadata:
+    annotations:
+      internal.config.kubernetes.io/prefixes: pre-
+      internal.config.kubernetes.io/previousKinds: Job
+      internal.config.kubernetes.io/previousNames: load
+      internal.config.kubernetes.io/previousNamespaces: default
+      kustomize.config.k8s.io/id: |
+        group: batch
+        kind: Job
+        name: pre-load
+        version: v1
+      config.kubernetes.io/index: '0'
+      internal.config.kubernetes.io/index: '0'
+      internal.config.kubernetes.io/annotations-migration-resource-id: '0'
+      internal.config.kubernetes.io/id: '1'
+      config.k8s.io/id: '1'
+    name: pre-load
+  spec:
+    template:
+      spec:
+        containers:
+        - command:
+          - sh
+          - -c
+          - echo {{ x }}
+          image: busybox:1
+          name: main
+        restartPolicy: Never
+functionConfig:
+  apiVersion: example.com/v1
+  kind: Wrapper
+  metadata:
+    annotations:
+      config.kubernetes.io/function: |
+        exec:
+          path: wrapper
+          args: [--wrap, "-"]
+      config.kubernetes.io/local-config: 'true'
+    name: wrapper
+`;
+
+Deno.test("a kustomize function's call comes back with its Job wrapped, and is named without a line", () => {
+  const { text, report, isLeft } = wrapText(CALL, REQUEST);
+  assertEquals(isLeft, false);
+  assertEquals(new Set(report.map(({ where }) => where)), new Set(["Job pre-load"]));
+  const added = text.split("\n").filter((line) => !CALL.includes(line));
+  assertEquals(added[0], "          - /shared/wrapper");
+  assertEquals(CALL.split("\n").filter((line) => !text.includes(line)), []);
+  assertEquals(wrapText(text, REQUEST).text, text);
+  const end = "\nfunctionConfig:";
+  assertEquals(text.slice(text.indexOf(end)), CALL.slice(CALL.indexOf(end)));
+
+  const withPath = CALL.replace(
+    "    annotations:",
+    "    annotations:\n      internal.config.kubernetes.io/path: jobs/load.yaml",
+  );
+  // With the mark of `kustomize build` the path is invented; from `kustomize fn run` it is a file's.
+  const ofRun = withPath.replace("kustomize.config.k8s.io/id", "example.com/other");
+  const where = [withPath, ofRun].map((text) => wrapText(text, REQUEST).report[0]?.where);
+  assertEquals(where, ["Job pre-load", "jobs/load.yaml: Job pre-load"]);
+});
+
+Deno.test("a function's configuration that nobody would read is refused", () => {
+  for (const key of ["data", "spec"]) {
+    try {
+      wrapText(`${CALL}  ${key}:\n    hook: istio\n`, REQUEST);
+      throw new Error("was read");
+    } catch (error) {
+      assert(error instanceof UnreadableError, String(error));
+      assertMatch(error.message, new RegExp(`^stdin: .* has ${key}, which is not read: .*args`));
+    }
+  }
+});
+
+Deno.test("the label wrapper: disabled keeps the wrapper out, on an object and on its pods", () => {
+  const labels = { wrapper: "disabled" };
+  const spec = { containers: [{ name: "main", image: "registry.example.com/my-job:1" }] };
+  const reason = "its label wrapper: disabled keeps the wrapper out";
+  const { text, before, lines, isLeft } = wrapJob(spec, { labels });
+  assertEquals([text, lines, isLeft], [before, [`unneeded: ${reason}`], false]);
+  const isEnabled = { labels: { wrapper: "enabled" } };
+  assertEquals(wrapJob({ containers: [main] }, isEnabled).lines[0]?.startsWith("changed"), true);
+
+  for (
+    const [apiVersion, kind] of [
+      ["batch/v1", "Job"],
+      ["argoproj.io/v1alpha1", "WorkflowTemplate"],
+      ["tekton.dev/v1", "Task"],
+    ]
+  ) {
+    const object = toYaml({
+      apiVersion,
+      kind,
+      metadata: { name: "a", labels },
+      spec: { template: { spec } },
+    });
+    const { text, report } = wrapText(object, REQUEST);
+    assertEquals(text, object);
+    assertEquals(report, [{ kind: "unneeded", where: `stdin:1: ${kind} a`, text: reason }]);
+    assertEquals(wrapText(object.replace("disabled", "other"), REQUEST).isLeft, true);
+  }
 });
 
 Deno.test("anchors that explode end in one line", () => {
