@@ -236,7 +236,11 @@ const MEANINGS: readonly (readonly [code: string, message: RegExp, meaning: stri
   ["UNEXPECTED_TOKEN", /^Block scalar header/, "the text belongs on the lines below | or >"],
   ["UNEXPECTED_TOKEN", /^Unexpected block-seq-ind/, "a list starts on the line below its key"],
   ["UNEXPECTED_TOKEN", /^Unexpected flow-\w+-end/, "a bracket is closed that was not opened"],
-  ["UNEXPECTED_TOKEN", /at node end$/, "a quote, a comma or a new line is missing before this text"],
+  [
+    "UNEXPECTED_TOKEN",
+    /at node end$/,
+    "a quote, a comma or a new line is missing before this text",
+  ],
 ];
 
 /**
