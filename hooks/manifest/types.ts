@@ -36,6 +36,8 @@ export interface NeededFlag {
   readonly variable: string;
   /** Whether it is needed only where COMMAND waits for the sidecar. */
   readonly forWait?: boolean;
+  /** The first version that knows it; an older one would not start. */
+  readonly since: string;
   readonly why: string;
 }
 
@@ -45,6 +47,8 @@ export interface Injector {
   asks(pod: PodMarks): boolean | undefined;
   /** The label or annotation that decided it, for a line of the report. */
   readonly key: string;
+  /** What says that none comes, if that is not the key. */
+  refusal?(pod: PodMarks): string | undefined;
   /** Whether the template asks for a native sidecar, which needs no wrapper. */
   isNative?(pod: PodMarks): boolean;
   /** What the injector writes down about the pod, for the downward API. */
@@ -72,7 +76,7 @@ export interface SidecarManifest {
   variables?(pod: PodMarks): readonly EnvironmentEntry[];
   /** Whether it ends at a signal only, which needs the pod's one process namespace and one user. */
   readonly needsSignal?: boolean;
-  /** Why such a container cannot be told to quit; undefined if it can. */
+  /** Why such a container cannot be told to quit by its hook; undefined if it can. */
   problem?(container: ContainerFacts): string | undefined;
   /** What a manifest cannot show, and somebody has to look at. */
   readonly advice?: string;
@@ -94,6 +98,27 @@ export function isTrue(text: string | undefined): boolean | undefined {
 /** The TARGET of a preset, on another port if the pod template moves it. */
 export function onPort(name: string, port: string | undefined): string {
   return port === undefined || !/^\d+$/.test(port) ? name : `${name}=http://localhost:${port}`;
+}
+
+/**
+ * The numbers of the version that an image's tag names, such as 2, 11 and 0 of `proxy:2.11.0-alpine`.
+ *
+ * @returns undefined if the tag names none, or is missing
+ */
+export function versionOf(image: string): readonly number[] | undefined {
+  const [, tag = ""] = /:([^/@:]+)(@.*)?$/.exec(image.replace(/@.*$/, "")) ?? [];
+  const [, numbers] = /^v?(\d{1,4}(\.\d{1,4}){0,2})(-[\w.-]+)?$/.exec(tag) ?? [];
+  return numbers?.split(".").map(Number);
+}
+
+/** Whether a version is older than another. A tag that leaves numbers out means the newest of them. */
+export function isOlder(version: readonly number[], than: string): boolean {
+  for (const [index, number] of than.split(".").map(Number).entries()) {
+    const own = version[index];
+    if (own === undefined) return false;
+    if (own !== number) return own < number;
+  }
+  return false;
 }
 
 /** The value of a flag, as `--flag=value` or as the next word. */

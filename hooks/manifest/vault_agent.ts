@@ -17,6 +17,10 @@ function injected(title: string, domain: string, variable: string): SidecarManif
         // An init container alone ends by itself.
         return asked && isTrue(annotations[`${domain}/agent-pre-populate-only`]) ? false : asked;
       },
+      refusal: ({ annotations }) =>
+        isTrue(annotations[`${domain}/agent-inject`])
+          ? `${domain}/agent-pre-populate-only`
+          : undefined,
       mark: `metadata.annotations['${domain}/agent-inject-status']`,
       variable,
     },

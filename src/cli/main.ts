@@ -15,7 +15,7 @@ import type { LogLevel } from "../log/messages.ts";
 import { describeDefect, redactPath } from "../log/redact.ts";
 import { linesTaken } from "../log/stderr.ts";
 import { DEFAULT_TARGETS, type JobSettings, keysOf, OPTIONS } from "../options.ts";
-import { errorCode, errorText, fileErrorReason } from "../platform/errors.ts";
+import { errorCode, fileErrorReason } from "../platform/errors.ts";
 import {
   addUncaughtErrorListener,
   environmentVariable,
@@ -28,7 +28,8 @@ import {
 } from "../platform/mod.ts";
 import { keepSignalsCaught } from "../process/signals.ts";
 import { couldBeScuttles } from "./scuttle_names.ts";
-import { explain, type Invocation, readInvocation, strangers } from "./settings.ts";
+import { type Invocation, readInvocation, strangers } from "./settings.ts";
+import { contradictions, readTargets } from "./targets.ts";
 import { BUILD, VERSION } from "./version.ts";
 
 /**
@@ -195,7 +196,12 @@ async function runCommandLine(
     case "install":
       return await installOrExplain(actionArgument ?? "", report);
     case "wrap":
-      return await (await import("./wrap.ts")).wrap(invocation.wrap, report, print);
+      return await (await import("./wrap.ts")).wrap(
+        invocation.wrap,
+        report,
+        print,
+        await loadTargets(custom),
+      );
     case "help":
     case "version":
       return WRAPPER_FAILED;
@@ -309,63 +315,6 @@ function asOptional(hook: Hook): Hook {
   return "candidates" in hook ? hook : { ...hook, optional: true };
 }
 
-/** What does not fit together among TARGETs that can be read. */
-function contradictions(
-  origin: string,
-  targets: readonly string[],
-  hooks: readonly Hook[],
-): readonly string[] {
-  const single = hooks.flatMap((hook) => "candidates" in hook ? [] : [hook]);
-  const addressOf = (hook: Hook) => hook.address.replace("//localhost", "//127.0.0.1");
-  const twice = single.flatMap((hook, index) => {
-    const first = single.findIndex((other) => addressOf(other) === addressOf(hook));
-    return first === index ? [] : [describeTwice(single[first]?.name, hook)];
-  });
-  return [
-    ...(targets.includes("none") && hooks.length > 0
-      ? [`${origin}: none has no effect beside another TARGET, which is told to quit all the same`]
-      : []),
-    ...[...new Set(twice)].map((problem) => `${origin}: ${problem}`),
-  ];
-}
-
-function describeTwice(first: string | undefined, { name, address }: Hook): string {
-  return first === name
-    ? `${name} is there twice, for ${address}: name it once`
-    : `${first} and ${name} have the same address, ${address}: name one of them`;
-}
-
-/** Reads the TARGETs of one option, `none` apart. */
-function readTargets<Value>(
-  key: "hook" | "waitTargets",
-  { settings, origins }: Invocation,
-  parse: (target: string) => Value | undefined,
-): {
-  readonly read: ReadonlyMap<string, Value>;
-  readonly problems: readonly string[];
-} {
-  const targets = settings[key];
-  const origin = origins.get(key) ?? "default";
-  // A blank or a comma in a password or a query splits the variable in the middle of a secret.
-  const hide = origin === OPTIONS[key].variable && targets.some((text) => /[?#@]/.test(text));
-  const read = new Map<string, Value>();
-  const problems: string[] = [];
-  for (const [index, target] of targets.entries()) {
-    try {
-      const value = parse(target);
-      if (value !== undefined) read.set(target, value);
-    } catch (error) {
-      const expected = errorText(error);
-      problems.push(
-        hide
-          ? `${origin}, TARGET ${index + 1} of ${targets.length}: ${expected}`
-          : explain(origin, target, expected),
-      );
-    }
-  }
-  return { read, problems };
-}
-
 async function check(
   hooks: readonly Hook[],
   waitFor: readonly Awaitable[],
@@ -383,8 +332,8 @@ async function check(
   );
   const color = isTerminal("stdout") && !environmentVariable("NO_COLOR") &&
     environmentVariable("TERM") !== "dumb";
-  print(settings.logFormat === "json" ? checkLines(checks) : checkTable(checks, { color }));
-  return checks.every(({ state }) => state === "ready") ? 0 : 1;
+  const text = settings.logFormat === "json" ? checkLines(checks) : checkTable(checks, { color });
+  return print(text) || (checks.every(({ state }) => state === "ready") ? 0 : 1);
 }
 
 async function installOrExplain(path: string, report: Report): Promise<number> {
@@ -401,12 +350,15 @@ function versionText(): string {
   return `wrapper ${VERSION} (${runtimeName()}, ${BUILD})\n`;
 }
 
+/** Prints what was asked for, and returns the exit code. */
 function print(text: string): number {
   try {
     writeToStdout(text);
   } catch (error) {
     // A reader that has read enough, such as `head`, is not an error.
-    if (errorCode(error) !== "EPIPE") throw error;
+    if (errorCode(error) === "EPIPE") return 0;
+    createReport(createLogger())("stdout-failed", { reason: fileErrorReason(error) });
+    return WRAPPER_FAILED;
   }
   return 0;
 }

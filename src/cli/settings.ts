@@ -74,7 +74,7 @@ export interface Invocation {
 /** The words of `--wrap` and its options, as they were typed. */
 export interface WrapWords {
   readonly files: readonly string[];
-  readonly image?: string;
+  readonly image?: { readonly text: string; readonly origin: Origin };
   readonly containers: readonly string[];
   readonly entrypoints: readonly string[];
   /** The other options that were given, as variables for the manifest. */
@@ -282,10 +282,15 @@ function wrapWords(
     given.set(option.variable, text ?? option.kind.format(settings[key]));
   };
   for (const key of keysOf(OPTIONS)) add(key);
-  const image = lastWord(parsed["image"]) || environment("WRAPPER_IMAGE")?.trim();
+  const image = environment("WRAPPER_IMAGE")?.trim();
+  const typedImage = lastWord(parsed["image"]);
   return {
     files: words("wrap"),
-    ...(image ? { image } : {}),
+    ...(typedImage !== undefined
+      ? { image: { text: typedImage, origin: "--image" } }
+      : image
+      ? { image: { text: image, origin: "WRAPPER_IMAGE" } }
+      : {}),
     containers: words("container"),
     entrypoints: words("entrypoint"),
     variables: given,

@@ -381,6 +381,12 @@ export const MESSAGES = {
     meaning:
       "Nothing was left behind under this name. Check the mount in the init container: it must exist and be writable by its user, with room for 110 MB.",
   },
+  "stdout-failed": {
+    level: "error",
+    text: "cannot write to stdout: {reason} (exit code 125)",
+    meaning:
+      "Only where something is printed, such as with `--wrap` or `--help`: the disk is full, or stdout cannot be written to. What was printed so far is not the whole.",
+  },
   "wrap-changed": {
     level: "info",
     text: "{where}: {change}",

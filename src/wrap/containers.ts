@@ -6,7 +6,7 @@
 
 import { MANIFESTS } from "../../hooks/manifest/registry.ts";
 import type { ContainerFacts, SidecarManifest } from "../../hooks/manifest/types.ts";
-import { LeftError, merged, type Place } from "./tree.ts";
+import { LeftError, merged, type Place, type Tree } from "./tree.ts";
 
 /** A container of a pod. */
 export interface Container extends ContainerFacts {
@@ -23,11 +23,16 @@ export interface Container extends ContainerFacts {
   readonly isLikelyServer: boolean;
 }
 
-/** Reads a container. */
-export function readContainer(place: Place, index: number): Container {
+/** Reads a container of a document. */
+export function readContainer(tree: Tree, place: Place, index: number): Container {
   const value = merged(place.value);
-  const command = strings(value["command"], "command");
-  const args = strings(value["args"], "args");
+  const words = (key: string) =>
+    strings(value[key], (problem) => {
+      const message = `container ${value["name"] ?? ""}: its ${key} ${problem}`;
+      return new LeftError(message, tree.offsetOf(place, key));
+    });
+  const command = words("command");
+  const args = words("args");
   const entries = list(value["env"]).map(merged);
   const facts = {
     name: String(value["name"] ?? ""),
@@ -50,8 +55,23 @@ export function readContainer(place: Place, index: number): Container {
     mountPaths: list(value["volumeMounts"]).map((mount) => String(merged(mount)["mountPath"])),
     ...(sidecar && { sidecar }),
     isLikelyServer: /(^|-)(sidecar|proxy|agent|exporter|logger|logging|shipper|daemon)(-|$)/
-      .test(facts.name) || ["ports", "readinessProbe", "livenessProbe"].some((key) => key in value),
+      .test(facts.name) ||
+      ["ports", "readinessProbe", "livenessProbe"].some((key) => key in value) ||
+      isServer(facts.words),
   };
+}
+
+/** Programs that run until they are told to end, as beside the tests that use them. */
+const SERVERS =
+  /(^|\/)(redis-server|valkey-server|memcached|postgres|mysqld|mariadbd|mongod|rabbitmq-server|nats-server|etcd|nginx|httpd|haproxy|traefik|dockerd|dockerd-entrypoint\.sh|buildkitd)$/;
+
+function isServer(words: readonly string[]): boolean {
+  const own = words.filter((word) =>
+    !/(^|\/)(docker-entrypoint\.sh|tini|dumb-init|--)$/.test(word)
+  );
+  const text = own.join(" ");
+  return SERVERS.test(own[0] ?? "") ||
+    /(^|\s)(sleep inf(inity)?|tail -[fF] \/dev\/null)$/.test(text);
 }
 
 /** What is known about a container, if it is a sidecar: by its image, or else by its name. */
@@ -67,12 +87,12 @@ export function repositoryOf(image: string): string {
   return image.replace(/@.*$/, "").replace(/:[^/]*$/, "");
 }
 
-function strings(value: unknown, key: string): readonly string[] {
+function strings(value: unknown, refusal: (problem: string) => Error): readonly string[] {
   if (value === undefined || value === null) return [];
-  if (!Array.isArray(value)) throw new LeftError(`its ${key} must be a list of words`);
+  if (!Array.isArray(value)) throw refusal(`must be a list of words, as in ["/app", "run"]`);
   return value.map((word) => {
-    if (typeof word !== "string") throw new LeftError(`its ${key} must be a list of texts`);
-    return word;
+    if (typeof word === "string") return word;
+    throw refusal("must be a list of texts: a number, true, false and null need quotes");
   });
 }
 

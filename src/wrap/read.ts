@@ -9,6 +9,7 @@ import process from "node:process";
 import {
   type Document,
   isAlias,
+  isCollection,
   isMap,
   isNode,
   isPair,
@@ -16,6 +17,7 @@ import {
   LineCounter,
   parseAllDocuments,
   visit,
+  type YAMLError,
   type YAMLMap,
 } from "yaml";
 import { fileErrorReason } from "../platform/errors.ts";
@@ -93,11 +95,16 @@ function tooLong(name: string): UnreadableError {
 function parse(name: string, bytes: Uint8Array): Source {
   let text;
   try {
-    text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+    text = decode(bytes, true);
   } catch {
-    throw new UnreadableError(`${name}: expected text in UTF-8`);
+    const lines = decode(bytes, false).split("\ufffd", 1)[0]?.split("\n").length ?? 1;
+    throw new UnreadableError(`${name}, line ${lines}: expected text in UTF-8`);
   }
   return parseText(name, text);
+}
+
+function decode(bytes: Uint8Array, fatal: boolean): string {
+  return new TextDecoder("utf-8", { fatal, ignoreBOM: true }).decode(bytes);
 }
 
 /**
@@ -127,11 +134,15 @@ export function parseText(name: string, text: string): Source {
     throw error;
   }
   const lineText = (offset: number) => text.split("\n", lineOf(offset))[lineOf(offset) - 1] ?? "";
-  for (const { errors } of documents) {
+  for (const document of documents) {
+    const { errors } = document;
     const template = errors.find(({ pos: [offset] }) => lineText(offset).includes("{{"));
     if (template !== undefined) throw refuse(template.pos[0], UNRENDERED);
     const [first] = errors;
-    if (first !== undefined) throw refuse(first.pos[0], explain(first.code));
+    if (first !== undefined) {
+      const { offset, expected } = explain(first, document, text);
+      throw refuse(offset, expected);
+    }
   }
   const refuseTwice = ({ items }: YAMLMap) => {
     const keys = new Set<unknown>();
@@ -191,6 +202,7 @@ const MOST_ENTRIES = 1_500_000;
 function refuseHeavy(name: string, text: string): void {
   let depth = 0;
   let entries = 0;
+  let line = 1;
   for (let index = 0; index < text.length; index++) {
     switch (text.charCodeAt(index)) {
       case 0x5b: // [
@@ -203,11 +215,16 @@ function refuseHeavy(name: string, text: string): void {
         if (depth > 0) depth--;
         break;
       case 0x0a: // a line's end
+        line++;
+        entries++;
+        break;
       case 0x2c: // ,
       case 0x3a: // :
         entries++;
     }
-    if (depth > DEEPEST) throw new UnreadableError(`${name}: expected fewer brackets in brackets`);
+    if (depth > DEEPEST) {
+      throw new UnreadableError(`${name}, line ${line}: expected fewer brackets in brackets`);
+    }
   }
   if (entries > MOST_ENTRIES) {
     throw new UnreadableError(`${name}: expected at most ${MOST_ENTRIES} lines and entries`);
@@ -217,18 +234,90 @@ function refuseHeavy(name: string, text: string): void {
 const UNRENDERED = "a template that is not rendered yet, {{ … }}: render it first, as in " +
   "helm template CHART | wrapper --wrap -";
 
-/** What the parser found, in words of our own: its own may quote the file, and a Secret is a manifest. */
-function explain(code: string): string {
+const COLON = "a colon, and a blank after it, is missing behind this key";
+const COMMA = "a comma is missing between what is in brackets";
+const INDENTED = "this line is not indented as those above it";
+
+/** What each of the parser's messages means; it also has the text of the file in some of them. */
+const MEANINGS: readonly (readonly [code: string, message: RegExp, meaning: string])[] = [
+  ["BAD_INDENT", /^All /, INDENTED],
+  ["BLOCK_AS_IMPLICIT_KEY", /^Nested/, "a second colon behind a key: the text needs quotes"],
+  ["BLOCK_AS_IMPLICIT_KEY", /./, INDENTED],
+  ["MULTILINE_IMPLICIT_KEY", /./, COLON],
+  ["MISSING_CHAR", /^Implicit map keys/, COLON],
+  ["MISSING_CHAR", /^Missing ,/, COMMA],
+  ["MISSING_CHAR", /^Sequence item/, "an item of a list starts with a hyphen and a blank"],
+  ["MISSING_CHAR", /^Comments must/, "a blank is missing before #"],
+  ["BLOCK_IN_FLOW", /./, COMMA],
+  ["BAD_SCALAR_START", /./, "a text that starts with @, ` or % needs quotes"],
+  ["BAD_DQ_ESCAPE", /./, "a backslash in double quotes is written twice"],
+  ["UNEXPECTED_TOKEN", /^Block scalar header/, "the text belongs on the lines below | or >"],
+  ["UNEXPECTED_TOKEN", /^Unexpected block-seq-ind/, "a list starts on the line below its key"],
+  ["UNEXPECTED_TOKEN", /^Unexpected flow-\w+-end/, "a bracket is closed that was not opened"],
+  [
+    "UNEXPECTED_TOKEN",
+    /at node end$/,
+    "a quote, a comma or a new line is missing before this text",
+  ],
+];
+
+/**
+ * What the parser found, and where to look, in words of our own: its own may quote the file, and a
+ * Secret is a manifest.
+ */
+function explain(
+  { code, message, pos: [offset] }: YAMLError,
+  document: Document,
+  text: string,
+): { readonly offset: number; readonly expected: string } {
+  const because = (reason: string, at = offset) => ({
+    offset: at,
+    expected: `expected valid YAML or JSON: ${reason}`,
+  });
   switch (code) {
     case "TAB_AS_INDENT":
-      return "a tab indents this line: expected blanks";
+      return { offset, expected: "a tab indents this line: expected blanks" };
     case "NON_STRING_KEY":
-      return "expected text as a key";
-    case "BAD_INDENT":
-      return "expected valid YAML or JSON: the indentation is wrong, or a bracket is not closed";
-    case "MISSING_CHAR":
-      return "expected valid YAML or JSON: a quote, a comma or a bracket is missing";
-    default:
-      return `expected valid YAML or JSON (${code.toLowerCase().replaceAll("_", " ")})`;
+      return { offset, expected: "expected text as a key" };
   }
+  // A key over several lines: the last of them is where it became one.
+  const folded = document.errors.find((error) => error.code === "MULTILINE_IMPLICIT_KEY");
+  if (folded !== undefined && code === "BLOCK_AS_IMPLICIT_KEY" && /^Nested/.test(message)) {
+    return because("this line is indented more than those above it", folded.pos[1] - 1);
+  }
+  const brackets = findOpen(document, text, offset, /^[[{]/);
+  if (folded !== undefined && brackets.length > 0) return because(COMMA);
+  // What is closed too late or never: the place to look at is where it was opened.
+  const isOpen = /^Missing closing|(must|and) end with a [\]}]$/.test(message);
+  const opened = /^Missing/.test(message)
+    ? findOpen(document, text, offset, /^["']/, true)
+    : brackets.filter(({ end }) => end === offset);
+  const { start } = opened.at(-1) ?? {};
+  if (isOpen && start !== undefined) {
+    return because(`${text.charAt(start)} is not closed, or not where it should be`, start);
+  }
+  const lineStart = text.lastIndexOf("\n", offset - 1) + 1;
+  if (/at node end$/.test(message) && text.slice(lineStart, offset).trim() === "") {
+    return because(INDENTED);
+  }
+  const known = MEANINGS.find(([of, form]) => of === code && form.test(message));
+  return because(known?.[2] ?? code.toLowerCase().replaceAll("_", " "));
+}
+
+/** The brackets or quotes in which an offset is, or at which they end, the innermost last. */
+function findOpen(
+  document: Document,
+  text: string,
+  offset: number,
+  form: RegExp,
+  mayEndBehind = false,
+): readonly { readonly start: number; readonly end: number }[] {
+  const found: { start: number; end: number }[] = [];
+  visit(document, (_, node) => {
+    if (!isNode(node) || !node.range || !(isScalar(node) || isCollection(node))) return;
+    const [start, end] = node.range;
+    const isIn = start < offset && offset <= (mayEndBehind ? end + 1 : end);
+    if (isIn && form.test(text.charAt(start))) found.push({ start, end });
+  });
+  return found;
 }

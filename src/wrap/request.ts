@@ -16,7 +16,22 @@ export interface WrapRequest {
   readonly entrypoints: ReadonlyMap<string, readonly string[]>;
   /** The other options that were given, as variables. */
   readonly variables: ReadonlyMap<string, string>;
+  /** Whether the image was named, and is not the default. */
+  readonly isImageGiven?: boolean;
+  /** Says what the wrapper would refuse, and what it would ignore. */
+  readonly check?: Check;
 }
+
+/**
+ * Says what the wrapper would refuse, and what it would ignore.
+ *
+ * @param words its own words, COMMAND included
+ * @param variables what a container has
+ */
+export type Check = (
+  words: readonly string[],
+  variables: Readonly<Record<string, string>>,
+) => { readonly problems: readonly string[]; readonly warnings: readonly string[] };
 
 /**
  * Reads `NAME=["/app","run"]`.

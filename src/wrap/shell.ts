@@ -12,6 +12,11 @@ export function isShell(words: readonly string[]): boolean {
   return SHELL.test(first) || (/(^|\/)(env|busybox)$/.test(first) && SHELL.test(second));
 }
 
+/** Whether a shell is among the words, behind a program that starts others, too. */
+export function hasShell(words: readonly string[]): boolean {
+  return words.some((word) => SHELL.test(word));
+}
+
 /**
  * The script of a shell, if it has several steps; undefined if it has one, or is none.
  *

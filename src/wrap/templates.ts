@@ -4,6 +4,7 @@
  * @module
  */
 
+import { nearest } from "../nearest.ts";
 import type { Place, Tree } from "./tree.ts";
 
 /** An object of a document. */
@@ -17,6 +18,8 @@ export interface Found {
   readonly advice?: string;
   /** Whether somebody has said that it is to be left alone. */
   readonly isDisabled?: boolean;
+  /** Where in the text that is, if not at the object's own start. */
+  readonly offset?: number;
   /** The way from the document's root to the object. */
   readonly from: readonly (string | number)[];
 }
@@ -53,33 +56,44 @@ const THEN = "then label it wrapper: disabled itself, and it is not named again"
 /** Finds every object that makes pods which end. */
 export function findObjects(tree: Tree): readonly Found[] {
   const root = tree.root();
-  return root === undefined ? [] : inObject(tree, root, [], "");
+  return root === undefined ? [] : inObject(tree, root, [], { kind: "", apiVersion: "" });
 }
 
 function inObject(
   tree: Tree,
   place: Place,
   from: readonly (string | number)[],
-  usualKind: string,
+  usual: { readonly kind: string; readonly apiVersion: string },
 ): readonly Found[] {
   const text = (key: string, of = place) => {
     const value = tree.get(of, key);
     return typeof value === "string" ? value : "";
   };
-  const kind = text("kind") || usualKind;
+  const kind = text("kind") || usual.kind;
+  const apiVersion = text("apiVersion") || usual.apiVersion;
   if (LISTS.test(kind)) {
+    // What comes from the API server itself has the kind of its items in its own.
+    const of = /^(Job|CronJob|Pod)List$/.test(kind)
+      ? { kind: kind.replace(/List$/, ""), apiVersion }
+      : { kind: "", apiVersion: "" };
     return tree.children(place, "items").flatMap((item, index) =>
-      inObject(tree, item, [...from, "items", index], kind.replace(/List$/, ""))
+      inObject(tree, item, [...from, "items", index], of)
     );
   }
-  const group = text("apiVersion").replace(/\/?[^/]*$/, "");
+  const group = apiVersion.replace(/\/?[^/]*$/, "");
   const metadata = tree.child(place, "metadata");
   const name = metadata && (text("name", metadata) || text("generateName", metadata));
-  const title = `${kind} ${name || "without a name"}`;
+  const title = `${kind || "object"} ${name || "without a name"}`;
   const elsewhere = ELSEWHERE.find(([groups, kinds]) => groups.test(group) && kinds.test(kind));
   if (elsewhere !== undefined) {
     if (isDisabled(tree, place)) return [{ title, place, from, isDisabled: true }];
     return [{ title, place, advice: `${elsewhere[2]}; ${THEN}`, from }];
+  }
+  const isObject = apiVersion !== "" || tree.child(place, "spec") !== undefined;
+  const mistake = isObject ? mistakeIn(kind, apiVersion, group) : undefined;
+  if (mistake !== undefined) {
+    const [key, advice] = mistake;
+    return [{ title, place, advice, offset: tree.offsetOf(place, key), from }];
   }
   const path = pathOf(kind, group);
   if (path === undefined) return [];
@@ -88,7 +102,14 @@ function inObject(
   if (kind === "Pod") {
     const spec = tree.child(pod, "spec");
     const policy = spec && tree.get(spec, "restartPolicy");
-    if (policy !== "Never" && policy !== "OnFailure") return [];
+    if (policy !== "Never" && policy !== "OnFailure") {
+      const meant = ["Never", "OnFailure"].find((one) =>
+        one.toLowerCase() === String(policy).toLowerCase()
+      );
+      if (meant === undefined || spec === undefined) return [];
+      const advice = `restartPolicy ${JSON.stringify(policy)}: did you mean ${meant}?`;
+      return [{ title, place, advice, offset: tree.offsetOf(spec, "restartPolicy"), from }];
+    }
   }
   const disabled = isDisabled(tree, place) || isDisabled(tree, pod);
   return [{ title, place, path, from, ...(disabled && { isDisabled: true }) }];
@@ -98,6 +119,39 @@ function inObject(
 function isDisabled(tree: Tree, place: Place): boolean {
   const labels = follow(tree, place, ["metadata", "labels"]);
   return labels !== undefined && tree.get(labels, "wrapper") === "disabled";
+}
+
+/** The kinds that are looked at, by the API group that is theirs alone. */
+const OWN_KINDS: Readonly<Record<string, readonly string[]>> = {
+  "batch": ["Job", "CronJob", "JobList", "CronJobList"],
+  "": ["Pod", "List", "PodList"],
+};
+
+/** A kind or a group that Kubernetes would refuse, where what was meant would be wrapped. */
+function mistakeIn(
+  kind: string,
+  apiVersion: string,
+  group: string,
+): readonly [key: string, advice: string] | undefined {
+  const own = OWN_KINDS[group] ?? [];
+  if (own.includes(kind)) return undefined;
+  const isBatch = group === "batch" || apiVersion === "batch";
+  const all = Object.values(OWN_KINDS).flat();
+  const meant = all.find((one) => one.toLowerCase() === kind.toLowerCase());
+  const near = isBatch ? nearest(kind, OWN_KINDS["batch"] ?? []) : undefined;
+  const word = meant ?? (near?.isClose ? near.word : undefined);
+  if (word !== undefined && word !== kind && (own.includes(word) || apiVersion === "")) {
+    return ["kind", `kind ${JSON.stringify(kind)}: did you mean ${word}?`];
+  }
+  if (kind === "" && isBatch) return ["apiVersion", "its kind is missing: expected Job or CronJob"];
+  const isJob = word !== undefined && OWN_KINDS["batch"]?.includes(word);
+  if (isJob && (group === "" || isBatch)) {
+    const found = apiVersion === ""
+      ? "its apiVersion is missing"
+      : `apiVersion ${JSON.stringify(apiVersion)}`;
+    return ["apiVersion", `${found}: expected batch/v1`];
+  }
+  return undefined;
 }
 
 function pathOf(kind: string, group: string): readonly string[] | undefined {

@@ -28,6 +28,14 @@ export interface Edit {
 /** Something that cannot be wrapped, and why. */
 export class LeftError extends Error {
   override readonly name = "LeftError";
+
+  /**
+   * @param message why
+   * @param offset where in the text, if that is not the object's own start
+   */
+  constructor(message: string, readonly offset?: number) {
+    super(message);
+  }
 }
 
 /** A map of a document, as a node and as the plain value that it is to become. */
@@ -104,6 +112,13 @@ export class Tree {
     }
   }
 
+  /** The offset of a key, or of the place itself where the key is not there. */
+  offsetOf(place: Place, key: string): number {
+    const found = this.#find(place.node, key);
+    const node = found?.pair.key;
+    return isNode(node) ? node.range?.[0] ?? this.startOf(place) : this.startOf(place);
+  }
+
   /** The offset at which a place starts. */
   startOf({ node }: Place): number {
     return node.range?.[0] ?? 0;
@@ -115,20 +130,21 @@ export class Tree {
    * @param keys the way to the place that is to be changed; numbers are items of a list
    */
   refuseShared(root: Place, keys: readonly (string | number)[]): void {
-    const refuse = () => {
+    let node: unknown = root.node;
+    const refuse = (what: unknown = node) => {
       throw new LeftError(
         "it is put together from YAML anchors, and a change would reach other places; write it out",
+        isNode(what) ? what.range?.[0] : undefined,
       );
     };
-    let node: unknown = root.node;
     for (const key of keys) {
       if (typeof key === "number") {
         const item: unknown = isSeq(node) ? node.items[key] : undefined;
-        if (isAlias(item) || this.#isAliased(item)) refuse();
+        if (isAlias(item) || this.#isAliased(item)) refuse(item);
         node = item;
       } else {
         const found: Found | undefined = isMap(node) ? this.#find(node, key) : undefined;
-        if (found?.isShared || found?.isOwn === false) refuse();
+        if (found?.isShared || found?.isOwn === false) refuse(found.pair.key);
         node = found?.node;
       }
     }
@@ -256,6 +272,7 @@ export class Tree {
     if (isAnchored) {
       throw new LeftError(
         `its ${key} has a YAML anchor that is used elsewhere; write the other place out`,
+        isNode(found.pair.key) ? found.pair.key.range?.[0] : undefined,
       );
     }
     const isEmpty = isScalar(old) && old.range?.[0] === old.range?.[1];

@@ -6,6 +6,7 @@
 
 import { parseDocument } from "yaml";
 import { list } from "./containers.ts";
+import { nearest } from "../nearest.ts";
 import { parseText, readSources, type Source, UnreadableError } from "./read.ts";
 import { type Outcome, wrapPod } from "./pod.ts";
 import type { WrapRequest } from "./request.ts";
@@ -17,8 +18,11 @@ export { parseEntrypoint, type WrapRequest } from "./request.ts";
 
 /** A line of the report. */
 export interface ReportLine {
-  /** `changed`: what was changed, and why; `note`: what somebody has to look at. */
-  readonly kind: "changed" | "unneeded" | "note" | "left";
+  /**
+   * `changed`: what was changed, and why; `note`: what somebody has to look at; `missing`: what was
+   * asked for, and is nowhere.
+   */
+  readonly kind: "changed" | "unneeded" | "note" | "left" | "missing";
   /** The file and the object. */
   readonly where: string;
   readonly text: string;
@@ -42,19 +46,27 @@ export async function wrapFiles(request: WrapRequest): Promise<Wrapped> {
   for (const path of request.files) sources.push(...await readSources(path));
   const done = sources.map((source) => wrapSource(source, request));
   const names = new Set(done.flatMap(({ names }) => names));
-  const given = [...new Set([...request.containers, ...request.entrypoints.keys()])];
-  const unknown = given.filter((name) => !names.has(name)).map((name): ReportLine => ({
-    kind: "left",
-    where: `container ${name}`,
-    text: "no Job has a container of this name",
-  }));
+  const given = [
+    ...request.containers.map((name) => ["--container", name] as const),
+    ...[...request.entrypoints.keys()].map((name) => ["--entrypoint", name] as const),
+  ];
+  const unknown = given.filter(([, name]) => !names.has(name)).map(([option, name]): ReportLine => {
+    const near = nearest(name, [...names]);
+    const hint = near?.isClose ? `; did you mean ${near.word}?` : "";
+    const text = `no Job has a container of this name${hint}`;
+    return { kind: "missing", where: `${option} ${name}`, text };
+  });
   const found = [...done.flatMap(({ report }) => report), ...unknown];
   const report = found.length > 0 ? found : [nothingIn(request.files)];
   return {
     text: joined(done.map(({ text }) => text)),
     report,
-    isLeft: report.some(({ kind }) => kind === "left"),
+    isLeft: report.some(isLeft),
   };
+}
+
+function isLeft({ kind }: ReportLine): boolean {
+  return kind === "left" || kind === "missing";
 }
 
 /** Where the output of a program that failed is empty, somebody has to see it. */
@@ -84,7 +96,7 @@ function nothingIn(files: readonly string[]): ReportLine {
  */
 export function wrapText(text: string, request: WrapRequest, name = "stdin"): Wrapped {
   const done = wrapSource(parseText(name, text), request);
-  return { ...done, isLeft: done.report.some(({ kind }) => kind === "left") };
+  return { ...done, isLeft: done.report.some(isLeft) };
 }
 
 function wrapSource(source: Source, request: WrapRequest) {
@@ -96,23 +108,32 @@ function wrapSource(source: Source, request: WrapRequest) {
     const objects = objectsOf(tree, source);
     const isFunction = isCallOfFunction(tree);
     if (isFunction) refuseConfig(tree, source);
-    const done = objects.map((found) => ({
-      where: isFunction
-        ? whereInCall(found)
-        : `${source.name}:${source.lineOf(tree.startOf(found.place))}: ${found.title}`,
-      names: namesIn(found),
-      outcome: wrapObject(tree, found, request),
-    }));
+    const done = objects.map((found) => {
+      const outcome = wrapObject(tree, found, request);
+      const place = (offset: number) =>
+        isFunction ? whereInCall(found) : `${source.name}:${source.lineOf(offset)}: ${found.title}`;
+      const start = tree.startOf(found.place);
+      return {
+        where: place(start),
+        left: place(outcome.offset ?? start),
+        names: namesIn(found),
+        outcome,
+      };
+    });
     const isGood = tree.edits.length === 0 || isAsMeant(tree);
     if (isGood) edits.push(...tree.edits);
-    for (const { where, names: own, outcome } of done) {
+    for (const { where, left: place, names: own, outcome } of done) {
       names.push(...own);
       const { state, lines, notes } = isGood || outcome.state !== "wrapped"
         ? outcome
         : left("its form is one that cannot be changed in place; write it in the usual form");
       const kind = state === "wrapped" ? "changed" : state;
       report.push(
-        ...lines.map((text): ReportLine => ({ kind, where, text })),
+        ...lines.map((text): ReportLine => ({
+          kind,
+          where: kind === "left" ? place : where,
+          text,
+        })),
         ...notes.map((text): ReportLine => ({ kind: "note", where, text })),
       );
     }
@@ -153,21 +174,23 @@ function refuseConfig(tree: Tree, source: Source): void {
   );
 }
 
-function left(reason: string): Outcome {
-  return { state: "left", lines: [reason], notes: [] };
+function left(reason: string, offset?: number): Outcome {
+  return { state: "left", lines: [reason], notes: [], ...(offset !== undefined && { offset }) };
 }
 
 function wrapObject(tree: Tree, found: Found, request: WrapRequest): Outcome {
   const root = tree.root();
   if (found.isDisabled) return { state: "unneeded", lines: [DISABLED], notes: [] };
-  if (found.advice !== undefined || root === undefined) return left(found.advice ?? "");
+  if (found.advice !== undefined || root === undefined) {
+    return left(found.advice ?? "", found.offset);
+  }
   const restore = tree.savePoint(found.place);
   try {
     return wrapPod(tree, root, found, request);
   } catch (error) {
     if (!(error instanceof LeftError)) throw error;
     restore();
-    return left(error.message);
+    return left(error.message, error.offset);
   }
 }
 

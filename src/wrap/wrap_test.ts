@@ -440,6 +440,9 @@ Deno.test("other options are written into the manifest in place of what would be
     WRAPPER_WAIT: "90s",
     A: "b",
     WRAPPER_HOOKS: "istio,linkerd",
+    INJECTED_BY_ISTIO: "(field)",
+    INJECTED_BY_LINKERD: "(field)",
+    WRAPPER_INJECTED: "$(INJECTED_BY_ISTIO)$(INJECTED_BY_LINKERD)",
     WRAPPER_ON: "failure",
   });
 });
@@ -569,7 +572,23 @@ Deno.test("what cannot be parsed is refused in one line, with its line and what 
     ["kind: Job\nmetadata:\n  name: a-{{ .Values.name }}\n", /^f, line 3: a template/],
     ["{{- if .x }}\nkind: Job\n{{- end }}\n", /^f, line 1: a template/],
     ["a: *nowhere\n", /^f, line 1: expected an anchor/],
-    ["a: ".repeat(1) + "[".repeat(200_000), /^f: expected fewer brackets in brackets$/],
+    // The line to look at, and what is wrong there.
+    ["a: [1, 2\nb: c\n", /^f, line 1: .*: \[ is not closed/],
+    ['a: 1\nb: "x\nc: d\n', /^f, line 2: .*: " is not closed/],
+    ['{"a": "b"', /^f, line 1: .*: \{ is not closed/],
+    ['{"a": 1\n "b": 2}', /^f, line 1: .*: a comma is missing/],
+    ['a: ["b" "c"]\n', /^f, line 1: .*: a comma is missing/],
+    ["a:\n  b: c\n d: e\n", /^f, line 3: .*: this line is not indented/],
+    ["a:\n  - b\n - c\n", /^f, line 3: .*: this line is not indented/],
+    ["a: 1\n   b: 2\n", /^f, line 2: .*: this line is indented more/],
+    ["a: b: c\n", /^f, line 1: .*: a second colon/],
+    ["a:b\nc: d\n", /^f, line 1: .*: a colon, and a blank after it, is missing/],
+    ["a: `b`\n", /^f, line 1: .*needs quotes$/],
+    ["a: [b]]\n", /^f, line 1: .*: a bracket is closed that was not opened$/],
+    ["a: 'it's'\n", /^f, line 1: .*: a quote, a comma or a new line is missing/],
+    ["a: 'b'#c\n", /^f, line 1: .*: a blank is missing before #$/],
+    ['a: "\\q"\n', /^f, line 1: .*: a backslash in double quotes is written twice$/],
+    ["a: ".repeat(1) + "[".repeat(200_000), /^f, line 1: expected fewer brackets in brackets$/],
   ];
   for (const [text, message] of cases) {
     try {
@@ -822,6 +841,346 @@ Deno.test("where no manifest has a Job, a line says so", async () => {
     });
     assertEquals([isLeft, text], [false, ""]);
     assertEquals(report, [{ kind: "unneeded", where: file, text: "there is no Job in it" }]);
+  } finally {
+    Deno.removeSync(file);
+  }
+});
+
+const proxy = (image: string, more: object = {}) => ({
+  name: "db",
+  image,
+  args: ["p:r:i"],
+  ...more,
+});
+const SQL = "gcr.io/cloud-sql-connectors/cloud-sql-proxy";
+const ALLOY = "gcr.io/alloydb-connectors/alloydb-auth-proxy";
+
+Deno.test("a proxy too old for --quitquitquit does not get it, and the Job is left with what to do", () => {
+  for (
+    const [image, since] of [
+      [`${SQL}:2.0.0`, "2.1.0"],
+      [`${SQL}:2.0.0-alpine@sha256:0123`, "2.1.0"],
+      [`${SQL}:2.0`, "2.1.0"],
+      [`${SQL}:1.33.1`, "2.1.0"],
+      [`mirror.example.com:5000/a/cloud-sql-proxy:v2.0.0-preview.4`, "2.1.0"],
+      [`${ALLOY}:1.1.0`, "1.2.0"],
+      [`${ALLOY}:0.6.2`, "1.2.0"],
+    ] as const
+  ) {
+    const containers = [main, proxy(image)];
+    for (const request of [REQUEST, options([OPTIONS.hook.variable, "auto"])]) {
+      const { text, before, isLeft, lines } = wrapJob({ containers }, {}, request);
+      assertEquals([text, isLeft, lines.length], [before, true, 1], image);
+      assertMatch(
+        lines[0] ?? "",
+        new RegExp(
+          `container db: version [\\d.]+ does not know --quitquitquit.* use ${since} .*file:`,
+        ),
+      );
+    }
+    for (const hook of ["file:/work/done", "signal:cloud-sql-proxy", "none"]) {
+      const request = options([OPTIONS.hook.variable, hook]);
+      const { pod, isLeft } = wrapJob({ containers }, {}, request);
+      assertEquals([pod.spec.containers[1]?.args, isLeft], [["p:r:i"], false], hook);
+    }
+  }
+  const { pod, isLeft, lines } = wrapJob(
+    { containers: [main, proxy(`${SQL}:2.0.0`)] },
+    {},
+    options([OPTIONS.hook.variable, "http://localhost:9091/quitquitquit"]),
+  );
+  assertEquals([pod.spec.containers[1]?.args, isLeft], [["p:r:i"], false], lines.join("\n"));
+});
+
+Deno.test("a proxy whose version is new enough, or not told, gets --quitquitquit", () => {
+  const notes = (image: string, name = "db") => {
+    const { pod, isLeft, lines } = wrapJob({ containers: [main, proxy(image, { name })] });
+    assertEquals(
+      [pod.spec.containers[1]?.args, isLeft],
+      [["p:r:i", "--quitquitquit"], false],
+      image,
+    );
+    return lines.filter((line) => line.includes("version")).join();
+  };
+  for (
+    const image of [
+      `${SQL}:2.1.0`,
+      `${SQL}:2.11.0-alpine`,
+      `${SQL}:2`,
+      `${SQL}:2.1`,
+      `${SQL}:3.0.0`,
+      `${SQL}:latest`,
+      SQL,
+      `${ALLOY}:1.2.0`,
+      `${ALLOY}:1`,
+    ]
+  ) assertEquals(notes(image), "", image);
+  const unknown = [`${SQL}@sha256:0123`, `${SQL}:bookworm`, `${SQL}:main-3f2a`];
+  for (const image of unknown) assertMatch(notes(image), /^note: .*--quitquitquit needs 2\.1\.0/);
+  // The tag of an image of one's own is not the proxy's version.
+  assertMatch(notes("example.com/our-proxy:1.0.0", "cloud-sql-proxy"), /^note: /);
+});
+
+Deno.test("--quitquitquit in a shell's script counts, and a shell gets no flag", () => {
+  const script = (text: string) =>
+    proxy(`${SQL}:2.11.0`, { command: ["sh", "-c", text], args: [] });
+  const { pod, isLeft } = wrapJob({
+    containers: [main, script("exec /cloud-sql-proxy --quitquitquit p:r:i")],
+  });
+  assertEquals([isLeft, pod.spec.containers[1]?.command?.length], [false, 3]);
+  const containers = [main, script("exec /cloud-sql-proxy p:r:i")];
+  assertMatch(wrapJob({ containers }).lines.join(), /left: container db: a shell starts it/);
+  const known = wrapJob({ containers }, {}, options([OPTIONS.hook.variable, "cloud-sql-proxy"]));
+  assertEquals([known.isLeft, known.pod.spec.containers[1]?.command?.length], [false, 3]);
+});
+
+Deno.test("WRAPPER_INJECTED where hooks are mixed: true beside a container of the manifest, else a note", () => {
+  const labels = { "sidecar.istio.io/inject": "true" };
+  const containers = [main, proxy(`${SQL}:2.11.0`)];
+  const mixed = wrapJob({ containers }, { labels });
+  assertEquals(mixed.variables(), {
+    WRAPPER_HOOKS: "istio,cloud-sql-proxy",
+    WRAPPER_INJECTED: "true",
+  });
+  assertMatch(mixed.lines.join("\n"), /changed: .*WRAPPER_INJECTED=true: the container db comes/);
+  const named = options([OPTIONS.hook.variable, "cloud-sql-proxy,linkerd"]);
+  assertEquals(wrapJob({ containers }, {}, named).variables()["WRAPPER_INJECTED"], "true");
+
+  const unknown = options([OPTIONS.hook.variable, "istio,http://localhost:1/quit"]);
+  const left = wrapJob({ containers: [main] }, { labels }, unknown);
+  assertEquals(left.variables(), { WRAPPER_HOOKS: "istio,http://localhost:1/quit" });
+  assertMatch(left.lines.join("\n"), /note: .*WRAPPER_INJECTED is left out.*--injected true/);
+  // A tombstone is no sidecar.
+  const file = options([OPTIONS.hook.variable, "istio,file:/work/done"]);
+  assertEquals(
+    wrapJob({ containers: [main] }, { labels }, file).variables()["WRAPPER_INJECTED"],
+    "(field)",
+  );
+});
+
+Deno.test("WRAPPER_HOOKS that is there decides about WRAPPER_INJECTED, too", () => {
+  const labels = { "sidecar.istio.io/inject": "true" };
+  const having = (entry: object) => ({ containers: [{ ...main, env: [entry] }] });
+  const own = wrapJob(having({ name: "WRAPPER_HOOKS", value: "http://localhost:1/quit" }), {});
+  assertEquals(own.variables(), { WRAPPER_HOOKS: "http://localhost:1/quit" });
+  assertMatch(own.lines.join("\n"), /note: .*WRAPPER_HOOKS is there already, and stays/);
+  const mesh = wrapJob(having({ name: "WRAPPER_HOOKS", value: "linkerd" }), { labels });
+  assertStringIncludes(mesh.text, "linkerd.io/proxy-version");
+  const field = { configMapKeyRef: { name: "c", key: "k" } };
+  for (
+    const entry of [
+      { name: "WRAPPER_HOOKS", valueFrom: field },
+      { name: "WRAPPER_HOOKS", value: "$(HOOKS)" },
+    ]
+  ) {
+    assertEquals(wrapJob(having(entry), { labels }).variables()["WRAPPER_INJECTED"], undefined);
+  }
+});
+
+Deno.test("--containers brings the volume and the mounts, and numbers that cannot be right are said", () => {
+  const several = options([OPTIONS.containers.variable, "2"]);
+  const mounts = (pod: Pod, index = 0) =>
+    pod.spec.containers[index]?.volumeMounts?.map(({ name, mountPath }) => [name, mountPath]);
+  const one = wrapJob({ containers: [main] }, {}, several);
+  assertEquals(one.variables()["WRAPPER_CONTAINERS"], "2");
+  assertEquals(mounts(one.pod), [["wrapper", "/shared"], ["wrapper-shared", "/run/wrapper"]]);
+  assertEquals(one.pod.spec.volumes?.map(({ name }) => name), ["wrapper", "wrapper-shared"]);
+  assertMatch(one.lines.join("\n"), /note: --containers is 2, and one starts the wrapper here/);
+
+  const elsewhere = options([OPTIONS.containers.variable, "2"], [OPTIONS.sharedDir.variable, "/x"]);
+  const both = [main, { ...main, name: "b" }];
+  const two = wrapJob({ containers: both }, {}, elsewhere);
+  for (const index of [0, 1]) assertEquals(mounts(two.pod, index)?.[1], ["wrapper-shared", "/x"]);
+  assertEquals(two.lines.filter((line) => /note: --containers/.test(line)), []);
+
+  const few = wrapJob({ containers: both }, {}, options([OPTIONS.containers.variable, "1"]));
+  assertEquals([few.text, few.isLeft], [few.before, true]);
+  assertMatch(few.lines.join(), /left: --containers is 1, and 2 containers do work: main, b/);
+
+  // What is shared already stays.
+  const env = [{ name: "WRAPPER_CONTAINERS", value: "2" }];
+  const volumeMounts = [{ name: "run", mountPath: "/run/wrapper/" }];
+  const volumes = [{ name: "run", emptyDir: {} }];
+  const shared = wrapJob({
+    volumes,
+    containers: both.map((one) => ({ ...one, env, volumeMounts })),
+  });
+  assertEquals(shared.pod.spec.volumes?.map(({ name }) => name), ["run", "wrapper"]);
+  assertEquals(mounts(shared.pod, 1)?.map(([name]) => name), ["run", "wrapper"]);
+  const half = wrapJob({ volumes, containers: [{ ...main, volumeMounts }, both[1] ?? main] });
+  assertEquals([half.text, half.isLeft], [half.before, true]);
+  assertMatch(half.lines.join(), /left: container main: \/run\/wrapper is mounted already/);
+});
+
+Deno.test("a container that may never end, beside the work, is asked about or noted", () => {
+  for (
+    const command of [
+      ["redis-server", "--save", ""],
+      ["docker-entrypoint.sh", "postgres"],
+      ["/usr/bin/dockerd"],
+      ["sleep", "infinity"],
+      ["sh", "-c", "tail -f /dev/null"],
+    ]
+  ) {
+    const { isLeft, lines } = wrapJob({ containers: [main, { name: "b", image: "x", command }] });
+    assertEquals(isLeft, true, command.join());
+    assertMatch(lines.join(), /left: container b may be work, or a sidecar.*--container NAME/);
+  }
+  assertEquals(wrapJob({ containers: [{ ...main, command: ["redis-server"] }] }).isLeft, false);
+  const containers = [main, { ...main, name: "b", command: ["/my-cache"] }];
+  const noted = wrapJob({ containers });
+  assertEquals(noted.isLeft, false);
+  assertMatch(
+    noted.lines.join("\n"),
+    /note: containers main and b are all taken for work.*hangs the pod.*--container NAME/,
+  );
+  const told = wrapJob({ containers }, {}, ask({ containers: ["main", "b"] }));
+  assertEquals(told.lines.filter((line) => line.startsWith("note: ")), []);
+});
+
+Deno.test("options that change nothing where the wrapper is already, or nothing is needed, are named", () => {
+  const first = wrapJob({ containers: [main] }, {}, options([OPTIONS.waitMs.variable, "60s"]));
+  const again = (more: Partial<WrapRequest>) =>
+    wrapText(first.text, ask(more)).report.map(({ kind, text }) => `${kind}: ${text}`);
+  const unchanged = "unneeded: container main starts the wrapper already";
+  assertEquals(again({}), [unchanged]);
+  const same = { variables: new Map([[OPTIONS.waitMs.variable, "60s"]]), isImageGiven: true };
+  assertEquals(again(same), [unchanged]);
+  const other = {
+    variables: new Map([[OPTIONS.waitMs.variable, "90s"], [OPTIONS.on.variable, "success"]]),
+    image: "other:2",
+    isImageGiven: true,
+  };
+  assertEquals(again(other), [
+    unchanged,
+    "note: --wait, --on, --image change nothing here: write it into the manifest yourself",
+  ]);
+  const native = { name: "proxy", image: "x", restartPolicy: "Always" };
+  const { lines } = wrapJob(
+    { initContainers: [native], containers: [main] },
+    {},
+    options([OPTIONS.waitMs.variable, "60s"]),
+  );
+  assertMatch(lines.join("\n"), /^unneeded: .*\nnote: --wait changes nothing here/);
+  const entrypoint = ask({ entrypoints: new Map([["main", ["/app"]]]) });
+  assertMatch(
+    wrapJob({ containers: [main] }, {}, entrypoint).lines.join("\n"),
+    /note: container main: --entrypoint changes nothing here, because it has a command/,
+  );
+});
+
+Deno.test("a sidecar that is refused by its label or annotation is named as such", () => {
+  const why = (metadata: object) =>
+    wrapJob({ containers: [main] }, metadata).lines.find((line) => line.includes("=auto")) ?? "";
+  const undecided = why({});
+  assertMatch(undecided, /WRAPPER_HOOKS=auto: nothing in the manifest tells which sidecar comes$/);
+  for (
+    const [metadata, refused] of [
+      [
+        { labels: { "sidecar.istio.io/inject": "false" } },
+        "Istio's sidecar does not come (sidecar.istio.io/inject)",
+      ],
+      [
+        { annotations: { "linkerd.io/inject": "disabled" } },
+        "Linkerd's proxy does not come (linkerd.io/inject)",
+      ],
+      [
+        {
+          annotations: {
+            "vault.hashicorp.com/agent-inject": "true",
+            "vault.hashicorp.com/agent-pre-populate-only": "true",
+          },
+        },
+        "Vault's agent does not come (vault.hashicorp.com/agent-pre-populate-only)",
+      ],
+    ] as const
+  ) assertStringIncludes(why(metadata), `WRAPPER_HOOKS=auto: ${refused}; nothing`);
+});
+
+Deno.test("a kind in the wrong case, a wrong apiVersion, or a mistyped restartPolicy is left with what was meant", () => {
+  const spec = "spec: {restartPolicy: Never, containers: [{name: m, image: x, command: [/a]}]}";
+  const jobSpec = `spec: {template: {${spec}}}`;
+  for (
+    const [text, advice] of [
+      [`apiVersion: batch/v1\nkind: job\n${jobSpec}\n`, /^kind "job": did you mean Job\?$/],
+      [`apiVersion: batch/v1\nkind: Cronjob\n${jobSpec}\n`, /did you mean CronJob\?$/],
+      [`apiVersion: batch/v1\nkind: Jobs\n${jobSpec}\n`, /did you mean Job\?$/],
+      [`apiVersion: v1\nkind: pod\n${spec}\n`, /did you mean Pod\?$/],
+      [`apiVersion: v1\nkind: list\nitems: []\n`, /did you mean List\?$/],
+      [`apiVersion: v1\nkind: Job\n${jobSpec}\n`, /^apiVersion "v1": expected batch\/v1$/],
+      [`apiVersion: batch\nkind: Job\n${jobSpec}\n`, /^apiVersion "batch": expected batch\/v1$/],
+      [`kind: Job\n${jobSpec}\n`, /^its apiVersion is missing: expected batch\/v1$/],
+      [`apiVersion: batch/v1\n${jobSpec}\n`, /^its kind is missing: expected Job or CronJob$/],
+      [
+        `apiVersion: v1\nkind: Pod\n${spec.replace("Never", "never")}\n`,
+        /^restartPolicy "never": did you mean Never\?$/,
+      ],
+    ] as const
+  ) {
+    const { text: after, report, isLeft } = wrapText(text, REQUEST);
+    assertEquals([after, isLeft, report.length, report[0]?.kind], [text, true, 1, "left"], text);
+    assertMatch(report[0]?.text ?? "", advice);
+  }
+  for (
+    const other of [
+      "apiVersion: v1\nkind: Node\nspec: {}\n",
+      "apiVersion: apps/v1\nkind: Deployment\nspec: {}\n",
+      "apiVersion: nomad.example.com/v1\nkind: Job\nspec: {}\n",
+      "kind: job\nname: not of Kubernetes\n",
+    ]
+  ) assertEquals(wrapText(other, REQUEST).report, [], other);
+  // As the API server itself lists them.
+  const listed =
+    `apiVersion: batch/v1\nkind: JobList\nitems:\n- {metadata: {name: a}, ${jobSpec}}\n`;
+  assertStringIncludes(wrapText(listed, REQUEST).text, "/shared/wrapper");
+});
+
+Deno.test("what is left names the container and its line", () => {
+  const text = (container: string) =>
+    `apiVersion: batch/v1\nkind: Job\nmetadata: {name: a}\nspec:\n  template:\n    spec:\n` +
+    `      restartPolicy: Never\n      containers:\n      - name: main\n        image: x\n${container}`;
+  for (
+    const [container, where, reason] of [
+      ["        command: /a --all\n", 11, /^container main: its command must be a list of words/],
+      [
+        "        command: [/a]\n        args: [1]\n",
+        12,
+        /^container main: its args must be a list of texts/,
+      ],
+      ["        args: [b]\n", 9, /^container main has no command/],
+      [
+        "        command: [/a]\n      - name: my-proxy\n        image: y\n",
+        12,
+        /^container my-proxy may/,
+      ],
+    ] as const
+  ) {
+    const [line] = wrapText(text(container), REQUEST).report;
+    assertEquals([line?.kind, line?.where], ["left", `stdin:${where}: Job a`]);
+    assertMatch(line?.text ?? "", reason);
+  }
+});
+
+Deno.test("a name that no Job has is an option's, and what was meant is said", async () => {
+  const file = Deno.makeTempFileSync({ suffix: ".yaml" });
+  try {
+    Deno.writeTextFileSync(file, job({ containers: [main] }));
+    const { report, isLeft } = await wrapFiles(
+      ask({ files: [file], containers: ["mian"], entrypoints: new Map([["other", ["/a"]]]) }),
+    );
+    assertEquals(isLeft, true);
+    assertEquals(report.slice(-2), [
+      {
+        kind: "missing",
+        where: "--container mian",
+        text: "no Job has a container of this name; did you mean main?",
+      },
+      {
+        kind: "missing",
+        where: "--entrypoint other",
+        text: "no Job has a container of this name",
+      },
+    ]);
   } finally {
     Deno.removeSync(file);
   }

@@ -3,7 +3,7 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import { withFolder } from "../support/folder.ts";
 import { startSidecar } from "../support/sidecar.ts";
-import { runWrapper, wrapStdin } from "../support/wrapper.ts";
+import { BINARY, runWithInput, runWrapper, wrapStdin } from "../support/wrapper.ts";
 
 const JOB = `apiVersion: batch/v1
 kind: Job
@@ -80,7 +80,7 @@ Deno.test("exit code 1: what is left is printed unchanged, and named", async () 
   assertStringIncludes(stdout, "/shared/wrapper");
   assertMatch(
     stderr,
-    /^wrapper: warn: stdin:1: Job nightly: NOT wrapped: container main has no command/,
+    /^wrapper: warn: stdin:13: Job nightly: NOT wrapped: container main has no command/,
   );
 });
 
@@ -104,11 +104,15 @@ Deno.test("exit code 125: nothing on stdout, and one line with the file, its lin
           ["--wrap", "template.yaml"],
           /template\.yaml, line 4: a template that is not rendered yet/,
         ],
-        [["--wrap", "latin1.yaml"], /latin1\.yaml: expected text in UTF-8/],
+        [["--wrap", "latin1.yaml"], /latin1\.yaml, line 1: expected text in UTF-8/],
         [["--wrap", "empty"], /empty: expected files that end in/],
         [["--wrap", "none.yaml"], /none\.yaml: no such file/],
         [["--wrap", ""], /--wrap: expected a FILE/],
         [["--wrap", "job.yaml", "--image", "no image"], /--image "no image": expected an image/],
+        [
+          ["--wrap", "job.yaml", "--image", ""],
+          /^wrapper: error: --image "": expected an image\n$/,
+        ],
         [
           ["--wrap", "job.yaml", "--container", "No"],
           /--container "No": expected a container's name/,
@@ -193,3 +197,96 @@ Deno.test("--image, --container and --entrypoint without --wrap are an error, an
   }
   assertEquals(sidecar.posts().length, 3);
 });
+
+Deno.test("WRAPPER_IMAGE that is no image is named as such", () =>
+  withFolder(async (folder) => {
+    Deno.writeTextFileSync(`${folder}/job.yaml`, JOB);
+    const { code, stdout, stderr } = await wrap(["--wrap", "job.yaml"], folder, {
+      WRAPPER_IMAGE: "no image",
+    });
+    assertEquals([code, stdout], [125, ""]);
+    assertEquals(stderr, 'wrapper: error: WRAPPER_IMAGE "no image": expected an image\n');
+  }));
+
+const withVariables = (command: string, ...variables: readonly [string, string][]) =>
+  JOB.replace('["/my-job"]\n', `${command}\n          env:\n`) +
+  variables.map(([name, value]) => `            - { name: ${name}, value: "${value}" }\n`).join("");
+
+Deno.test("WRAPPER_ variables that the wrapper would refuse are all named, and the Job is left", async () => {
+  const text = withVariables(
+    '["/my-job"]',
+    ["WRAPPER_HOOKS", "istoi"],
+    ["WRAPPER_WAIT", "soon"],
+    ["WRAPPER_RETRYS", "3"],
+  );
+  const { code, stdout, stderr } = await wrapStdin(text);
+  assertEquals([code, stdout], [1, text]);
+  assertMatch(
+    stderr,
+    /^wrapper: warn: stdin:16: Job nightly: NOT wrapped: container main: the wrapper would not start its command: /,
+  );
+  for (
+    const problem of [
+      /WRAPPER_HOOKS "istoi": expected .* did you mean istio\?/,
+      /WRAPPER_WAIT "soon": expected a duration/,
+      /unknown variable WRAPPER_RETRYS: did you mean WRAPPER_RETRIES\?/,
+    ]
+  ) assertMatch(stderr, problem);
+  assertEquals(stderr.split("\n").length, 2, stderr);
+});
+
+Deno.test("variables that are right, that Kubernetes fills in, or that an option replaces, pass", async () => {
+  const right = withVariables(
+    '["/my-job"]',
+    ["WRAPPER_HOOKS", "istio,$(MORE)"],
+    ["WRAPPER_WAIT", "60s"],
+    ["WRAPPER_TIMEOUT", "$(LIMIT)"],
+  );
+  const passed = await wrapStdin(right);
+  assertEquals(passed.code, 0, passed.stderr);
+  const wrong = withVariables('["/my-job"]', ["WRAPPER_WAIT", "soon"]);
+  const replaced = await runWithInput(["--wrap", "-", "--wait", "60s"], wrong);
+  assertEquals(replaced.code, 0, replaced.stderr);
+  assertStringIncludes(replaced.stdout, '{ name: WRAPPER_WAIT, value: "60s" }\n');
+});
+
+Deno.test("a wrapper that is there already is checked with its words, and stays", async () => {
+  const text = withVariables('["/wrapper", "--retrise", "3", "/my-job"]', ["WRAPPER_ON", "never"]);
+  const { code, stdout, stderr } = await wrapStdin(text);
+  assertEquals([code, stdout], [0, text]);
+  assertMatch(
+    stderr,
+    /^wrapper: stdin:1: .* unchanged: container main starts the wrapper already\n/,
+  );
+  assertMatch(stderr, /warn: stdin:1: .*container main: unknown option "--retrise"/);
+  assertMatch(stderr, /warn: stdin:1: .*container main: WRAPPER_ON "never": expected always/);
+  const good = await wrapStdin(withVariables('["/wrapper", "/my-job"]', ["WRAPPER_ON", "success"]));
+  assertEquals(good.stderr.split("\n").length, 2, good.stderr);
+});
+
+Deno.test("a full stdout is one line and exit code 125, and a reader that has read enough is neither", () =>
+  withFolder(async (folder) => {
+    Deno.writeTextFileSync(`${folder}/job.yaml`, JOB);
+    const jobs = Array.from({ length: 400 }, (_, n) => JOB.replace("nightly", `j${n}`)).join(
+      "---\n",
+    );
+    Deno.writeTextFileSync(`${folder}/jobs.yaml`, jobs);
+    const shell = async (script: string) => {
+      const { code, stdout, stderr } = await new Deno.Command("bash", {
+        args: ["-c", script, "bash", BINARY],
+        cwd: folder,
+      }).output();
+      const text = new TextDecoder();
+      return { code, stdout: text.decode(stdout), stderr: text.decode(stderr) };
+    };
+    for (const words of ["--wrap job.yaml", "--help", "--version", "--print-config"]) {
+      const { code, stdout, stderr } = await shell(`"$1" ${words} >/dev/full`);
+      assertEquals([code, stdout], [125, ""], words);
+      assertEquals(
+        stderr.trimEnd().split("\n").at(-1),
+        "wrapper: error: cannot write to stdout: no space left on the disk (exit code 125)",
+      );
+    }
+    const script = `"$1" --log-level warn --wrap jobs.yaml | head -c 10; exit "\${PIPESTATUS[0]}"`;
+    assertEquals(await shell(script), { code: 0, stdout: jobs.slice(0, 10), stderr: "" });
+  }));
