@@ -122,12 +122,35 @@ function findProblem(file: string): Failure | undefined {
   if (kind === "other") return denied("is not a file");
   if (kind === "data") return denied("permission denied: the file is not executable (chmod +x)");
   const head = readHead(file);
-  if (head === undefined || !isForeign(head) || kernelHasOtherFormats()) return undefined;
+  if (head === undefined) return undefined;
+  const sought = soughtWithReturn(head);
+  if (sought !== undefined) {
+    return {
+      // The kernel would start it, so that no other folder of PATH is tried.
+      code: "ENOEXEC",
+      reason:
+        `its interpreter ${sought} is not found, because a carriage return follows its name: ` +
+        WINDOWS_LINES,
+      exitCode: NOT_FOUND,
+    };
+  }
+  if (!isForeign(head) || kernelHasOtherFormats()) return undefined;
   return {
     code: "ENOEXEC",
     reason: `not an executable of this machine${describeForeign(head)}`,
     exitCode: CANNOT_EXECUTE,
   };
+}
+
+const WINDOWS_LINES = "the script has Windows line endings (dos2unix)";
+
+/**
+ * What `#!/usr/bin/env bash` in a script with Windows line endings looks for: `bash\r`, which is nowhere.
+ * `env` itself would say so with that carriage return, and the same exit code.
+ */
+function soughtWithReturn(head: Uint8Array): string | undefined {
+  const first = new TextDecoder().decode(head.subarray(0, head.indexOf("\n".charCodeAt(0)) + 1));
+  return /^#![ \t]*\S*\/env[ \t]+([^-\s=][^\s=]*)[^=]*\r\n$/.exec(first)?.[1];
 }
 
 function denied(reason: string): Failure {
@@ -161,7 +184,7 @@ function explain(file: string, error: unknown): Failure {
     if (path.endsWith("\r")) {
       const { length } = path;
       return `its interpreter ${path.slice(0, length - 1)} is not found, because a carriage ` +
-        "return follows its name: the script has Windows line endings (dos2unix)";
+        `return follows its name: ${WINDOWS_LINES}`;
     }
     const problem = findProblem(path);
     if (problem?.code === "ENOENT") return `its interpreter ${path} is not found`;

@@ -32,6 +32,8 @@ function makePrograms(): string {
   write("through-it", `#!${folder}/no-interpreter\nexit 0\n`);
   write("interpreter-denied", `#!${folder}/not-executable\n`);
   write("windows-lines", "#!/bin/sh\r\nexit 0\r\n");
+  write("windows-env", "#!/usr/bin/env sh\r\nexit 0\r\n");
+  write("windows-env-words", "#! /usr/bin/env sh -e\r\nexit 0\r\n");
   write("not-executable", "#!/bin/sh\nexit 0\n", 0o644);
   const program = Deno.readFileSync("/bin/true");
   const machine = (number: number) => {
@@ -84,6 +86,12 @@ const ROWS: readonly Row[] = [
     says: "its interpreter /bin/sh is not found, because a carriage return follows its name: " +
       "the script has Windows line endings",
   },
+  ...["./windows-env", "./windows-env-words"].map((word) => ({
+    words: [word],
+    code: 127,
+    says:
+      `cannot start ${word}: its interpreter sh is not found, because a carriage return follows`,
+  })),
   { words: ["./not-executable"], code: 126, says: "permission denied: the file is not executable" },
   {
     words: ["./foreign"],
