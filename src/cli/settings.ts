@@ -398,7 +398,7 @@ function cutAtCommand(args: readonly string[]) {
     } else if (placeholder === "") {
       optionWords.push(`${name}=${action === undefined ? "true" : ""}`);
       if (action === undefined) bare = { index, boolean: name };
-    } else if (index + 1 < args.length) {
+    } else if (index + 1 < args.length && !isNamed(args[index + 1] ?? "")) {
       optionWords.push(`${name}=${args[++index]}`);
     } else {
       const expected = option?.kind.expected ?? wrapOption?.expected ?? `a ${placeholder}`;
@@ -420,6 +420,12 @@ function cutAtCommand(args: readonly string[]) {
     command: before !== undefined && boolean === undefined ? [] : words,
     warnings: boolean === undefined ? [] : warnAboutBoolean(boolean, words),
   };
+}
+
+/** Whether a word is one of our options, which is nobody's value: `--env-file --hook linkerd`. */
+function isNamed(word: string): boolean {
+  const [, name] = /^--([^=]+)(=|$)/.exec(word) ?? [];
+  return NAMED.some((option) => option.name === name);
 }
 
 /**

@@ -29,7 +29,7 @@ const SERVICE_LINK =
   /^WRAPPER(_[A-Z0-9_]+)?_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$/;
 
 /** Read elsewhere, or warned about elsewhere. */
-const OTHERS: readonly string[] = ["WRAPPER_PLUGIN_PATH"];
+const OTHERS: readonly string[] = ["WRAPPER_PLUGIN_PATH", "WRAPPER_IMAGE"];
 
 /** Whether a variable's name looks like one of ours; a pod can have thousands, by service links. */
 export function couldBeOwn(name: string): boolean {
@@ -75,9 +75,12 @@ export function findUnknownVariables(
       meant.add(near.word);
       problems.push(`unknown variable ${name}: did you mean ${near.word}?`);
     } else {
-      warnings.push(
-        `${name} is ignored: no option has this variable; the nearest is ${near.word}`,
+      // `WRAPPER_LOG=debug`: the whole of a longer name's beginning.
+      const longer = options.find((one) =>
+        one.variable.startsWith(`${name}_`) && couldBe(one, text)
       );
+      const word = longer?.variable ?? near.word;
+      warnings.push(`${name} is ignored: no option has this variable; the nearest is ${word}`);
     }
   }
   return { problems, warnings, meant };

@@ -78,6 +78,16 @@ Deno.test("an unknown variable: an error if it is a mistyped one, else a warning
     other.stderr,
     "wrapper: warn: WRAPPER_OS is ignored: no option has this variable; the nearest is WRAPPER_ON\n",
   );
+  const start = await run(["--hook=none", "true"], { WRAPPER_LOG: "debug" });
+  assertStringIncludes(
+    start.stderr,
+    "WRAPPER_LOG is ignored: no option has this variable; the nearest is WRAPPER_LOG_LEVEL",
+  );
+  // It is for --wrap.
+  const image = await run(["--hook=none", "true"], {
+    WRAPPER_IMAGE: "registry.example.com/wrapper",
+  });
+  assert(!image.stderr.includes("WRAPPER_"), image.stderr);
   const links = await run(["--hook=none", "true"], {
     WRAPPER_WAIT_PORT: "tcp://10.0.0.7:80",
     WRAPPER_WAIT_PORT_80_TCP_ADDR: "10.0.0.7",
@@ -283,6 +293,33 @@ Deno.test("a reference that Kubernetes has not replaced in WRAPPER_INJECTED is a
     stderr,
     "wrapper: warn: WRAPPER_INJECTED counts as set, and a sidecar is expected: ",
   );
+});
+
+Deno.test("an option in the place of another one's value is an option", async () => {
+  await using sidecar = startSidecar();
+  const hook = `envoy=${sidecar.origin}`;
+  const { code, stderr } = await run(["--env-file", "--hook", hook, "true"]);
+  assertEquals([code, sidecar.posts().length], [125, 1], stderr);
+  assertStringIncludes(
+    stderr,
+    "wrapper: error: --env-file: its value is missing: expected a path",
+  );
+  const lost = await run(["--hook", "--wait=1s", "true"]);
+  assertEquals(lost.code, 125);
+  assertStringIncludes(
+    lost.stderr,
+    "wrapper: error: --hook: its value is missing: expected a TARGET",
+  );
+  assertStringIncludes(lost.stderr, "wrapper: auto: no sidecar found");
+  // It can be a value all the same.
+  const path = await Deno.makeTempDir();
+  const given = await runWrapper("binary", {
+    args: ["--hook=none", "--termination-log=--hook", "true"],
+    cwd: path,
+  });
+  assertEquals(given.code, 0);
+  assertStringIncludes(await Deno.readTextFile(`${path}/--hook`), '"exitCode":0');
+  await Deno.remove(path, { recursive: true });
 });
 
 Deno.test("an empty COMMAND is shown as such", async () => {
