@@ -298,7 +298,9 @@ function explain(
   }
   const lineStart = text.lastIndexOf("\n", offset - 1) + 1;
   if (/at node end$/.test(message) && text.slice(lineStart, offset).trim() === "") {
-    return because(INDENTED);
+    return because(
+      text.charAt(offset) === "{" ? "a line of --- is missing between two objects" : INDENTED,
+    );
   }
   const known = MEANINGS.find(([of, form]) => of === code && form.test(message));
   return because(known?.[2] ?? code.toLowerCase().replaceAll("_", " "));
