@@ -11,7 +11,7 @@ import { type Container, list, readContainer, repositoryOf } from "./containers.
 import { type Choice, chooseHooks, type Given, presetOf, UNREADABLE } from "./hooks.ts";
 import type { Value } from "./render.ts";
 import type { WrapRequest } from "./request.ts";
-import { hasShell, isShell, scriptOf, stopsSidecars } from "./shell.ts";
+import { hasShell, isShell, scriptOf, startsWrapper, stopsSidecars } from "./shell.ts";
 import { follow, type Found } from "./templates.ts";
 import { LeftError, merged, type Place, record, type Tree } from "./tree.ts";
 
@@ -194,10 +194,21 @@ function readMarks(template: Place): PodMarks {
 }
 
 /** Whether a container has the wrapper already. */
-function isWrapped({ command, args }: Container): boolean {
-  return [command[0], command.length === 0 ? args[0] : undefined].some((word) =>
-    word !== undefined && /(^|\/)wrapper$/.test(word)
-  );
+function isWrapped(one: Container): boolean {
+  return ownWords(one) !== undefined;
+}
+
+/**
+ * The wrapper's own words, COMMAND included, in a container that starts it.
+ *
+ * @returns undefined if it does not; words that say nothing if a shell starts it
+ */
+function ownWords({ command, args }: Container): readonly string[] | undefined {
+  const words = command.length > 0 ? [...command, ...args] : args;
+  if (startsWrapper(words)) return ["command"];
+  // Behind an init such as tini, and its options.
+  const first = words.findIndex((word) => !/^-|(^|\/)(tini|dumb-init|catatonit|env)$/.test(word));
+  return /(^|\/)wrapper$/.test(words[first] ?? "") ? words.slice(first + 1) : undefined;
 }
 
 /** The TARGETs that a container names itself. */
@@ -213,9 +224,9 @@ function isReference(text: string): boolean {
 }
 
 /** What the wrapper would say about a container that starts it already. */
-function review({ name, command, args, variables }: Container, { check }: WrapRequest) {
-  const words = [...command, ...args].slice(1);
-  const { problems = [], warnings = [] } = check?.(words, readable(variables)) ?? {};
+function review(one: Container, { check }: WrapRequest): readonly string[] {
+  const { name, variables } = one;
+  const { problems = [], warnings = [] } = check?.(ownWords(one) ?? [], readable(variables)) ?? {};
   return [...problems, ...warnings].map((problem) => `container ${name}: ${problem}`);
 }
 

@@ -40,6 +40,8 @@ export interface Source {
 /** What is read at most. The tree of a document takes 80 times its size in memory. */
 const LONGEST_BYTES = 10_000_000;
 
+const CHUNK_BYTES = 65_536;
+
 /** The files that a folder is read for. */
 const IN_FOLDER = /\.(ya?ml|json)$/i;
 
@@ -51,24 +53,47 @@ const IN_FOLDER = /\.(ya?ml|json)$/i;
  */
 export async function readSources(path: string): Promise<readonly Source[]> {
   if (path === "-") return [parse("stdin", await readStdin())];
-  try {
-    if (!fs.statSync(path).isDirectory()) return [parse(path, readFile(path))];
-    const names = fs.readdirSync(path).filter((name) => IN_FOLDER.test(name)).sort();
-    if (names.length === 0) {
-      throw new UnreadableError(`${path}: expected files that end in .yaml, .yml or .json`);
+  const names = orExplain(
+    path,
+    () => fs.statSync(path).isDirectory() ? fs.readdirSync(path) : undefined,
+  );
+  if (names === undefined) return [parse(path, readFile(path))];
+  const files = names.filter((name) => IN_FOLDER.test(name)).sort();
+  if (files.length === 0) {
+    throw new UnreadableError(`${path}: expected files that end in .yaml, .yml or .json`);
+  }
+  const folder = path.replace(/\/+$/, "");
+  return files.map((name) => `${folder}/${name}`).map((file) => parse(file, readFile(file)));
+}
+
+/** Reads a file, which may be a pipe: `/dev/stdin`, or a shell's `<(helm template …)`. */
+function readFile(path: string): Uint8Array {
+  return orExplain(path, () => {
+    const file = fs.openSync(path, "r");
+    try {
+      const chunks: Uint8Array[] = [];
+      for (let length = 0;;) {
+        const chunk = new Uint8Array(CHUNK_BYTES);
+        const count = fs.readSync(file, chunk);
+        if (count === 0) return joinChunks(chunks);
+        chunks.push(chunk.subarray(0, count));
+        length += count;
+        if (length > LONGEST_BYTES) throw tooLong(path);
+      }
+    } finally {
+      fs.closeSync(file);
     }
-    const folder = path.replace(/\/+$/, "");
-    return names.map((name) => `${folder}/${name}`).map((file) => parse(file, readFile(file)));
+  });
+}
+
+/** @throws {UnreadableError} that names the file, if the system refuses it */
+function orExplain<Result>(path: string, action: () => Result): Result {
+  try {
+    return action();
   } catch (error) {
     if (error instanceof UnreadableError) throw error;
     throw new UnreadableError(`${path}: ${fileErrorReason(error)}`);
   }
-}
-
-function readFile(path: string): Uint8Array {
-  const { size } = fs.statSync(path);
-  if (size > LONGEST_BYTES) throw tooLong(path);
-  return fs.readFileSync(path);
 }
 
 async function readStdin(): Promise<Uint8Array> {
@@ -79,7 +104,11 @@ async function readStdin(): Promise<Uint8Array> {
     length += chunk.length;
     if (length > LONGEST_BYTES) throw tooLong("stdin");
   }
-  const bytes = new Uint8Array(length);
+  return joinChunks(chunks);
+}
+
+function joinChunks(chunks: readonly Uint8Array[]): Uint8Array {
+  const bytes = new Uint8Array(chunks.reduce((length, chunk) => length + chunk.length, 0));
   let offset = 0;
   for (const chunk of chunks) {
     bytes.set(chunk, offset);
@@ -298,7 +327,9 @@ function explain(
   }
   const lineStart = text.lastIndexOf("\n", offset - 1) + 1;
   if (/at node end$/.test(message) && text.slice(lineStart, offset).trim() === "") {
-    return because(INDENTED);
+    return because(
+      text.charAt(offset) === "{" ? "a line of --- is missing between two objects" : INDENTED,
+    );
   }
   const known = MEANINGS.find(([of, form]) => of === code && form.test(message));
   return because(known?.[2] ?? code.toLowerCase().replaceAll("_", " "));

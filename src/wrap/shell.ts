@@ -43,6 +43,12 @@ export function scriptOf(words: readonly string[]): string | undefined {
   return /^exec\s/.test(last) && !/\|/.test(text) ? undefined : script;
 }
 
+/** Whether the words are a shell's whose script starts the wrapper, by its whole path. */
+export function startsWrapper(words: readonly string[]): boolean {
+  return isShell(words) &&
+    words.some((word) => /(^|[\s;&|(])\/([\w.-]+\/)*wrapper\s/.test(word));
+}
+
 /** Whether the words tell a sidecar to quit themselves. */
 export function stopsSidecars(words: readonly string[]): boolean {
   return words.some((word) =>

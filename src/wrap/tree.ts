@@ -23,6 +23,8 @@ export interface Edit {
   readonly start: number;
   readonly end: number;
   readonly text: string;
+  /** Whether it comes before what else is put there: lines that belong to the key above. */
+  readonly isFirst?: boolean;
 }
 
 /** Something that cannot be wrapped, and why. */
@@ -156,6 +158,7 @@ export class Tree {
     const before = found?.node && this.plain(found.node);
     const after = { ...isRecord(before) ? before : {}, ...entries };
     place.value[key] = after;
+    if (found?.isOwn && this.#setBelow(place, found.pair, after as Value)) return;
     if (this.#isPlainly(found) && isMap(found?.node)) {
       this.#insertEntries(found.node, Object.entries(entries));
     } else {
@@ -182,6 +185,7 @@ export class Tree {
     const all = options.first ? [...items, ...list] : [...list, ...items];
     place.value[key] = all;
     const node = found?.node;
+    if (found?.isOwn && this.#setBelow(place, found.pair, all as Value)) return;
     if (!this.#isPlainly(found) || !isSeq(node) || (node.items.length === 0 && !node.flow)) {
       return this.#set(place, key, all as Value, found, options.after);
     }
@@ -276,6 +280,7 @@ export class Tree {
       );
     }
     const isEmpty = isScalar(old) && old.range?.[0] === old.range?.[1];
+    if (this.#setBelow(place, found.pair, value)) return;
     if (isNode(old) && !isEmpty) {
       const [start = 0] = old.range ?? [];
       this.#edit(start, this.#endOf(old), inline(value));
@@ -284,6 +289,30 @@ export class Tree {
       const colon = this.text.indexOf(":", end) + 1;
       this.#edit(colon, colon, ` ${inline(value)}`);
     }
+  }
+
+  /** Gives a key that has nothing its value on lines below, if it stands on a line of its own. */
+  #setBelow({ node }: Place, { key, value: old }: Pair, value: Value): boolean {
+    if (
+      node.flow || this.#isAliased(old) || !isNode(key) || typeof value !== "object" ||
+      value === null
+    ) return false;
+    const isNothing = isScalar(old)
+      ? old.value === null && !old.tag
+      : isNode(old) && "items" in old && Array.isArray(old.items) && old.items.length === 0;
+    const [start = 0] = key.range ?? [];
+    const [oldStart = 0, oldEnd = 0] = isNode(old) ? old.range ?? [] : [];
+    const colon = this.text.indexOf(":", this.#endOf(key)) + 1;
+    const isEmpty = oldStart === oldEnd;
+    const line = this.text.slice(colon, isEmpty ? colon : oldEnd);
+    if (!isNothing || line.includes("\n") || /[&!]/.test(line)) return false;
+    if (!isEmpty) this.#edit(colon, oldEnd, "");
+    const indent = this.#columnOf(start) + 2;
+    const lines = Array.isArray(value)
+      ? blockItems(value, indent)
+      : blockEntries(Object.entries(value), indent);
+    this.#insertLines(isEmpty ? colon : oldEnd, lines, { isFirst: true });
+    return true;
   }
 
   #insertEntries(
@@ -338,12 +367,12 @@ export class Tree {
     return this.text.lastIndexOf("\n", start - 1) + 1;
   }
 
-  #insertLines(end: number, lines: string): void {
+  #insertLines(end: number, lines: string, order: Pick<Edit, "isFirst"> = {}): void {
     const newline = this.text[end - 1] === "\n" ? end - 1 : this.text.indexOf("\n", end);
     if (newline < 0) {
       const { length } = this.text;
-      this.#edit(length, length, `\n${lines.replace(/\n$/, "")}`);
-    } else this.#edit(newline + 1, newline + 1, lines);
+      this.#edit(length, length, `\n${lines.replace(/\n$/, "")}`, order);
+    } else this.#edit(newline + 1, newline + 1, lines, order);
   }
 
   #endOfPair({ key, value }: Pair): number {
@@ -374,8 +403,8 @@ export class Tree {
     return this.text.slice(this.text.lastIndexOf("\n", offset - 1) + 1, offset).trim() === "";
   }
 
-  #edit(start: number, end: number, text: string): void {
-    this.edits.push({ start, end, text });
+  #edit(start: number, end: number, text: string, order: Pick<Edit, "isFirst"> = {}): void {
+    this.edits.push({ start, end, text, ...order });
   }
 }
 
@@ -384,7 +413,10 @@ export function applyEdits(text: string, edits: readonly Edit[]): string {
   const newline = /\r?\n/.exec(text)?.[0] ?? "\n";
   let result = "";
   let done = 0;
-  for (const { start, end, text: added } of edits.toSorted((a, b) => a.start - b.start)) {
+  const inOrder = edits.toSorted((a, b) =>
+    a.start - b.start || Number(b.isFirst ?? false) - Number(a.isFirst ?? false)
+  );
+  for (const { start, end, text: added } of inOrder) {
     result += text.slice(done, start) + added.replaceAll("\n", newline);
     done = end;
   }

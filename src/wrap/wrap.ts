@@ -213,7 +213,9 @@ function namesIn({ place, path = [] }: Found): readonly string[] {
 /** Whether the changed text, read again, is exactly what the changes were to make of it. */
 function isAsMeant(changed: Tree): boolean {
   const { text, document, edits } = changed;
-  const [start = 0, , end = text.length] = document.range ?? [];
+  const [start = 0, , ends = text.length] = document.range ?? [];
+  // After a last key without a value, the parser leaves the line's end out of the document.
+  const end = Math.max(ends, ...edits.map((edit) => edit.end));
   const own = edits.map((edit) => ({ ...edit, start: edit.start - start, end: edit.end - start }));
   const again = parseDocument(applyEdits(text.slice(start, end), own), {
     stringKeys: true,

@@ -584,6 +584,7 @@ Deno.test("what cannot be parsed is refused in one line, with its line and what 
     ["a: b: c\n", /^f, line 1: .*: a second colon/],
     ["a:b\nc: d\n", /^f, line 1: .*: a colon, and a blank after it, is missing/],
     ["a: `b`\n", /^f, line 1: .*needs quotes$/],
+    ['{"a": 1}\n{"a": 2}\n', /^f, line 2: .*: a line of --- is missing between two objects$/],
     ["a: [b]]\n", /^f, line 1: .*: a bracket is closed that was not opened$/],
     ["a: 'it's'\n", /^f, line 1: .*: a quote, a comma or a new line is missing/],
     ["a: 'b'#c\n", /^f, line 1: .*: a blank is missing before #$/],
@@ -1183,5 +1184,69 @@ Deno.test("a name that no Job has is an option's, and what was meant is said", a
     ]);
   } finally {
     Deno.removeSync(file);
+  }
+});
+
+Deno.test("a key that has nothing gets its lines below it, also as the last line of a file", () => {
+  const text = (nothing: string) =>
+    `apiVersion: batch/v1
+kind: Job
+metadata: {name: a}
+spec:
+  template:
+    metadata:
+      annotations: {linkerd.io/inject: enabled}
+    spec:
+      restartPolicy: Never
+      initContainers:${nothing}
+      containers:
+        - name: main
+          image: x
+          command: [/a]
+          volumeMounts:${nothing}
+          env:${nothing}
+`;
+  for (const nothing of ["", " []", " null", " ~", " # none", " [] # none", "\n          # none"]) {
+    for (const ending of ["\n", "\r\n"]) {
+      const before = text(nothing).replaceAll("\n", ending);
+      const { text: after, isLeft, report } = wrapText(before, REQUEST);
+      assertEquals(isLeft, false, `${nothing}: ${report[0]?.text}`);
+      const kept = nothing.replace(/^ ([[\]~]+|null)/, "");
+      const own = kept.startsWith("\n") ? "" : kept;
+      const env =
+        `          env:${own}\n            - name: WRAPPER_HOOKS\n              value: linkerd\n`;
+      assertStringIncludes(after, env.replaceAll("\n", ending), JSON.stringify(nothing));
+      const [pod] = podsOf(after);
+      const { volumeMounts, env: entries } = pod?.spec.containers[0] ?? {};
+      assertEquals([volumeMounts?.length, entries?.length, pod?.spec.initContainers?.length], [
+        1,
+        2,
+        1,
+      ]);
+      assertEquals(wrapText(after, REQUEST).text, after);
+    }
+  }
+  // What is put behind the last key, and what belongs to that key, keep their order.
+  const last = text("").replace("      restartPolicy: Never\n", "") + "      volumes:\n";
+  const { text: after, isLeft } = wrapText(last, REQUEST);
+  assertEquals([isLeft, podsOf(after)[0]?.spec.volumes?.length], [false, 1]);
+});
+
+Deno.test("a wrapper behind an init, or in a shell's script, is there already", () => {
+  for (
+    const command of [
+      ["tini", "--", "/wrapper", "/my-job"],
+      ["/usr/bin/dumb-init", "-v", "/shared/wrapper", "/my-job"],
+      ["sh", "-c", "cd /data && exec /wrapper /my-job"],
+    ]
+  ) {
+    const { text, before, lines } = wrapJob({ containers: [{ ...main, command }] });
+    assertEquals([text, lines], [before, [
+      "unneeded: container main starts the wrapper already",
+    ]]);
+  }
+  for (const command of [["tini", "--", "/my-job"], ["sh", "-c", "gradle wrapper && x"]]) {
+    const { pod } = wrapJob({ containers: [{ ...main, command }] });
+    assertEquals(pod.spec.containers[0]?.command?.[0], "/shared/wrapper");
   }
 });

@@ -94,6 +94,9 @@ Deno.test("exit code 125: nothing on stdout, and one line with the file, its lin
     );
     Deno.writeFileSync(`${folder}/latin1.yaml`, new Uint8Array([0x61, 0x3a, 0x20, 0xe9]));
     Deno.mkdirSync(`${folder}/empty`);
+    Deno.mkdirSync(`${folder}/nested/inner.yaml`, { recursive: true });
+    Deno.mkdirSync(`${folder}/broken`);
+    Deno.symlinkSync("nowhere", `${folder}/broken/a.yaml`);
     for (
       const [args, line] of [
         [
@@ -106,6 +109,9 @@ Deno.test("exit code 125: nothing on stdout, and one line with the file, its lin
         ],
         [["--wrap", "latin1.yaml"], /latin1\.yaml, line 1: expected text in UTF-8/],
         [["--wrap", "empty"], /empty: expected files that end in/],
+        [["--wrap", "nested/"], /cannot wrap nested\/inner\.yaml: is a folder/],
+        [["--wrap", "broken"], /cannot wrap broken\/a\.yaml: no such file/],
+        [["--wrap", "/dev/zero"], /cannot wrap \/dev\/zero: expected at most 10 MB/],
         [["--wrap", "none.yaml"], /none\.yaml: no such file/],
         [["--wrap", ""], /--wrap: expected a FILE/],
         [["--wrap", "job.yaml", "--image", "no image"], /--image "no image": expected an image/],
