@@ -62,7 +62,7 @@ export async function startProgram(
   let failure: Failure = { code: "ENOENT", reason: "not found", exitCode: NOT_FOUND };
   for (const file of filesFor(name, options)) {
     // A name alone is what only the runtime can search for.
-    const problem = file.includes("/") ? findProblem(file) : undefined;
+    const problem = file.includes("/") ? findProblem(file, options) : undefined;
     const found = problem ?? await tryToStart(file, args, options);
     if (!("code" in found)) return found;
     // The error that says most, and last of all that there is no such file.
@@ -99,7 +99,7 @@ async function tryToStart(
       const shell = await tryToStart(SHELL, [file, ...args], options);
       return "code" in shell ? NO_SHELL : shell;
     }
-    return explain(file, error);
+    return explain(file, error, options);
   }
 }
 
@@ -110,7 +110,7 @@ const NO_SHELL: Failure = {
 };
 
 /** What can be seen of a file before it is started; undefined if nothing speaks against it. */
-function findProblem(file: string): Failure | undefined {
+function findProblem(file: string, options: SpawnOptions): Failure | undefined {
   let kind: ReturnType<typeof fileKind>;
   try {
     kind = fileKind(file);
@@ -124,7 +124,8 @@ function findProblem(file: string): Failure | undefined {
   const head = readHead(file);
   if (head === undefined) return undefined;
   const sought = soughtWithReturn(head);
-  if (sought !== undefined) {
+  const isThere = (path: string) => readOrUndefined(() => fileKind(path)) !== undefined;
+  if (sought !== undefined && !filesFor(`${sought}\r`, options).some(isThere)) {
     return {
       // The kernel would start it, so that no other folder of PATH is tried.
       code: "ENOEXEC",
@@ -145,7 +146,7 @@ function findProblem(file: string): Failure | undefined {
 const WINDOWS_LINES = "the script has Windows line endings (dos2unix)";
 
 /**
- * What `#!/usr/bin/env bash` in a script with Windows line endings looks for: `bash\r`, which is nowhere.
+ * What `#!/usr/bin/env bash` in a script with Windows line endings looks for: `bash\r`, which is hardly ever there.
  * `env` itself would say so with that carriage return, and the same exit code.
  */
 function soughtWithReturn(head: Uint8Array): string | undefined {
@@ -163,7 +164,7 @@ function failureOf(cause: unknown): Failure {
 }
 
 /** Why the system refuses to start a file that is there: most often for want of another one. */
-function explain(file: string, error: unknown): Failure {
+function explain(file: string, error: unknown, options: SpawnOptions): Failure {
   const failure = failureOf(error);
   const head = readHead(file);
   if (head === undefined || (failure.code !== "ENOENT" && failure.code !== "EACCES")) {
@@ -186,11 +187,11 @@ function explain(file: string, error: unknown): Failure {
       return `its interpreter ${path.slice(0, length - 1)} is not found, because a carriage ` +
         `return follows its name: ${WINDOWS_LINES}`;
     }
-    const problem = findProblem(path);
+    const problem = findProblem(path, options);
     if (problem?.code === "ENOENT") return `its interpreter ${path} is not found`;
     if (problem !== undefined) return `its interpreter ${path}: ${problem.reason}`;
     // An interpreter can be a script, too.
-    const next = explain(path, error).reason;
+    const next = explain(path, error, options).reason;
     return next === failure.reason ? next : `its interpreter ${path}: ${next}`;
   }
 }

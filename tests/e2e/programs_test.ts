@@ -149,6 +149,20 @@ const ROWS: readonly Row[] = [
   },
 ];
 
+Deno.test("an interpreter whose name does end with a carriage return is found", async () => {
+  const cwd = makePrograms();
+  Deno.writeTextFileSync(`${cwd}/odd\r`, "#!/bin/sh\nexit 8\n", { mode: 0o755 });
+  Deno.writeTextFileSync(`${cwd}/script`, "#!/usr/bin/env odd\r\n", { mode: 0o755 });
+  const env = { PATH: `${cwd}:${Deno.env.get("PATH")}` };
+  const { code, stderr } = await runWrapper("binary", {
+    args: ["--hook=none", "script"],
+    cwd,
+    env,
+  });
+  assertEquals(code, 8, stderr);
+  Deno.removeSync(cwd, { recursive: true });
+});
+
 /** env differs here: it hands the first ones to a shell, and has 126 for all but "not found". */
 const DIFFERS_FROM_ENV: ReadonlySet<string> = new Set([
   "./foreign",
