@@ -130,6 +130,8 @@ async function useOnNode(version: string): Promise<void> {
   const command = `${CONSUMER}/node_modules/.bin/${COMMAND}`;
   const { code, stderr } = await run([node, command, "--hook=none", "sh", "-c", "exit 3"]);
   check(code === 3 && stderr.includes("command ended with exit code 3"), stderr);
+  const wrapped = await must([node, command, "--wrap", `${ROOT}tests/fixtures/job.yaml`]);
+  check(wrapped.includes('"/shared/wrapper", "/my-job"'), wrapped);
   const noInstall = await run([node, command, "--install", FOLDER]);
   check(noInstall.code === 125 && noInstall.stderr.includes("runs on Node"), noInstall.stderr);
   passed(`Node ${version}: the command ${COMMAND}`);

@@ -142,30 +142,10 @@ Deno.test("the library works without permission to read the environment", async 
 });
 
 Deno.test("the README's lines of --wrap are what is printed for such a Job", async () => {
-  const folder = Deno.makeTempDirSync();
-  try {
-    const manifest = `apiVersion: batch/v1
-kind: Job
-metadata: { name: my-job }
-spec:
-  template:
-    metadata:
-      annotations:
-        linkerd.io/inject: enabled
-    spec:
-      restartPolicy: Never
-      containers:
-        - name: main
-          image: registry.example.com/my-job:1
-          command: ["/my-job"]
-`;
-    Deno.writeTextFileSync(`${folder}/job.yaml`, manifest);
-    const { code, stdout, stderr } = await execute(BINARY, ["--wrap", "job.yaml"], folder);
-    assertEquals(code, 0, stderr);
-    assertStringIncludes(stdout, `command: ["/shared/wrapper", "/my-job"]`);
-    const [sample] = blocksOf("README.md", "text");
-    assertEquals(sample, stderr);
-  } finally {
-    Deno.removeSync(folder, { recursive: true });
-  }
+  const cwd = `${ROOT}tests/fixtures`;
+  const { code, stdout, stderr } = await execute(BINARY, ["--wrap", "job.yaml"], cwd);
+  assertEquals(code, 0, stderr);
+  assertStringIncludes(stdout, `command: ["/shared/wrapper", "/my-job"]`);
+  const [sample] = blocksOf("README.md", "text");
+  assertEquals(sample, stderr);
 });
