@@ -1250,3 +1250,27 @@ Deno.test("a wrapper behind an init, or in a shell's script, is there already", 
     assertEquals(pod.spec.containers[0]?.command?.[0], "/shared/wrapper");
   }
 });
+
+Deno.test("a script that stops a sidecar itself, and a first proxy behind a helper, are noted", () => {
+  const script = (text: string) =>
+    wrapJob({ containers: [{ ...main, command: ["sh", "-c", text] }] }).lines.join("\n");
+  const note = /note: container main: its script tells a sidecar to quit itself/;
+  for (
+    const text of [
+      "run; curl -X POST localhost:15020/quitquitquit",
+      "run; pkill -TERM cloud_sql_proxy",
+      "trap 'killall envoy' EXIT; run",
+    ]
+  ) assertMatch(script(text), note);
+  assertEquals(note.test(script("run; pkill my-helper")), false);
+  const containers = [main, {
+    name: "cloudsql-proxy",
+    image: "registry.example.com/sqlproxy:1.11",
+    command: ["/watcher", "/cloud_sql_proxy", "-instances=p:r:i=tcp:3306"],
+  }];
+  const left = wrapJob({ containers });
+  assertEquals(left.isLeft, true);
+  assertMatch(left.lines.join(), /left: container cloudsql-proxy: version 1 .*--hook file:PATH/);
+  const told = wrapJob({ containers }, {}, options([OPTIONS.hook.variable, "file:/work/done"]));
+  assertEquals([told.isLeft, told.pod.spec.containers[1]?.args], [false, undefined]);
+});
