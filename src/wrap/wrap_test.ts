@@ -1274,3 +1274,26 @@ Deno.test("a script that stops a sidecar itself, and a first proxy behind a help
   const told = wrapJob({ containers }, {}, options([OPTIONS.hook.variable, "file:/work/done"]));
   assertEquals([told.isLeft, told.pod.spec.containers[1]?.args], [false, undefined]);
 });
+
+Deno.test("JSON with a line for each entry gets such lines", () => {
+  const value = {
+    apiVersion: "batch/v1",
+    kind: "Job",
+    metadata: { name: "a" },
+    spec: {
+      template: {
+        spec: { restartPolicy: "Never", containers: [{ ...main, env: [], tty: false }] },
+      },
+    },
+  };
+  for (const unit of ["  ", "    ", "\t"]) {
+    const before = JSON.stringify(value, null, unit);
+    const { text: after } = wrapText(before, options([OPTIONS.hook.variable, "envoy"]));
+    // All of it, and in the order of its keys, is as JSON.stringify() writes it.
+    assertEquals(after, JSON.stringify(JSON.parse(after), null, unit));
+    const crlf = before.replaceAll("\n", "\r\n");
+    const request = options([OPTIONS.hook.variable, "envoy"]);
+    assertEquals(wrapText(crlf, request).text, after.replaceAll("\n", "\r\n"));
+    assertEquals(wrapText(after, request).text, after);
+  }
+});
