@@ -1297,3 +1297,32 @@ Deno.test("JSON with a line for each entry gets such lines", () => {
     assertEquals(wrapText(after, request).text, after);
   }
 });
+
+Deno.test("a mesh's proxy that was injected before: no other is suggested, and Linkerd's switch is set", () => {
+  const istio = wrapJob({
+    containers: [main, { name: "istio-proxy", image: "istio/proxyv2:1.20" }],
+  });
+  assertEquals(istio.variables()["WRAPPER_HOOKS"], "istio");
+  assertEquals(istio.lines.filter((line) => line.startsWith("note: ")), []);
+  const name = "LINKERD2_PROXY_SHUTDOWN_ENDPOINT_ENABLED";
+  const withSwitch = (value: string, request = REQUEST) =>
+    wrapJob(
+      {
+        containers: [main, {
+          name: "linkerd-proxy",
+          image: "cr.l5d.io/linkerd/proxy:edge-26.1.1",
+          env: [{ name, value }, { name: "OTHER", value: "false" }],
+        }],
+      },
+      {},
+      request,
+    );
+  const off = withSwitch("false");
+  assertEquals(off.variables(1), { [name]: "true", OTHER: "false" });
+  assertMatch(off.lines.join("\n"), new RegExp(`changed: container linkerd-proxy: ${name}=true: `));
+  const on = withSwitch("true");
+  assertEquals(on.variables(1), { [name]: "true", OTHER: "false" });
+  assertEquals(on.lines.join().includes(name), false);
+  const untold = withSwitch("false", options([OPTIONS.hook.variable, "signal:linkerd2-proxy"]));
+  assertEquals(untold.variables(1)[name], "false");
+});
