@@ -38,7 +38,8 @@ export const cloudSqlManifest: SidecarManifest = {
   problem: ({ image, words }) =>
     /(^|\/)gce-proxy(?=[:@]|$)/.test(image) ||
       words.some((word) => /(^|[\s/])cloud_sql_proxy(\s|$)|^-{1,2}instances=/.test(word))
-      ? "version 1 of the proxy has no stop request: use cloud-sql-proxy 2.1.0 or later"
+      ? "version 1 of the proxy has no stop request: use cloud-sql-proxy 2.1.0 or later, or stop it in " +
+        "another way: --hook signal:cloud_sql_proxy, --hook file:PATH"
       : undefined,
 };
 

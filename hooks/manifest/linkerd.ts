@@ -16,6 +16,12 @@ export const linkerdManifest: SidecarManifest = {
     mark: "metadata.annotations['linkerd.io/proxy-version']",
     variable: "INJECTED_BY_LINKERD",
   },
+  // `linkerd inject` has turned the annotation into this already.
+  ownVariables: [{
+    name: "LINKERD2_PROXY_SHUTDOWN_ENDPOINT_ENABLED",
+    value: "true",
+    why: "without it, Linkerd's proxy refuses to quit",
+  }],
   annotations: [{
     key: "config.linkerd.io/proxy-admin-shutdown",
     value: "enabled",

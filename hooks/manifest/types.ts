@@ -41,6 +41,13 @@ export interface NeededFlag {
   readonly why: string;
 }
 
+/** A variable of the sidecar's own that, where it is there, must have a value. */
+export interface NeededVariable {
+  readonly name: string;
+  readonly value: string;
+  readonly why: string;
+}
+
 /** A sidecar that an injector adds when the pod is created. */
 export interface Injector {
   /** Whether the template asks for the sidecar; undefined if it does not say. */
@@ -72,6 +79,8 @@ export interface SidecarManifest {
   readonly injector?: Injector;
   readonly annotations?: readonly NeededAnnotation[];
   readonly flags?: readonly NeededFlag[];
+  /** What an injector that ran before wrote into the sidecar's own container. */
+  readonly ownVariables?: readonly NeededVariable[];
   /** Variables that COMMAND's container needs, as in a manifest. */
   variables?(pod: PodMarks): readonly EnvironmentEntry[];
   /** Whether it ends at a signal only, which needs the pod's one process namespace and one user. */

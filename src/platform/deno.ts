@@ -7,6 +7,7 @@
 import { exitCodeOfSignal, WRAPPER_FAILED } from "../exit_code.ts";
 import { ANYONE_EXECUTES, DEFAULT_PATH } from "./files.ts";
 import { errorCode, isMissing, isNobodyListening, isSomebodyListening } from "./errors.ts";
+import { writeAll } from "./pipe.ts";
 import {
   CATCHABLE,
   type CatchableSignal,
@@ -369,8 +370,7 @@ export async function acceptsConnections(
 }
 
 export function writeToStdout(text: string): void {
-  const bytes = new TextEncoder().encode(text);
-  for (let done = 0; done < bytes.length;) done += Deno.stdout.writeSync(bytes.subarray(done));
+  writeAll(new TextEncoder().encode(text), (bytes) => Deno.stdout.writeSync(bytes));
 }
 
 let write: ((bytes: Uint8Array) => number) | undefined;

@@ -14,6 +14,7 @@ import tty from "node:tty";
 import { exitCodeOfSignal, WRAPPER_FAILED } from "../exit_code.ts";
 import { ANYONE_EXECUTES, DEFAULT_PATH } from "./files.ts";
 import { errorCode, isMissing, isNobodyListening, isSomebodyListening } from "./errors.ts";
+import { writeAll } from "./pipe.ts";
 import { CATCHABLE, type CatchableSignal, ONLY_ON_MACOS, type SignalName } from "./signals.ts";
 import type {
   Child,
@@ -220,10 +221,7 @@ export async function acceptsConnections(
 }
 
 export function writeToStdout(text: string): void {
-  const bytes = new TextEncoder().encode(text);
-  for (let done = 0; done < bytes.length;) {
-    done += fs.writeSync(DESCRIPTORS.stdout, bytes, done);
-  }
+  writeAll(new TextEncoder().encode(text), (bytes) => fs.writeSync(DESCRIPTORS.stdout, bytes));
 }
 
 let stderr: number | undefined;

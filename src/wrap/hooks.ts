@@ -71,9 +71,13 @@ export function chooseHooks(
     injected,
     injection: injectionOf(pod, targets, own, possible),
     isNative: (hasNative || asked.length > 0) && named.length === 0,
-    mayHaveMore: given === undefined && own.length > 0 && asked.length === 0 && possible.length > 0,
+    mayHaveMore: given === undefined && own.length > 0 && asked.length === 0 &&
+      possible.length > 0 && !own.some(({ target }) => MESHES.includes(presetOf(target))),
   };
 }
+
+/** Of these, a pod has one. */
+const MESHES = ["istio", "linkerd", "kuma", "consul-dataplane"];
 
 /** The name of a TARGET's preset, without its base URL. */
 export function presetOf(target: string): string {

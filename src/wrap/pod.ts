@@ -524,6 +524,14 @@ function changeSidecar(
       notes.push(`container ${name}: its image does not tell its version: ${needs} or later`);
     }
   }
+  for (const { name: key, value, why } of isTold ? sidecar.ownVariables ?? [] : []) {
+    const entry = tree.children(one.place, "env").find(({ value }) =>
+      merged(value)["name"] === key
+    );
+    if (entry === undefined || one.variables[key] === value) continue;
+    tree.replaceScalar(entry, "value", value);
+    lines.push(`container ${name}: ${key}=${value}: ${why}`);
+  }
   if (sidecar.advice !== undefined && isTold) notes.push(`container ${name}: ${sidecar.advice}`);
 }
 

@@ -53,6 +53,7 @@ export function startsWrapper(words: readonly string[]): boolean {
 export function stopsSidecars(words: readonly string[]): boolean {
   return words.some((word) =>
     /quitquitquit|\/v1\.0\/shutdown|:4191\/shutdown|graceful_shutdown|agent\/v1\/quit/.test(word) &&
-    !word.startsWith("--")
+      !word.startsWith("--") ||
+    /\b(pkill|killall)\s[^;&|\n]*(proxy|envoy|pilot-agent|daprd|fluent|vault|agent)/.test(word)
   );
 }

@@ -193,7 +193,11 @@ export class Tree {
     const start = node.range?.[0] ?? 0;
     if (node.flow) {
       if (options.first) this.#insertFirstInFlow(start, first, items);
-      else this.#insertInFlow(start, node.items.at(-1), items.map(inline));
+      else {this.#insertInFlow(
+          start,
+          node.items.at(-1),
+          items.map((item) => this.#inFlow(item, start)),
+        );}
     } else {
       const indent = this.#columnOf(start);
       if (options.first) {
@@ -323,8 +327,9 @@ export class Tree {
     if (entries.length === 0) return;
     const last = map.items.at(-1);
     if (map.flow || last === undefined) {
-      const texts = entries.map(([key, value]) => `${inline(key)}: ${inline(value)}`);
-      return this.#insertInFlow(map.range?.[0] ?? 0, last?.value ?? last?.key, texts);
+      const start = map.range?.[0] ?? 0;
+      const texts = entries.map(([key, value]) => `${inline(key)}: ${this.#inFlow(value, start)}`);
+      return this.#insertInFlow(start, last?.value ?? last?.key, texts);
     }
     const named = map.items.findLast(({ key }) =>
       isScalar(key) && after.includes(String(key.value))
@@ -346,25 +351,48 @@ export class Tree {
         : isSingle && typeof item === "string" && !item.includes("'")
         ? `'${item}'`
         : inline(item);
-    const between = this.#isOnNewLine(at) ? `,\n${" ".repeat(this.#columnOf(at))}` : ", ";
+    const between = this.#isOnNewLine(at) ? `,\n${this.#blanksAt(at)}` : ", ";
     this.#edit(at, at, items.map((item) => show(item) + between).join(""));
   }
 
   #insertInFlow(start: number, last: unknown, texts: readonly string[]): void {
-    if (!isNode(last)) return this.#edit(start + 1, start + 1, texts.join(", "));
+    if (!isNode(last)) {
+      const unit = this.#jsonUnit();
+      const blanks = this.#blanksAt(start);
+      const text = unit === undefined
+        ? texts.join(", ")
+        : `\n${texts.map((text) => blanks + unit + text).join(",\n")}\n${blanks}`;
+      return this.#edit(start + 1, start + 1, text);
+    }
     const end = last.range?.[1] ?? start;
     const lineStart = this.text.lastIndexOf("\n", end - 1) + 1;
     // In a map with one entry a line, the new ones get a line each.
     const opened = this.text.slice(0, end).lastIndexOf("\n") >= start;
-    const blanks = /^[ \t]*/.exec(this.text.slice(this.#lineOfItem(last, lineStart)))?.[0] ?? "";
+    const blanks = this.#blanksAt(last.range?.[0] ?? lineStart);
     const between = opened ? `,\n${blanks}` : ", ";
     this.#edit(end, end, texts.map((text) => between + text).join(""));
   }
 
-  /** The start of the line on which an item of a flow collection begins. */
-  #lineOfItem(last: Node, lineStart: number): number {
-    const [start = lineStart] = last.range ?? [];
-    return this.text.lastIndexOf("\n", start - 1) + 1;
+  /** The blanks with which the line of an offset begins. */
+  #blanksAt(offset: number): string {
+    const lineStart = this.text.lastIndexOf("\n", offset - 1) + 1;
+    return /^[ \t]*/.exec(this.text.slice(lineStart, offset))?.[0] ?? "";
+  }
+
+  /** What indents each line of a document of JSON; undefined if it is on one line, or is none. */
+  #jsonUnit(): string | undefined {
+    const { contents } = this.document;
+    if (!isMap(contents) || !contents.flow) return undefined;
+    const start = contents.range?.[0] ?? 0;
+    return /^\{\r?\n([ \t]+)"/.exec(this.text.slice(start, start + 100))?.[1];
+  }
+
+  /** A value for a flow collection that starts at an offset: in lines of its own, if all of the document is. */
+  #inFlow(value: Value, start: number): string {
+    const unit = this.#jsonUnit();
+    if (unit === undefined) return inline(value);
+    const lines = JSON.stringify(value, undefined, unit).split("\n");
+    return lines.join(`\n${this.#blanksAt(start)}${unit}`);
   }
 
   #insertLines(end: number, lines: string, order: Pick<Edit, "isFirst"> = {}): void {

@@ -1250,3 +1250,79 @@ Deno.test("a wrapper behind an init, or in a shell's script, is there already", 
     assertEquals(pod.spec.containers[0]?.command?.[0], "/shared/wrapper");
   }
 });
+
+Deno.test("a script that stops a sidecar itself, and a first proxy behind a helper, are noted", () => {
+  const script = (text: string) =>
+    wrapJob({ containers: [{ ...main, command: ["sh", "-c", text] }] }).lines.join("\n");
+  const note = /note: container main: its script tells a sidecar to quit itself/;
+  for (
+    const text of [
+      "run; curl -X POST localhost:15020/quitquitquit",
+      "run; pkill -TERM cloud_sql_proxy",
+      "trap 'killall envoy' EXIT; run",
+    ]
+  ) assertMatch(script(text), note);
+  assertEquals(note.test(script("run; pkill my-helper")), false);
+  const containers = [main, {
+    name: "cloudsql-proxy",
+    image: "registry.example.com/sqlproxy:1.11",
+    command: ["/watcher", "/cloud_sql_proxy", "-instances=p:r:i=tcp:3306"],
+  }];
+  const left = wrapJob({ containers });
+  assertEquals(left.isLeft, true);
+  assertMatch(left.lines.join(), /left: container cloudsql-proxy: version 1 .*--hook file:PATH/);
+  const told = wrapJob({ containers }, {}, options([OPTIONS.hook.variable, "file:/work/done"]));
+  assertEquals([told.isLeft, told.pod.spec.containers[1]?.args], [false, undefined]);
+});
+
+Deno.test("JSON with a line for each entry gets such lines", () => {
+  const value = {
+    apiVersion: "batch/v1",
+    kind: "Job",
+    metadata: { name: "a" },
+    spec: {
+      template: {
+        spec: { restartPolicy: "Never", containers: [{ ...main, env: [], tty: false }] },
+      },
+    },
+  };
+  for (const unit of ["  ", "    ", "\t"]) {
+    const before = JSON.stringify(value, null, unit);
+    const { text: after } = wrapText(before, options([OPTIONS.hook.variable, "envoy"]));
+    // All of it, and in the order of its keys, is as JSON.stringify() writes it.
+    assertEquals(after, JSON.stringify(JSON.parse(after), null, unit));
+    const crlf = before.replaceAll("\n", "\r\n");
+    const request = options([OPTIONS.hook.variable, "envoy"]);
+    assertEquals(wrapText(crlf, request).text, after.replaceAll("\n", "\r\n"));
+    assertEquals(wrapText(after, request).text, after);
+  }
+});
+
+Deno.test("a mesh's proxy that was injected before: no other is suggested, and Linkerd's switch is set", () => {
+  const istio = wrapJob({
+    containers: [main, { name: "istio-proxy", image: "istio/proxyv2:1.20" }],
+  });
+  assertEquals(istio.variables()["WRAPPER_HOOKS"], "istio");
+  assertEquals(istio.lines.filter((line) => line.startsWith("note: ")), []);
+  const name = "LINKERD2_PROXY_SHUTDOWN_ENDPOINT_ENABLED";
+  const withSwitch = (value: string, request = REQUEST) =>
+    wrapJob(
+      {
+        containers: [main, {
+          name: "linkerd-proxy",
+          image: "cr.l5d.io/linkerd/proxy:edge-26.1.1",
+          env: [{ name, value }, { name: "OTHER", value: "false" }],
+        }],
+      },
+      {},
+      request,
+    );
+  const off = withSwitch("false");
+  assertEquals(off.variables(1), { [name]: "true", OTHER: "false" });
+  assertMatch(off.lines.join("\n"), new RegExp(`changed: container linkerd-proxy: ${name}=true: `));
+  const on = withSwitch("true");
+  assertEquals(on.variables(1), { [name]: "true", OTHER: "false" });
+  assertEquals(on.lines.join().includes(name), false);
+  const untold = withSwitch("false", options([OPTIONS.hook.variable, "signal:linkerd2-proxy"]));
+  assertEquals(untold.variables(1)[name], "false");
+});

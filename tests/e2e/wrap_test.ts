@@ -293,6 +293,13 @@ Deno.test("a full stdout is one line and exit code 125, and a reader that has re
         "wrapper: error: cannot write to stdout: no space left on the disk (exit code 125)",
       );
     }
+    // A pipe that another process has made non-blocking, as a parent on Node does.
+    const nonblock = "dd if=/dev/null oflag=nonblock count=0 2>/dev/null";
+    const piped = await shell(
+      `(${nonblock}; "$1" --log-level warn --wrap jobs.yaml) | { sleep 0.2; cat; }; exit "\${PIPESTATUS[0]}"`,
+    );
+    const ends = piped.stdout.match(/^ {2}name: j\d+$/gm)?.length;
+    assertEquals([piped.code, piped.stderr, ends], [0, "", 400]);
     const script = `"$1" --log-level warn --wrap jobs.yaml | head -c 10; exit "\${PIPESTATUS[0]}"`;
     assertEquals(await shell(script), { code: 0, stdout: jobs.slice(0, 10), stderr: "" });
   }));
