@@ -5,13 +5,27 @@ function bySignal(
   target: string,
   names: readonly string[],
   image: RegExp,
+  shutdownTimeout?: string,
 ): SidecarManifest {
-  return { title, hook: () => `signal:${target}`, names, image, needsSignal: true };
+  return {
+    title,
+    hook: () => `signal:${target}`,
+    names,
+    image,
+    needsSignal: true,
+    ...(shutdownTimeout !== undefined && { shutdownTimeout }),
+  };
 }
 
 /** The sidecars that end at a signal, as in the recipes for them. */
 export const SIGNAL_MANIFESTS: readonly SidecarManifest[] = [
-  bySignal("Fluent Bit", "fluent-bit", ["fluent-bit", "fluentbit"], /(^|\/)(aws-for-)?fluent-bit$/),
+  bySignal(
+    "Fluent Bit",
+    "fluent-bit",
+    ["fluent-bit", "fluentbit"],
+    /(^|\/)(aws-for-)?fluent-bit$/,
+    "70s",
+  ),
   {
     title: "Fluentd",
     hook: () => "http://localhost:24444/api/processes.killWorkers",
@@ -24,21 +38,24 @@ export const SIGNAL_MANIFESTS: readonly SidecarManifest[] = [
     "otelcol",
     ["otelcol", "otel-collector", "opentelemetry-collector"],
     /(^|\/)opentelemetry-collector$/,
+    "30s",
   ),
   bySignal(
     "the OpenTelemetry Collector",
     "otelcol-contrib",
     [],
     /(^|\/)opentelemetry-collector-contrib$/,
+    "30s",
   ),
   bySignal(
     "the Datadog Agent",
     "agent",
     ["datadog-agent"],
     /(^|\/)datadoghq\/agent$|^datadog\/agent$/,
+    "30s",
   ),
-  bySignal("Filebeat", "filebeat", ["filebeat"], /(^|\/)filebeat$/),
-  bySignal("Vector", "vector", ["vector"], /(^|\/)timberio\/vector$/),
+  bySignal("Filebeat", "filebeat", ["filebeat"], /(^|\/)filebeat$/, "30s"),
+  bySignal("Vector", "vector", ["vector"], /(^|\/)timberio\/vector$/, "70s"),
   bySignal("PgBouncer", "pgbouncer:SIGINT", ["pgbouncer"], /(^|\/)pgbouncer$/),
   bySignal("ProxySQL", "proxysql", ["proxysql"], /(^|\/)proxysql$/),
   bySignal("the SPIRE agent", "spire-agent", ["spire-agent"], /(^|\/)spire-agent$/),

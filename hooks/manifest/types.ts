@@ -83,6 +83,8 @@ export interface SidecarManifest {
   readonly ownVariables?: readonly NeededVariable[];
   /** Variables that COMMAND's container needs, as in a manifest. */
   variables?(pod: PodMarks): readonly EnvironmentEntry[];
+  /** How long it may take to end, as its recipe says, where that is longer than the default. */
+  readonly shutdownTimeout?: string;
   /** Whether it ends at a signal only, which needs the pod's one process namespace and one user. */
   readonly needsSignal?: boolean;
   /** Why such a container cannot be told to quit by its hook; undefined if it can. */

@@ -129,6 +129,7 @@ export function wrapPod(tree: Tree, root: Place, found: Found, request: WrapRequ
     lines.push(`container ${one.name}: its command begins with ${names.program}`);
     addVariables(tree, one, choices[index] ?? choice, request, {
       marks,
+      known,
       count: work.length,
       isOnFailure,
       lines,
@@ -339,8 +340,9 @@ function addVariables(
   one: Container,
   { targets, why, injection, injected }: Choice,
   { variables, check }: WrapRequest,
-  { marks, count, isOnFailure, lines, notes }: {
+  { marks, known, count, isOnFailure, lines, notes }: {
     readonly marks: PodMarks;
+    readonly known: readonly Container[];
     readonly count: number;
     readonly isOnFailure: boolean;
     readonly lines: string[];
@@ -407,6 +409,17 @@ function addVariables(
   if (count > 1 && !variables.has(OPTIONS.containers.variable)) {
     add(OPTIONS.containers.variable, String(count), "the last of them to end stops the sidecars");
   }
+  const slow = known.filter(({ sidecar }) => sidecar?.shutdownTimeout !== undefined)
+    .filter(({ sidecar }) => targets.includes(sidecar?.hook(marks) ?? ""))
+    .toSorted((a, b) => timeoutOf(b) - timeoutOf(a))[0];
+  const timeout = slow?.sidecar?.shutdownTimeout;
+  if (timeout !== undefined && !variables.has(OPTIONS.shutdownTimeoutMs.variable)) {
+    add(
+      OPTIONS.shutdownTimeoutMs.variable,
+      timeout,
+      `the container ${slow?.name} may take so long to end`,
+    );
+  }
   if (isOnFailure && !variables.has(OPTIONS.on.variable)) {
     add(
       OPTIONS.on.variable,
@@ -443,6 +456,10 @@ function addVariables(
   if (added.length > 0) {
     tree.addItems(one.place, "env", added, { after: ["name", "image", "command", "args"] });
   }
+}
+
+function timeoutOf({ sidecar }: Container): number {
+  return OPTIONS.shutdownTimeoutMs.kind.parse(sidecar?.shutdownTimeout ?? "") ?? 0;
 }
 
 /** The variables that have a plain value. */

@@ -82,6 +82,8 @@ Deno.test("the sidecars of all recipes are recognized, and get the hook of their
         assert(sidecar !== undefined, `${other.name} ${other.image}`);
         assertEquals(sidecar.hook({ labels: {}, annotations: {} }, other), target, other.name);
         assertEquals(sidecar.needsSignal ?? false, target.startsWith("signal:"), other.name);
+        const timeout = main?.variables["WRAPPER_SHUTDOWN_TIMEOUT"];
+        if (timeout !== undefined) assertEquals(sidecar.shutdownTimeout, timeout, other.name);
         assertEquals(
           merged(recipe["spec"])["shareProcessNamespace"] === true,
           sidecar.needsSignal ?? false,

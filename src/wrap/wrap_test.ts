@@ -1326,3 +1326,21 @@ Deno.test("a mesh's proxy that was injected before: no other is suggested, and L
   const untold = withSwitch("false", options([OPTIONS.hook.variable, "signal:linkerd2-proxy"]));
   assertEquals(untold.variables(1)[name], "false");
 });
+
+Deno.test("a sidecar that may take long to end gets the time that its recipe says", () => {
+  const timeout = (containers: readonly object[], request = REQUEST, env: readonly object[] = []) =>
+    wrapJob(
+      { securityContext: { runAsUser: 1000 }, containers: [{ ...main, env }, ...containers] },
+      {},
+      request,
+    ).variables()["WRAPPER_SHUTDOWN_TIMEOUT"];
+  const vector = { name: "vector", image: "timberio/vector:0.51.0-distroless-libc" };
+  const collector = { name: "otel", image: "otel/opentelemetry-collector:0.165.0" };
+  assertEquals(timeout([collector]), "30s");
+  assertEquals(timeout([collector, vector]), "70s");
+  assertEquals(timeout([proxy(`${SQL}:2.11.0`)]), undefined);
+  assertEquals(timeout([vector], options([OPTIONS.shutdownTimeoutMs.variable, "9s"])), "9s");
+  assertEquals(timeout([vector], options([OPTIONS.hook.variable, "none"])), undefined);
+  const there = [{ name: "WRAPPER_SHUTDOWN_TIMEOUT", value: "2m" }];
+  assertEquals(timeout([vector], REQUEST, there), "2m");
+});
