@@ -15,6 +15,7 @@ const MISTAKES: readonly (readonly [string[], Record<string, string>, string])[]
   [["--hooks", "linkerd"], {}, "did you mean --hook?"],
   [["--hooks=linkerd"], {}, "did you mean --hook?"],
   [["--hook=none", "--hook=linkrd"], {}, "did you mean linkerd?"],
+  [["--hook linkerd"], {}, "all of it is one word"],
 ];
 
 for (const [options, env, line] of MISTAKES) {
