@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Awaitable, Hook } from "../src/hook.ts";
+import type { Awaitable, Hook, SidecarHook } from "../src/hook.ts";
 import type { StopFailure } from "../src/http/exchange.ts";
 import { alloydbAuthProxy } from "./alloydb_auth_proxy.ts";
 import { auto } from "./auto.ts";
@@ -83,7 +83,7 @@ export function parseHook(
   if (url !== undefined) {
     refuseSeveral(url);
     const hint = (failure: StopFailure) => urlHint(url, failure, presets);
-    return httpHook({ name: hostOf(url), stop: { method, url }, hint });
+    return withDoubt(httpHook({ name: hostOf(url), stop: { method, url }, hint }), url, presets);
   }
   const [, scheme, rest = ""] = /^(signal|file):(.*)$/s.exec(text) ?? [];
   if (scheme === "signal") return parseSignalHook(rest);
@@ -184,17 +184,71 @@ function urlHint(
 ): string | undefined {
   if (state === "absent") return ABSENT_ADVICE;
   if (![404, 405, 501].includes(status)) return undefined;
-  const { pathname, port } = new URL(url);
-  const withPort = presets.find((preset) => {
-    const hook = preset();
-    return [hook.address, hook.readyAddress ?? ""].some((address) =>
-      port !== "" && URL.canParse(address) && new URL(address).port === port
-    );
-  });
+  const preset = presetAt(url, presets);
   const parts = [
-    ...(pathname === "/" || pathname === "" ? ["the URL has no path"] : []),
-    ...(withPort === undefined ? [] : [`port ${port} is that of --hook ${withPort.hookName}`]),
+    ...(isRoot(url) ? [NO_PATH] : []),
+    ...(preset === undefined ? [] : [ofPreset(preset)]),
   ];
+  return parts.length === 0 ? undefined : sentence(parts);
+}
+
+/**
+ * Envoy answers a POST to `/` with 200, and so does many a readiness page: what is told so at a preset's port
+ * has taken no stop request.
+ */
+function withDoubt(hook: SidecarHook, url: string, presets: readonly NamedHook[]): SidecarHook {
+  return {
+    ...hook,
+    async stop(context) {
+      const stopped = await hook.stop(context);
+      const hint = stopped.state === "stopped" ? doubtAbout(url, presets) : undefined;
+      return hint === undefined ? stopped : { ...stopped, hint };
+    },
+  };
+}
+
+function doubtAbout(url: string, presets: readonly NamedHook[]): string | undefined {
+  const preset = presetAt(url, presets);
+  const { pathname } = new URL(url);
+  if (preset === undefined || pathname === preset.stopPath) return undefined;
+  const asksReadiness = pathname === preset.readyPath;
+  if (!isRoot(url) && !asksReadiness) return undefined;
+  const problem = isRoot(url) ? NO_PATH : "it is asked for its readiness, and not to quit";
+  return sentence([problem, ofPreset(preset)]);
+}
+
+function ofPreset({ name, port }: { readonly name: string; readonly port: string }): string {
+  return `port ${port} is that of --hook ${name}`;
+}
+
+function sentence(parts: readonly string[]): string {
   const text = parts.join("; ");
-  return text === "" ? undefined : text.charAt(0).toUpperCase() + text.slice(1);
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+const NO_PATH = "the URL has no path";
+
+function isRoot(url: string): boolean {
+  return ["", "/"].includes(new URL(url).pathname);
+}
+
+/** The admin port of the Envoy in Istio's sidecar, which pilot-agent stands in front of. */
+const ISTIO_ENVOY_PORT = "15000";
+
+/** The preset whose port a URL has. */
+function presetAt(url: string, presets: readonly NamedHook[]) {
+  const { port } = new URL(url);
+  if (port === "") return undefined;
+  for (const preset of presets) {
+    const { address, readyAddress = "" } = preset();
+    const hasPort = (one: string) => URL.canParse(one) && new URL(one).port === port;
+    if (![address, readyAddress].some(hasPort)) continue;
+    const pathOf = (one: string) => hasPort(one) ? new URL(one).pathname : undefined;
+    const [stopPath, readyPath] = [pathOf(address), pathOf(readyAddress)];
+    return { name: preset.hookName, port, stopPath, readyPath };
+  }
+  const hasIstio = presets.some(({ hookName }) => hookName === "istio");
+  return port === ISTIO_ENVOY_PORT && hasIstio
+    ? { name: "istio", port, stopPath: undefined, readyPath: "/ready" }
+    : undefined;
 }

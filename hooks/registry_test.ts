@@ -1,5 +1,6 @@
-import { withAbsentAdvice } from "./preset.ts";
-import { PRESETS, TARGET_FORMS } from "./registry.ts";
+import { stopSidecars } from "../src/job/run.ts";
+import { httpPreset, withAbsentAdvice } from "./preset.ts";
+import { parseHook, PRESETS, TARGET_FORMS } from "./registry.ts";
 import { assert, assertEquals } from "../tests/support/assert.ts";
 
 /** The rows of the README's table of hooks, as cells. */
@@ -41,4 +42,22 @@ Deno.test("what to do about a sidecar that is not there is a sentence, with or w
   const hint = () => "Switch it on";
   const own = withAbsentAdvice({ name: "mine", hint }, failure) ?? "";
   assert(own.startsWith(`Switch it on; if ${rest}`), own);
+});
+
+Deno.test("a URL at a preset's own stop address is no doubt, whatever its path is", async () => {
+  await using sidecar = Deno.serve({ port: 0, onListen: () => {} }, () => new Response("ok"));
+  const origin = `http://127.0.0.1:${sidecar.addr.port}`;
+  const hintFor = async (path: string) => {
+    const mine = httpPreset({ name: "mine", summary: "", baseUrl: origin, stop: { path } });
+    const [outcome] = await stopSidecars(
+      [parseHook(`${origin}/`, [mine])].flatMap((one) => one ?? []),
+    );
+    return [outcome?.outcome, outcome?.hint];
+  };
+  assertEquals(await hintFor("/"), ["stopped", undefined]);
+  const port = sidecar.addr.port;
+  assertEquals(await hintFor("/quit"), [
+    "stopped",
+    `The URL has no path; port ${port} is that of --hook mine`,
+  ]);
 });

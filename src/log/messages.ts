@@ -252,7 +252,7 @@ export const MESSAGES = {
     level: "warn",
     text: "{hook}: told to quit ({answer}) at {address}, but it may not end. {hint}",
     meaning:
-      "The sidecar accepted the stop request in a state in which it may not follow it: consul-dataplane before its Envoy has opened its admin port. If the pod does not end, follow the advice in the line.",
+      "The sidecar accepted the request and may not follow it: consul-dataplane before its Envoy has opened its admin port, or a preset's sidecar at a URL that is not the one of its stop request. If the pod does not end, follow the advice in the line.",
   },
   "hook-confirmed": {
     level: "info",

@@ -2,7 +2,7 @@
 
 import { PRESETS } from "../../hooks/registry.ts";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
-import { ISTIO, LINKERD, startStandIns } from "../support/stand_ins.ts";
+import { ENVOY, ISTIO, LINKERD, startStandIns, withReply } from "../support/stand_ins.ts";
 import { runWrapper } from "../support/wrapper.ts";
 
 /** What is typed where `linkerd` was meant: [options, variables, the error's text]. */
@@ -15,6 +15,7 @@ const MISTAKES: readonly (readonly [string[], Record<string, string>, string])[]
   [["--hooks", "linkerd"], {}, "did you mean --hook?"],
   [["--hooks=linkerd"], {}, "did you mean --hook?"],
   [["--hook=none", "--hook=linkrd"], {}, "did you mean linkerd?"],
+  [["--hook linkerd"], {}, "all of it is one word"],
 ];
 
 for (const [options, env, line] of MISTAKES) {
@@ -56,6 +57,36 @@ Deno.test("a URL without a path: the hint names the preset of its port", async (
     stderr,
     /localhost:15020: NOT stopped.* 404 Not Found .*\. The URL has no path; port 15020 is that of --hook istio\n/,
   );
+});
+
+/** A URL that a sidecar answers with 200 and does not quit at: [URL, what the line says]. */
+const DOUBTS: readonly (readonly [url: string, line: string])[] = [
+  ["http://localhost:9901", "The URL has no path; port 9901 is that of --hook envoy"],
+  ["http://localhost:9901/", "The URL has no path; port 9901 is that of --hook envoy"],
+  [
+    "GET http://localhost:9901/ready",
+    "It is asked for its readiness, and not to quit; port 9901 is that of --hook envoy",
+  ],
+];
+
+for (const [target, line] of DOUBTS) {
+  Deno.test(`--hook '${target}': Envoy answers 200 and does not quit, which is a warning`, async () => {
+    // As Envoy's own admin page.
+    await using started = startStandIns(withReply(ENVOY, 9901, "POST /", { status: 200 }));
+    const { code, stderr } = await runWrapper("binary", { args: ["--hook", target, "true"] });
+    assertEquals(code, 0);
+    assertMatch(stderr, /wrapper: warn: localhost:9901: .*200 OK/);
+    assertStringIncludes(stderr, line);
+    assert(!started.requests.includes(ENVOY.stop), stderr);
+  });
+}
+
+Deno.test("the stop request of a preset, as a URL, is no doubt", async () => {
+  await using started = startStandIns(ENVOY);
+  const args = ["--hook=http://localhost:9901/quitquitquit", "true"];
+  const { stderr } = await runWrapper("binary", { args });
+  assertStringIncludes(stderr, "wrapper: localhost:9901: told to quit (200 OK)");
+  assert(started.requests.includes(ENVOY.stop) && !stderr.includes("warn:"), stderr);
 });
 
 for (const port of [15020, 15021]) {
