@@ -1,5 +1,5 @@
 import type { HookContext, Obstacle } from "../src/hook.ts";
-import { jsonOf, type Page } from "../src/http/page.ts";
+import { type HarmlessMethod, jsonOf, type Page } from "../src/http/page.ts";
 import { getPage } from "./http.ts";
 import { type HttpPreset, joinUrl, type NamedHook, nameHook, presetHook } from "./preset.ts";
 
@@ -55,7 +55,7 @@ function hintOfMissing(headers: Headers): string {
  * A listener with `agent_api { enable_quit = true }` quits at a POST; one with
  * `require_request_header` refuses every request without `X-Vault-Request`. The agent forwards all
  * paths but its own to Vault, so readiness is the agent's metrics page, which answers even before the
- * agent has logged in. A GET of the quit path quits nothing: 405, or 404 where quitting is off.
+ * agent has logged in. OPTIONS of the quit path quits nothing: 405, or 404 where quitting is off.
  *
  * @see https://github.com/hashicorp/vault/blob/main/command/agent.go
  * @see https://github.com/openbao/openbao/blob/main/internal/command/agent.go
@@ -98,11 +98,11 @@ function isMetrics(page: Page | undefined): boolean {
 async function findObstacle(baseUrl: string, context: HookContext): Promise<Obstacle | undefined> {
   // A page that hangs must not count against the agent's readiness.
   const asking = { ...context, requestTimeoutMs: context.requestTimeoutMs / 4 };
-  const get = (path: string) =>
-    getPage(joinUrl(baseUrl, path), asking, HEADERS).catch(() => undefined);
-  // Only an agent is known to quit at a POST alone.
-  if (!isMetrics(await get(METRICS_PATH))) return undefined;
-  const page = await get(QUIT_PATH);
+  const ask = (path: string, method?: HarmlessMethod) =>
+    getPage(joinUrl(baseUrl, path), asking, HEADERS, method).catch(() => undefined);
+  // Only an agent is known to quit at a POST alone; a stranger's quit handler may ignore the method.
+  if (!isMetrics(await ask(METRICS_PATH))) return undefined;
+  const page = await ask(QUIT_PATH, "OPTIONS");
   return page?.status === 404
     ? { answer: "its listener does not let it quit", hint: hintOfMissing(page.headers) }
     : undefined;

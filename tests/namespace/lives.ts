@@ -466,7 +466,7 @@ Deno.test("--confirm sees an agent that was told and waits for its server", asyn
   await using double = startDouble(VAULT_AGENT_LIFE, "token looked up");
   const { stderr } = await run("--hook=vault-agent", "--wait=60s", "--confirm=300ms", ...COMMAND);
   assertMatch(stderr, /warn: vault-agent: still listens at/);
-  assertEquals([double.phase, posts(double).length], ["told, token looked up", 1], stderr);
+  assertEquals([double.phase, posts(double).length], ["grace period", 1], stderr);
 });
 
 // Google's proxies
