@@ -29,10 +29,14 @@ import { runWrapper, startWrapper } from "../support/wrapper.ts";
 const run = (args: readonly string[], env: Record<string, string> = {}) =>
   runWrapper("binary", { args: ["--hook=auto", ...args], env });
 
+/** Asks an agent whether it may quit: 405 or 404. */
+const HARMLESS = "OPTIONS :8200/agent/v1/quit";
+
 /** The requests that may have stopped something: those that are not GET, or a GET of a stop path. */
 function stopping(requests: readonly string[]): readonly string[] {
   return requests.filter((request) =>
-    !request.startsWith("GET ") || /quit|shutdown(?!_ENDPOINT)/i.test(request)
+    request !== HARMLESS &&
+    (!request.startsWith("GET ") || /quit|shutdown(?!_ENDPOINT)/i.test(request))
   );
 }
 

@@ -10,6 +10,7 @@ import {
   type Need,
   OPENBAO_PROGRAM,
   testWith,
+  VAULT_PROGRAM,
 } from "../support/needs.ts";
 import {
   adminAt,
@@ -28,6 +29,8 @@ import { holdConnection, untilStatus } from "../support/sidecar.ts";
 
 interface Row {
   readonly need: Need<string>;
+  /** Its name, if the recording is of another program. */
+  readonly program?: string;
   readonly recording: Recording;
   readonly phase: string;
   readonly args: () => readonly string[];
@@ -71,11 +74,25 @@ function googleProxy(
   }));
 }
 
-/** OpenBao's agent takes its configuration from a file. */
-function agentArgs(): readonly string[] {
-  const file = Deno.makeTempFileSync({ suffix: ".hcl" });
-  Deno.writeTextFileSync(file, agentConfig("agent_api { enable_quit = true }"));
-  return ["agent", "-config", file];
+/** The phases of an agent, each with what its listener has. */
+function agent(need: Need<string>, program: string): readonly Row[] {
+  const phases = [
+    ["ready", "agent_api { enable_quit = true }"],
+    ["quit disabled", ""],
+    ["quit disabled", "agent_api { enable_quit = false }"],
+    ["metrics only", 'role = "metrics_only"\n  agent_api { enable_quit = true }'],
+  ] as const;
+  return phases.map(([phase, listener]) => ({
+    need,
+    program: listener.includes("false") ? `${program} with enable_quit = false` : program,
+    recording: VAULT_AGENT_LIFE,
+    phase,
+    args: () => {
+      const file = Deno.makeTempFileSync({ suffix: ".hcl" });
+      Deno.writeTextFileSync(file, agentConfig(listener));
+      return ["agent", "-config", file];
+    },
+  }));
 }
 
 /** An Envoy that waits for what a control plane that never answers would send. */
@@ -148,17 +165,18 @@ const ROWS: readonly Row[] = [
     "--alloydbadmin-api-endpoint",
     "projects/p/locations/l/clusters/c/instances/i",
   ),
-  { need: OPENBAO_PROGRAM, recording: VAULT_AGENT_LIFE, phase: "ready", args: agentArgs },
+  ...agent(OPENBAO_PROGRAM, "OpenBao's agent"),
+  ...agent(VAULT_PROGRAM, "Vault's agent"),
 ];
 
-for (const { need, recording, phase, args, enter } of ROWS) {
+for (const { need, recording, program = recording.program, phase, args, enter } of ROWS) {
   testWith(
     need,
-    `${recording.program}, ${phase}: the double answers as the real program does`,
-    async (program) => {
+    `${program}, ${phase}: the double answers as the real program does`,
+    async (file) => {
       const preset = PRESETS.find(({ hookName }) => hookName === recording.name);
       await compareWithDouble(recording, phase, async (): Promise<Program> => {
-        const real = startProgram(program, args());
+        const real = startProgram(file, args());
         if (enter !== undefined) await enter();
         else if (phase === "ready" && preset !== undefined) await waitUntilReady([preset()]);
         return real;

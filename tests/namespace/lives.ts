@@ -403,6 +403,72 @@ Deno.test("a sidecar that ends at the stop request is not looked for again", asy
   assert(!stderr.includes("OnFailure"), stderr);
 });
 
+// Vault's agent
+
+const AGENTS_THAT_CANNOT_QUIT = [
+  ["quit disabled", "enable_quit = true"],
+  ["metrics only", "metrics_only"],
+] as const;
+
+for (const [phase, hint] of AGENTS_THAT_CANNOT_QUIT) {
+  Deno.test(`an agent, ${phase}: it says beforehand that it will not quit`, async () => {
+    await using double = startDouble(VAULT_AGENT_LIFE, phase);
+    for (const hook of ["vault-agent", "auto"]) {
+      const { code, stdout } = await run("--check", `--hook=${hook}`);
+      assertEquals(code, 1, stdout);
+      assertMatch(stdout, /not ready +.*200 OK.*, but .*its listener does not let it quit/);
+    }
+    assertEquals(posts(double), []);
+    const { code, stderr } = await run("--hook=vault-agent", "--wait=60s", ...COMMAND);
+    assertEquals(code, 3, stderr);
+    assertMatch(stderr, /warn: vault-agent: will NOT be stopped.*does not let it quit/);
+    assertMatch(stderr, new RegExp(`NOT stopped, .*404.*${hint}`));
+  });
+}
+
+Deno.test("an agent that may quit is ready, and only its pages were asked for", async () => {
+  await using double = startDouble(VAULT_AGENT_LIFE, "ready");
+  assertEquals((await run("--check", "--hook=vault-agent")).code, 0);
+  assertEquals([double.phase, posts(double)], ["ready", []]);
+});
+
+for (const answer of ["not an agent", "not there"]) {
+  Deno.test(`the quit path is not asked for where the metrics are ${answer}`, async () => {
+    const pages = { "GET /agent/v1/metrics": "page" };
+    const recording: Recording = {
+      ...VAULT_AGENT_LIFE,
+      answers: { page: answer === "not there" ? { status: 404 } : { status: 200, body: "{}" } },
+      phases: { other: { ports: { 8200: { ...pages, "*": "page" } } } },
+    };
+    await using double = startDouble(recording, "other");
+    await run("--check", "--hook=vault-agent");
+    assert(!double.requests.some((request) => request.includes("quit")), `${double.requests}`);
+  });
+}
+
+Deno.test("an agent whose server is silent comes late, and is told to quit", async () => {
+  await using double = startDouble(VAULT_AGENT_LIFE, "server silent");
+  await using wrapper = start("--hook=vault-agent", WINDOW, ...COMMAND);
+  await wrapper.waitFor("not there yet; expecting it");
+  double.goOn();
+  const { code, stderr } = await wrapper.ended;
+  assertEquals([code, double.phase], [3, "ended"], stderr);
+  assertStringIncludes(stderr, "vault-agent: told to quit (200 OK)");
+});
+
+Deno.test("beyond the window, the log says why an agent may come late", async () => {
+  await using _double = startDouble(VAULT_AGENT_LIFE, "server silent");
+  const { stderr } = await run("--hook=vault-agent", "--startup-window=0", ...COMMAND);
+  assertMatch(stderr, /no such sidecar.*server does not answer.*--startup-window/);
+});
+
+Deno.test("--confirm sees an agent that was told and waits for its server", async () => {
+  await using double = startDouble(VAULT_AGENT_LIFE, "token looked up");
+  const { stderr } = await run("--hook=vault-agent", "--wait=60s", "--confirm=300ms", ...COMMAND);
+  assertMatch(stderr, /warn: vault-agent: still listens at/);
+  assertEquals([double.phase, posts(double).length], ["grace period", 1], stderr);
+});
+
 // Google's proxies
 
 Deno.test("auto finds a Cloud SQL proxy without --health-check", async () => {

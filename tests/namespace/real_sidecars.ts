@@ -1,6 +1,12 @@
 /** Real sidecars on their own ports, with the compiled binary: each exits by itself after the job. */
 
-import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertRejects,
+  assertStringIncludes,
+} from "../support/assert.ts";
 import {
   ALLOYDB_AUTH_PROXY_PROGRAM,
   CLOUD_SQL_PROXY_PROGRAM,
@@ -8,6 +14,7 @@ import {
   type Need,
   OPENBAO_PROGRAM,
   testWith,
+  VAULT_PROGRAM,
 } from "../support/needs.ts";
 import {
   adminAt,
@@ -27,10 +34,22 @@ const PROXY = ["--token=none", "--quitquitquit", "--health-check", "--address=12
 const CLOUD_SQL = [...PROXY, "--port=5432", "project:region:instance"];
 const ALLOYDB = [...PROXY, "--port=5433", "projects/p/locations/l/clusters/c/instances/i"];
 
-/** OpenBao's agent takes its configuration from a file. */
-function agentArgs(listener = "agent_api { enable_quit = true }"): readonly string[] {
+/** Vault's agent, and OpenBao's, which is a fork of it. */
+const AGENTS = [
+  [OPENBAO_PROGRAM, "agent"],
+  [VAULT_PROGRAM, "agent of Vault's own"],
+] as const;
+
+/** An agent takes its configuration from a file. */
+function agentArgs(
+  listener = "agent_api { enable_quit = true }",
+  port = 8200,
+  serverPort = 1,
+): readonly string[] {
   const file = `${FOLDER}/agent.hcl`;
-  Deno.writeTextFileSync(file, agentConfig(listener));
+  const config = agentConfig(listener).replace(":8200", `:${port}`)
+    .replace('127.0.0.1:1"', `127.0.0.1:${serverPort}"`);
+  Deno.writeTextFileSync(file, config);
   return ["agent", "-config", file];
 }
 
@@ -39,26 +58,28 @@ const KUMA_NODE = { metadata: { "dataplane.admin.port": "9901" } };
 /** The log line of a hook that succeeded; on a busy machine some sidecars end before they answer. */
 const told = (hook: string) => new RegExp(`${hook}: (told to quit|has already stopped) \\(`);
 
-/** A sidecar: its program, its hook, what `auto` calls it, and its arguments. */
+/** A sidecar: its program, its hook, what `auto` calls it, its arguments, and its name if that is not the hook's. */
 const SIDECARS: readonly (readonly [
   need: Need<string>,
   hook: string,
   found: string,
   args: () => readonly string[],
+  name?: string,
 ])[] = [
   [ENVOY, "envoy", "envoy", () => envoyArgs({ admin: adminAt(9901) })],
   [ENVOY, "kuma", "kuma", () => envoyArgs({ admin: adminAt(9901), node: KUMA_NODE })],
   [CLOUD_SQL_PROXY_PROGRAM, "cloud-sql-proxy", "cloud-sql-proxy", () => CLOUD_SQL],
   [ALLOYDB_AUTH_PROXY_PROGRAM, "alloydb-auth-proxy", "cloud-sql-proxy", () => ALLOYDB],
   [OPENBAO_PROGRAM, "vault-agent", "vault-agent", agentArgs],
+  [VAULT_PROGRAM, "vault-agent", "vault-agent", agentArgs, "vault-agent of Vault's own"],
 ];
 
 const wait = ["--wait=60s", "--startup-window=60s"];
 /** Without a window, because the search for other sidecars lasts to its end. */
 const short = ["--wait=60s", "--startup-window=0"];
 
-for (const [need, hook, found, args] of SIDECARS) {
-  testWith(need, `a real ${hook} exits after the job`, async (program) => {
+for (const [need, hook, found, args, name = hook] of SIDECARS) {
+  testWith(need, `a real ${name} exits after the job`, async (program) => {
     await using sidecar = startProgram(program, args());
     const { code, stderr } = await runWrapper("binary", {
       args: [`--hook=${hook}`, ...wait, "sh", "-c", "exit 6"],
@@ -68,7 +89,7 @@ for (const [need, hook, found, args] of SIDECARS) {
     assertEquals(await sidecar.endsByItself(), 0, await sidecar.output());
   });
 
-  testWith(need, `a real ${hook} is found by auto and exits after the job`, async (program) => {
+  testWith(need, `a real ${name} is found by auto and exits after the job`, async (program) => {
     await using sidecar = startProgram(program, args());
     const { code, stderr } = await runWrapper("binary", {
       args: ["--hook=auto", ...short, "sh", "-c", "exit 6"],
@@ -78,7 +99,7 @@ for (const [need, hook, found, args] of SIDECARS) {
     assertEquals(await sidecar.endsByItself(), 0, await sidecar.output());
   });
 
-  testWith(need, `a real ${hook} that starts after a short job is stopped`, async (program) => {
+  testWith(need, `a real ${name} that starts after a short job is stopped`, async (program) => {
     const wrapper = startWrapper("binary", {
       args: [`--hook=${hook}`, "--startup-window=60s", "sh", "-c", "exit 6"],
     });
@@ -94,7 +115,9 @@ for (const [need, hook, found, args] of SIDECARS) {
 const TOGETHER: Need<readonly (readonly [program: string, args: () => readonly string[]])[]> = {
   what: [ENVOY, CLOUD_SQL_PROXY_PROGRAM, OPENBAO_PROGRAM].map(({ what }) => what).join("; "),
   find() {
-    const programs = SIDECARS.filter(([, hook]) => !["kuma", "alloydb-auth-proxy"].includes(hook))
+    const programs = SIDECARS.filter(([need, hook]) =>
+      need !== VAULT_PROGRAM && !["kuma", "alloydb-auth-proxy"].includes(hook)
+    )
       .flatMap(([need, , , args]) => {
         const program = need.find();
         return program === undefined ? [] : [[program, args] as const];
@@ -269,10 +292,8 @@ for (
   );
 }
 
-testWith(
-  OPENBAO_PROGRAM,
-  "a real agent that requires a header gets it",
-  async (program) => {
+for (const [need, name] of AGENTS) {
+  testWith(need, `a real ${name} that requires a header gets it`, async (program) => {
     const listener = "agent_api { enable_quit = true }\n  require_request_header = true";
     await using agent = startProgram(program, agentArgs(listener));
     const { stderr } = await runWrapper("binary", {
@@ -280,18 +301,72 @@ testWith(
     });
     assertMatch(stderr, told("vault-agent"));
     assertEquals(await agent.endsByItself(), 0, await agent.output());
-  },
-);
+  });
 
-testWith(OPENBAO_PROGRAM, "a real agent without enable_quit gets a hint", async (program) => {
-  await using _agent = startProgram(program, agentArgs(""));
-  for (const hook of ["auto", "vault-agent"]) {
-    const args = [`--hook=${hook}`, ...short, "sh", "-c", "exit 6"];
-    const { code, stderr } = await runWrapper("binary", { args });
-    assertEquals(code, 6);
-    assert(/vault-agent: NOT stopped.*404.*enable_quit = true/.test(stderr), stderr);
+  testWith(need, `a real ${name} on another port is told, and seen to be gone`, async (program) => {
+    await using agent = startProgram(program, agentArgs(undefined, 8100));
+    const { code, stderr } = await runWrapper("binary", {
+      args: [
+        "--hook=vault-agent=http://localhost:8100",
+        "--confirm=30s",
+        ...wait,
+        "sh",
+        "-c",
+        "exit 6",
+      ],
+    });
+    assertEquals(code, 6, stderr);
+    assertMatch(stderr, told("vault-agent"));
+    assertMatch(stderr, /vault-agent: (gone after|has already stopped)/);
+    assertEquals(await agent.endsByItself(), 0, await agent.output());
+  });
+
+  const CANNOT_QUIT = [
+    ["without enable_quit", "", "enable_quit = true"],
+    [
+      "whose listener is for metrics",
+      'role = "metrics_only"\n  agent_api { enable_quit = true }',
+      "metrics_only",
+    ],
+  ] as const;
+  for (const [what, listener, hint] of CANNOT_QUIT) {
+    testWith(need, `a real ${name} ${what} gets a hint, and --check says so`, async (program) => {
+      await using agent = startProgram(program, agentArgs(listener));
+      for (const hook of ["auto", "vault-agent"]) {
+        const args = [`--hook=${hook}`, ...short, "sh", "-c", "exit 6"];
+        const { code, stderr } = await runWrapper("binary", { args });
+        assertEquals(code, 6);
+        assertMatch(stderr, /warn: .*will NOT be stopped.*does not let it quit/);
+        assertMatch(stderr, new RegExp(`vault-agent: NOT stopped.*404.*${hint}`));
+        const check = await runWrapper("binary", { args: ["--check", `--hook=${hook}`] });
+        assertEquals(check.code, 1);
+        assertMatch(check.stdout, /not ready +.*does not let it quit/);
+      }
+      assertEquals(agent.endedAtMs, undefined);
+    });
   }
-});
+
+  testWith(
+    need,
+    `a real ${name} whose server is silent listens late, and is stopped`,
+    async (program) => {
+      const server = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+      await using wrapper = startWrapper("binary", {
+        args: ["--hook=vault-agent", "--startup-window=60s", "sh", "-c", "exit 6"],
+      });
+      await wrapper.waitFor("not there yet; expecting it");
+      await using agent = startProgram(program, agentArgs(undefined, 8200, server.addr.port));
+      // The first that it does: it asks for its server's health, and waits for the answer.
+      const question = await server.accept();
+      await assertRejects(() => Deno.connect({ hostname: "127.0.0.1", port: 8200 }));
+      server.close();
+      question.close();
+      const { code, stderr } = await wrapper.ended;
+      assertEquals(code, 6, stderr);
+      assertEquals(await agent.endsByItself(), 0, await agent.output());
+    },
+  );
+}
 
 /** The template of the README's recipe, for a file of variables. */
 function recipeTemplate(): string {
@@ -301,8 +376,11 @@ function recipeTemplate(): string {
   return block.replaceAll(/^ {6}/gm, "");
 }
 
-/** OpenBao's server in memory, with these values of `secret/my-job`. */
-async function startBao(program: string, data: Readonly<Record<string, string>>): Promise<Program> {
+/** Vault's or OpenBao's server in memory, with these values of `secret/my-job`. */
+async function startServer(
+  program: string,
+  data: Readonly<Record<string, string>>,
+): Promise<Program> {
   const options = ["-dev", "-dev-no-store-token", "-dev-root-token-id=root"];
   const server = startProgram(program, [
     "server",
@@ -321,18 +399,19 @@ async function startBao(program: string, data: Readonly<Record<string, string>>)
   }
 }
 
-testWith(
-  OPENBAO_PROGRAM,
-  "a real agent writes the file of variables that COMMAND gets, from the README's template",
-  async (program) => {
-    const data = { USER: "job", PASSWORD: "open $sesame #1\nand a second line" };
-    await using _server = await startBao(program, data);
-    const config = `${FOLDER}/config`;
-    Deno.writeTextFileSync(`${FOLDER}/token`, "root");
-    const agent = `${FOLDER}/agent-with-template.hcl`;
-    Deno.writeTextFileSync(
-      agent,
-      `${agentConfig("agent_api { enable_quit = true }").replace("127.0.0.1:1", "127.0.0.1:8300")}
+for (const [need, name] of AGENTS) {
+  testWith(
+    need,
+    `a real ${name} writes the file of variables that COMMAND gets, from the README's template`,
+    async (program) => {
+      const data = { USER: "job", PASSWORD: "open $sesame #1\nand a second line" };
+      await using _server = await startServer(program, data);
+      const config = `${FOLDER}/config`;
+      Deno.writeTextFileSync(`${FOLDER}/token`, "root");
+      const agent = `${FOLDER}/agent-with-template.hcl`;
+      Deno.writeTextFileSync(
+        agent,
+        `${agentConfig("agent_api { enable_quit = true }").replace("127.0.0.1:1", "127.0.0.1:8300")}
 auto_auth {
   method "token_file" { config = { token_file_path = "${FOLDER}/token" } }
 }
@@ -342,21 +421,22 @@ template {
 ${recipeTemplate()}EOT
 }
 `,
-    );
-    await using wrapper = startWrapper("binary", {
-      args: ["sh", "-c", 'printf "%s|%s" "$USER" "$PASSWORD"; exit 3'],
-      env: {
-        WRAPPER_HOOKS: "vault-agent",
-        WRAPPER_WAIT_FOR: `file:${config}`,
-        WRAPPER_ENV_FILE: config,
-        WRAPPER_STARTUP_WINDOW: "60s",
-      },
-    });
-    await wrapper.waitFor(`waiting up to 5m for file:${config}`);
-    await using started = startProgram(program, ["agent", "-config", agent]);
-    const { code, stdout, stderr } = await wrapper.ended;
-    assertEquals([code, stdout], [3, `${data.USER}|${data.PASSWORD}`], stderr);
-    assert(!stderr.includes("sesame"), stderr);
-    assertEquals(await started.endsByItself(), 0, await started.output());
-  },
-);
+      );
+      await using wrapper = startWrapper("binary", {
+        args: ["sh", "-c", 'printf "%s|%s" "$USER" "$PASSWORD"; exit 3'],
+        env: {
+          WRAPPER_HOOKS: "vault-agent",
+          WRAPPER_WAIT_FOR: `file:${config}`,
+          WRAPPER_ENV_FILE: config,
+          WRAPPER_STARTUP_WINDOW: "60s",
+        },
+      });
+      await wrapper.waitFor(`waiting up to 5m for file:${config}`);
+      await using started = startProgram(program, ["agent", "-config", agent]);
+      const { code, stdout, stderr } = await wrapper.ended;
+      assertEquals([code, stdout], [3, `${data.USER}|${data.PASSWORD}`], stderr);
+      assert(!stderr.includes("sesame"), stderr);
+      assertEquals(await started.endsByItself(), 0, await started.output());
+    },
+  );
+}

@@ -98,7 +98,7 @@ export function adminAt(where: number | string): Readonly<Record<string, unknown
   };
 }
 
-/** The configuration of OpenBao's agent, with this in its listener. It never connects to a server. */
+/** The configuration of Vault's or OpenBao's agent, with this in its listener. It never connects to a server. */
 export function agentConfig(listener: string): string {
   return `vault { address = "http://127.0.0.1:1" }
 api_proxy {}
