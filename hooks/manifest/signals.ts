@@ -58,5 +58,9 @@ export const SIGNAL_MANIFESTS: readonly SidecarManifest[] = [
   bySignal("Vector", "vector", ["vector"], /(^|\/)timberio\/vector$/, "70s"),
   bySignal("PgBouncer", "pgbouncer:SIGINT", ["pgbouncer"], /(^|\/)pgbouncer$/),
   bySignal("ProxySQL", "proxysql", ["proxysql"], /(^|\/)proxysql$/),
-  bySignal("the SPIRE agent", "spire-agent", ["spire-agent"], /(^|\/)spire-agent$/),
+  {
+    ...bySignal("the SPIRE agent", "spire-agent", ["spire-agent"], /(^|\/)spire-agent$/),
+    advice:
+      "ended before its server has accepted it, it exits with 1: set WRAPPER_WAIT_FOR to its socket (unix:PATH)",
+  },
 ];

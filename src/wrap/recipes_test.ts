@@ -4,7 +4,12 @@ import { parse } from "yaml";
 import { MANIFESTS } from "../../hooks/manifest/registry.ts";
 import { PRESETS } from "../../hooks/registry.ts";
 import { read, sources } from "../../scripts/sources.ts";
-import { assert, assertEquals, assertStringIncludes } from "../../tests/support/assert.ts";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertStringIncludes,
+} from "../../tests/support/assert.ts";
 import { findSidecar, list } from "./containers.ts";
 import { merged } from "./tree.ts";
 
@@ -84,6 +89,9 @@ Deno.test("the sidecars of all recipes are recognized, and get the hook of their
         assertEquals(sidecar.needsSignal ?? false, target.startsWith("signal:"), other.name);
         const timeout = main?.variables["WRAPPER_SHUTDOWN_TIMEOUT"];
         if (timeout !== undefined) assertEquals(sidecar.shutdownTimeout, timeout, other.name);
+        if (main?.variables["WRAPPER_WAIT_FOR"] !== undefined && sidecar.needsSignal) {
+          assertMatch(sidecar.advice ?? "", /WRAPPER_WAIT_FOR/, other.name);
+        }
         assertEquals(
           merged(recipe["spec"])["shareProcessNamespace"] === true,
           sidecar.needsSignal ?? false,
