@@ -59,7 +59,8 @@ async function prepare(): Promise<void> {
     await must("mount", "-t", "tmpfs", "tmpfs", folder);
   }
   await must("ip", "link", "set", "lo", "up");
-  await must("ip", "link", "add", "pods", "type", "bridge");
+  // Otherwise it has the lowest address of its ports, and another one with each pod that comes or goes.
+  await must("ip", "link", "add", "pods", "address", "02:00:00:00:00:01", "type", "bridge");
   await must("ip", "address", "add", `${ADDRESS}/24`, "dev", "pods");
   await must("ip", "link", "set", "pods", "up");
 }
