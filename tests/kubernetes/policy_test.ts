@@ -1,10 +1,9 @@
 /** The policy in `examples/`, which puts the wrapper into pods with a label. */
 
 import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
-import { EXAMPLES } from "../support/examples.ts";
 import { SHELL } from "./images.ts";
+import { LABELS, withPolicy } from "./policy.ts";
 import {
-  clusterWide,
   endOfContainer,
   exitCodes,
   job,
@@ -15,22 +14,11 @@ import {
   RESTRICTED,
   testInNamespace,
   unwrapped,
+  USE_NETWORK,
 } from "./support.ts";
 
-const LABELS = { wrapper: "enabled" };
 const INSTALL = "install-wrapper";
 const PREFIX = "/shared/wrapper";
-
-/** Applies the policy from the file, and waits until it changes pods. */
-function withPolicy(): Promise<AsyncDisposable> {
-  const documents = EXAMPLES.filter(({ file }) => file === "mutating-admission-policy.yaml");
-  const container = { name: "main", image: SHELL, command: ["true"] };
-  return clusterWide(
-    documents.map(({ document }) => document),
-    { metadata: { labels: LABELS }, spec: { containers: [container] } },
-    ({ spec }) => spec.initContainers !== undefined,
-  );
-}
 
 /** A Job whose pods have the label; `main` is not wrapped. */
 function labeled(name: string, script: string, parts: Parts = {}, pod: object = {}) {
@@ -112,10 +100,10 @@ testInNamespace(
     await using _policy = await withPolicy();
     const env = { env: { WRAPPER_HOOKS: "istio" } };
     // At its fourth second the longer one still reaches the sidecar.
-    const asks = "sleep 4; wget -q -O- http://localhost:15021/healthz/ready; sleep 1";
+    const asks = `sleep 4 && (${USE_NETWORK}) && sleep 1`;
     await here.apply(job("two", [
       unwrapped("sleep 1", env),
-      { ...unwrapped(asks, env), name: "second" },
+      { ...unwrapped("", { command: ["bash", "-c", asks], ...env }), name: "second" },
       pilotAgent(RESTRICTED),
     ], {
       template: { metadata: { labels: LABELS, annotations: { "wrapper-containers": "2" } } },
@@ -215,19 +203,24 @@ testInNamespace(
     const base = { name: "base", image: SHELL, args: ["exit 0"], ...env };
     const entrypoint = { "wrapper-entrypoint": "sh -c" };
     const first = { metadata: { labels: LABELS, annotations: entrypoint } };
+    const none = { metadata: { labels: LABELS, annotations: { "wrapper-entrypoint": "" } } };
     const named = {
       metadata: { labels: LABELS, annotations: { ...entrypoint, "wrapper-container": "base" } },
     };
     await here.apply(
       job("first", [base, pilotAgent(RESTRICTED)], { template: first }),
       job("named", [pilotAgent(RESTRICTED), base], { template: named }),
+      job("none", [{ ...base, args: ["sh", "-c", "exit 0"] }, pilotAgent(RESTRICTED)], {
+        template: none,
+      }),
     );
-    for (const name of ["first", "named"]) {
+    const words = { first: ["sh", "-c"], named: ["sh", "-c"], none: [] };
+    for (const [name, entrypoint] of Object.entries(words)) {
       const { result, pods: [pod] } = await here.ended(name);
       assert(pod !== undefined);
       assertEquals([result, exitCodes(pod)], ["Complete", { base: 0, "istio-proxy": 0 }]);
       const commands = pod.spec.containers.map(({ command }) => command);
-      assertEquals(commands.filter((command) => command !== undefined), [[PREFIX, "sh", "-c"]]);
+      assertEquals(commands.filter((command) => command !== undefined), [[PREFIX, ...entrypoint]]);
       assertStringIncludes(await here.log(pod, "base"), "told to quit");
     }
   },

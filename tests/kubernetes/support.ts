@@ -262,7 +262,10 @@ async function firstChange<Item extends Resource>(
 ): Promise<Item | undefined> {
   const signal = AbortSignal.timeout(LIMIT_MS);
   let last = "";
-  try {
+  // An aborted request does not always end the loop that reads its body.
+  const limit = Promise.withResolvers<never>();
+  const timer = setTimeout(() => limit.reject(new Error(`not within ${LIMIT_MS} ms`)), LIMIT_MS);
+  const search = async () => {
     while (true) {
       for await (const change of changes<Item>(path, selector, signal)) {
         last = JSON.stringify(change);
@@ -270,8 +273,13 @@ async function firstChange<Item extends Resource>(
         if (isSo(change)) return change.object;
       }
     }
+  };
+  try {
+    return await Promise.race([search(), limit.promise]);
   } catch (error) {
     throw new Error(`${path} ${JSON.stringify(selector)}: ${error}; last: ${last}`);
+  } finally {
+    clearTimeout(timer);
   }
 }
 
@@ -414,6 +422,12 @@ export function testInNamespace(
     }
   });
 }
+
+/** What bash asks pilot-agent's stand-in, once that listens; the stand-in writes it down. */
+export const USE_NETWORK: string =
+  "until (: <>/dev/tcp/localhost/15020) 2>/dev/null; do sleep 0.1; done; " +
+  "exec 3<>/dev/tcp/localhost/15020 && " +
+  "printf 'GET /last-use HTTP/1.0\\r\\n\\r\\n' >&3 && grep -q '^HTTP/1.1 404' <&3";
 
 /** Parts of a container that a test describes. */
 export interface Parts {
