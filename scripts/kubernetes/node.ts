@@ -181,11 +181,14 @@ function commandLines({ programs, state }: NodeSettings) {
     apiServer: [
       `${programs}/kube-apiserver`,
       "--etcd-servers=http://127.0.0.1:2379",
-      "--bind-address=127.0.0.1",
+      // Pods reach it at the node's address.
+      "--bind-address=0.0.0.0",
       `--advertise-address=${ADDRESS}`,
       `--cert-dir=${state}/certificates`,
       "--service-cluster-ip-range=10.96.0.0/16",
       "--authorization-mode=Node,RBAC",
+      // Debian's etcd lacks what it needs: a watch from the beginning with bookmarks would fail.
+      "--feature-gates=WatchList=false",
       `--token-auth-file=${state}/tokens.csv`,
       "--allow-privileged",
       // Nobody here knows the node by its name.

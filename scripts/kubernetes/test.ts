@@ -24,6 +24,7 @@ import {
   OPENBAO_PROGRAM,
 } from "../../tests/support/needs.ts";
 import { CNI_PROGRAMS, type NodeSettings, NOT_READY } from "./node.ts";
+import { ORCHESTRATOR_IMAGES } from "../../tests/orchestrators/images.ts";
 import { areBuilt, buildPrograms, CACHE, GO, KUBERNETES_PROGRAMS, TESTS } from "./programs.ts";
 
 const ROOT = new URL("../../", import.meta.url).pathname;
@@ -229,8 +230,6 @@ async function main(): Promise<number> {
   Deno.mkdirSync(CACHE, { recursive: true });
   await removeOldRuns();
   await buildPrograms();
-  const images = await makeClusterImages(CACHE);
-
   const interrupted = new AbortController();
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
     Deno.addSignalListener(signal, () => interrupted.abort());
@@ -239,7 +238,9 @@ async function main(): Promise<number> {
   if (exists(logs)) Deno.removeSync(logs, { recursive: true });
   const words = parseArgs(Deno.args, { string: ["tests", "_"] });
   const filter = Array.isArray(words["_"]) ? words["_"].flatMap((text) => ["--filter", text]) : [];
-  const tests = [...filter, `${ROOT}${words["tests"] ?? TESTS}`];
+  const folder = words["tests"] ?? TESTS;
+  const tests = [...filter, `${ROOT}${folder}`];
+  const images = await makeClusterImages(CACHE, folder === TESTS ? [] : ORCHESTRATOR_IMAGES);
   for (const attempt of [1, 2]) {
     const folder = `${logs}/${attempt}`;
     const code = await runInCluster(images, folder, interrupted.signal, tests);

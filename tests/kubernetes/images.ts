@@ -62,14 +62,16 @@ exec /pilot-agent proxy sidecar --domain namespace.svc.cluster.local \\
   --templateFile /envoy_bootstrap.json
 `;
 
-/** Images that are made here: a base image, and programs in it. */
-const MADE: readonly {
+/** An image that is made here: a base image, and programs in it. */
+export interface MadeImage {
   readonly name: string;
   readonly from: string;
   /** Each path in the image, and the file on this machine or the lines of a script. */
   readonly files: Readonly<Record<string, Content>>;
   readonly more?: string;
-}[] = [
+}
+
+const MADE: readonly MadeImage[] = [
   {
     name: "registry.example.com/my-job:1",
     from: imageOn("Debian slim"),
@@ -145,10 +147,14 @@ const MADE: readonly {
 const TESTS = new URL("../", import.meta.url).pathname;
 
 /** Makes the images, and returns the path of an archive with all of them in `folder`. */
-export async function makeClusterImages(folder: string): Promise<string> {
+export async function makeClusterImages(
+  folder: string,
+  others: readonly MadeImage[] = [],
+): Promise<string> {
+  const all = [...MADE, ...others];
   await makeImages();
   for (const [name, image] of RENAMED) await must("podman", ["tag", image, name]);
-  for (const { name, from, files, more = "" } of MADE) {
+  for (const { name, from, files, more = "" } of all) {
     const context = `${folder}/context`;
     await must("rm", ["-rf", context]);
     Deno.mkdirSync(context);
@@ -171,7 +177,7 @@ export async function makeClusterImages(folder: string): Promise<string> {
   }
   const archive = `${folder}/images.tar`;
   await must("rm", ["-f", archive]);
-  const names = [...RENAMED.map(([name]) => name), ...MADE.map(({ name }) => name)];
+  const names = [...RENAMED.map(([name]) => name), ...all.map(({ name }) => name)];
   await must("podman", ["save", "--quiet", "--multi-image-archive", "--output", archive, ...names]);
   return archive;
 }
