@@ -80,6 +80,29 @@ Deno.test("the page's operator for Airflow installs this version where its comma
   ) assert(python.includes(part), part);
 });
 
+Deno.test("the page's patch for Argo installs this version where its command is", () => {
+  const patches = DOCUMENTS.flatMap((document) =>
+    isObject(document) && "podSpecPatch" in document
+      ? [parse(String(document["podSpecPatch"]))]
+      : []
+  );
+  assertEquals(patches, [{
+    initContainers: [{
+      name: "install-wrapper",
+      image: `ghcr.io/k8s-job/wrapper:${VERSION}-portable`,
+      args: ["--install", "/shared"],
+      volumeMounts: [{ name: "wrapper", mountPath: "/shared" }],
+    }],
+    containers: [{
+      name: "wait",
+      command: "/shared/wrapper argoexec wait --loglevel info --log-format text".split(" "),
+      env: [{ name: "WRAPPER_HOOKS", value: "istio" }],
+      volumeMounts: [{ name: "wrapper", mountPath: "/shared", readOnly: true }],
+    }],
+    volumes: [{ name: "wrapper", emptyDir: {} }],
+  }]);
+});
+
 Deno.test("the page's annotations are those that the policy reads", () => {
   const policy = Deno.readTextFileSync(
     new URL("mutating-admission-policy.yaml", import.meta.url),
