@@ -23,7 +23,7 @@ import {
   type Program,
   startProgram,
 } from "../support/programs.ts";
-import { startSidecar } from "../support/sidecar.ts";
+import { startSidecar, untilStatus } from "../support/sidecar.ts";
 import { ISTIO, startStandIns } from "../support/stand_ins.ts";
 import { runWrapper, startWrapper } from "../support/wrapper.ts";
 
@@ -437,6 +437,32 @@ ${recipeTemplate()}EOT
       assertEquals([code, stdout], [3, `${data.USER}|${data.PASSWORD}`], stderr);
       assert(!stderr.includes("sesame"), stderr);
       assertEquals(await started.endsByItself(), 0, await started.output());
+    },
+  );
+}
+
+for (const [need, name] of AGENTS) {
+  testWith(
+    need,
+    `a real ${name} as Proxy: a hint names its own path, which ends it`,
+    async (program) => {
+      await using _server = await startServer(program, { USER: "job" });
+      const config = `${FOLDER}/proxy.hcl`;
+      const listener = agentConfig("proxy_api { enable_quit = true }");
+      Deno.writeTextFileSync(config, listener.replace('127.0.0.1:1"', '127.0.0.1:8300"'));
+      await using proxy = startProgram(program, ["proxy", "-config", config]);
+      await untilStatus("http://127.0.0.1:8200/proxy/v1/metrics", 200);
+      const asAgent = await runWrapper("binary", {
+        args: ["--hook=vault-agent", "--startup-window=0", "true"],
+      });
+      assertMatch(asAgent.stderr, /vault-agent: NOT stopped.*\(1 attempt .*proxy\/v1\/quit/);
+      assertEquals(proxy.endedAtMs, undefined);
+      const url = "http://localhost:8200/proxy/v1/quit";
+      const { code, stderr } = await runWrapper("binary", {
+        args: [`--hook=${url}`, "--startup-window=0", "sh", "-c", "exit 6"],
+      });
+      assertEquals(code, 6, stderr);
+      assertEquals(await proxy.endsByItself(), 0, await proxy.output());
     },
   );
 }
