@@ -111,7 +111,7 @@ export interface HttpPreset {
   /** Which further answers to the stop request are tried again, as a 5xx is. */
   readonly isTemporary?: (status: number, headers: Headers) => boolean;
   /** Which 2xx answers to the stop request are another program's, and a failure. */
-  readonly isOfAnother?: (status: number, headers: Headers) => boolean;
+  readonly isOfAnother?: (headers: Headers) => boolean;
   /** What to do about a stop request that failed like this. */
   readonly hint?: (failure: StopFailure) => string | undefined;
   /** How the sidecar is told from others at its usual address, for `--hook auto`. */

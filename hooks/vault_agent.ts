@@ -25,15 +25,15 @@ const PRESET: HttpPreset = {
   stop: { path: QUIT_PATH },
   ready: { path: METRICS_PATH },
   headers: HEADERS,
-  isOfAnother: (_status, headers) => isHtml(headers),
+  isOfAnother: isHtml,
   hint({ state, status, headers }) {
     if (state === "absent") {
       return "The agent must have a listener with agent_api { enable_quit = true }: annotate the pod's template with vault.hashicorp.com/agent-enable-quit: 'true'; where its server does not answer, it listens only after a minute: --startup-window 2m";
     }
-    if (isHtml(headers)) return NO_AGENT;
     switch (status) {
       case 400:
         return "If its listener has TLS, use --hook vault-agent=https://NAME:PORT";
+      case 200:
       case 307:
         return NO_AGENT;
       case 404:
@@ -55,7 +55,9 @@ function hintOfMissing(headers: Headers): string {
 }
 
 /** Where Vault has its UI, every path that it does not know leads to a page of that, with status 200. */
-const isHtml = (headers: Headers) => headers.get("content-type")?.startsWith("text/html") ?? false;
+function isHtml(headers: Headers): boolean {
+  return headers.get("content-type")?.startsWith("text/html") ?? false;
+}
 
 /**
  * HashiCorp's Vault Agent, and OpenBao's.

@@ -72,7 +72,7 @@ export interface ExchangeOptions {
    *
    * @default none
    */
-  readonly isOfAnother?: (status: number, headers: Headers) => boolean;
+  readonly isOfAnother?: (headers: Headers) => boolean;
   /** What the operator can do about a stop request that failed like this, as a sentence. */
   readonly hint?: (failure: StopFailure) => string | undefined;
 }
@@ -461,7 +461,8 @@ async function stop(
       // ky only gets the status: it would read the body of an error, however long that takes, and
       // respect `Retry-After` even beyond the deadline.
       if (options.isTemporary?.(status, headers)) return new Response(null, { status: 503 });
-      if (options.isOfAnother?.(status, headers)) return new Response(null, { status: 404 });
+      const isOfAnother = status < 300 && options.isOfAnother?.(headers);
+      if (isOfAnother) return new Response(null, { status: 404 });
       return new Response(null, { status });
     } catch (error) {
       // An attempt that timed out may fail again while the next one is under way.

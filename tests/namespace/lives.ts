@@ -472,6 +472,17 @@ Deno.test("Vault Proxy, whose server answers each path with its UI, does not cou
   assertEquals((await run("--check", "--hook=vault-agent")).code, 1);
 });
 
+Deno.test("a page that is an error is tried again, whatever its form", async () => {
+  await using double = startDouble({
+    ...VAULT_AGENT_LIFE,
+    answers: { page: { status: 503, headers: { "Content-Type": "text/html" }, body: "<html>" } },
+    phases: { error: { ports: { 8200: { "*": "page" } } } },
+  }, "error");
+  const { stderr } = await run("--hook=vault-agent", "--retries=1", ...COMMAND);
+  assertMatch(stderr, /NOT stopped, .*503 .*\(2 attempts/);
+  assertEquals(posts(double).length, 2);
+});
+
 Deno.test("an agent whose server is silent comes late, and is told to quit", async () => {
   await using double = startDouble(VAULT_AGENT_LIFE, "server silent");
   await using wrapper = start("--hook=vault-agent", WINDOW, ...COMMAND);
