@@ -25,7 +25,7 @@ import {
 } from "../support/programs.ts";
 import { startSidecar, untilStatus } from "../support/sidecar.ts";
 import { ISTIO, startStandIns } from "../support/stand_ins.ts";
-import { runWrapper, startWrapper } from "../support/wrapper.ts";
+import { BINARY, runWrapper, startWrapper } from "../support/wrapper.ts";
 
 const FOLDER = Deno.makeTempDirSync();
 Deno.test.afterAll(() => Deno.removeSync(FOLDER, { recursive: true }));
@@ -463,6 +463,44 @@ for (const [need, name] of AGENTS) {
       });
       assertEquals(code, 6, stderr);
       assertEquals(await proxy.endsByItself(), 0, await proxy.output());
+    },
+  );
+}
+
+/** The configuration of an agent that starts a job under the wrapper, with this hook. */
+function agentWithJob(hook: string): string {
+  const command = [BINARY, `--hook=${hook}`, "sh", "-c", "exit $JOB_CODE"];
+  const listener = agentConfig("agent_api { enable_quit = true }")
+    // Together with `exec` it is an error.
+    .replace("api_proxy {}", "");
+  return `${listener.replace('127.0.0.1:1"', '127.0.0.1:8300"')}
+auto_auth {
+  method "token_file" { config = { token_file_path = "${FOLDER}/token" } }
+}
+env_template "JOB_CODE" {
+  contents = "{{ with secret \\"secret/data/my-job\\" }}{{ .Data.data.CODE }}{{ end }}"
+}
+exec {
+  command                   = ${JSON.stringify(command)}
+  restart_on_secret_changes = "never"
+}
+`;
+}
+
+for (const [need, name] of AGENTS) {
+  testWith(
+    need,
+    `a real ${name} that starts the job ends with its code, unless the job tells it to quit`,
+    async (program) => {
+      await using _server = await startServer(program, { CODE: "6" });
+      Deno.writeTextFileSync(`${FOLDER}/token`, "root");
+      const config = `${FOLDER}/exec.hcl`;
+      for (const [hook, code] of [["none", 6], ["vault-agent", 0]] as const) {
+        Deno.writeTextFileSync(config, agentWithJob(hook));
+        await using agent = startProgram(program, ["agent", "-config", config]);
+        assertEquals(await agent.endsByItself(), code, await agent.output());
+        assertMatch(await agent.output(), /command ended with exit code 6/);
+      }
     },
   );
 }
