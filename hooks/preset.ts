@@ -110,6 +110,8 @@ export interface HttpPreset {
   readonly headers?: Readonly<Record<string, string>>;
   /** Which further answers to the stop request are tried again, as a 5xx is. */
   readonly isTemporary?: (status: number, headers: Headers) => boolean;
+  /** Which 2xx answers to the stop request are another program's, and a failure. */
+  readonly isOfAnother?: (headers: Headers) => boolean;
   /** What to do about a stop request that failed like this. */
   readonly hint?: (failure: StopFailure) => string | undefined;
   /** How the sidecar is told from others at its usual address, for `--hook auto`. */
@@ -173,6 +175,7 @@ export function presetHook(preset: HttpPreset, options: PresetOptions = {}): Sid
     ...(preset.isReady && { isReady: preset.isReady }),
     ...(preset.headers && { headers: preset.headers }),
     ...(preset.isTemporary && { isTemporary: preset.isTemporary }),
+    ...(preset.isOfAnother && { isOfAnother: preset.isOfAnother }),
     hint: (failure) => withAbsentAdvice(preset, failure),
   });
   if (unknown === undefined) return hook;

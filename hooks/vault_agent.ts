@@ -15,6 +15,9 @@ const HEADERS = { "x-vault-request": "true" };
 const ENABLE =
   "Its listener needs agent_api { enable_quit = true }: annotate the pod's template with vault.hashicorp.com/agent-enable-quit: 'true'";
 
+const NO_AGENT =
+  "This is Vault itself or Vault Proxy, not an agent; the latter is told to quit by --hook http://localhost:PORT/proxy/v1/quit";
+
 const PRESET: HttpPreset = {
   name: "vault-agent",
   summary: "Vault's or OpenBao's agent; needs enable_quit",
@@ -22,6 +25,7 @@ const PRESET: HttpPreset = {
   stop: { path: QUIT_PATH },
   ready: { path: METRICS_PATH },
   headers: HEADERS,
+  isOfAnother: isHtml,
   hint({ state, status, headers }) {
     if (state === "absent") {
       return "The agent must have a listener with agent_api { enable_quit = true }: annotate the pod's template with vault.hashicorp.com/agent-enable-quit: 'true'; where its server does not answer, it listens only after a minute: --startup-window 2m";
@@ -29,6 +33,9 @@ const PRESET: HttpPreset = {
     switch (status) {
       case 400:
         return "If its listener has TLS, use --hook vault-agent=https://NAME:PORT";
+      case 200:
+      case 307:
+        return NO_AGENT;
       case 404:
       case 405:
         return hintOfMissing(headers);
@@ -44,9 +51,12 @@ function hintOfMissing(headers: Headers): string {
   if (headers.get("x-content-type-options") === "nosniff") {
     return 'A listener with role = "metrics_only" has no quit path: the agent needs another one, and --hook vault-agent=http://localhost:PORT';
   }
-  return headers.get("content-type")?.startsWith("application/json")
-    ? "This is Vault itself or Vault Proxy, not an agent; the latter is told to quit by --hook http://localhost:PORT/proxy/v1/quit"
-    : ENABLE;
+  return headers.get("content-type")?.startsWith("application/json") ? NO_AGENT : ENABLE;
+}
+
+/** Where Vault has its UI, every path that it does not know leads to a page of that, with status 200. */
+function isHtml(headers: Headers): boolean {
+  return headers.get("content-type")?.startsWith("text/html") ?? false;
 }
 
 /**
@@ -101,7 +111,11 @@ async function findObstacle(baseUrl: string, context: HookContext): Promise<Obst
   const ask = (path: string, method?: HarmlessMethod) =>
     getPage(joinUrl(baseUrl, path), asking, HEADERS, method).catch(() => undefined);
   // Only an agent is known to quit at a POST alone; a stranger's quit handler may ignore the method.
-  if (!isMetrics(await ask(METRICS_PATH))) return undefined;
+  const metrics = await ask(METRICS_PATH);
+  if (metrics !== undefined && isHtml(metrics.headers)) {
+    return { answer: "that is not an agent's page", hint: NO_AGENT };
+  }
+  if (!isMetrics(metrics)) return undefined;
   const page = await ask(QUIT_PATH, "OPTIONS");
   return page?.status === 404
     ? { answer: "its listener does not let it quit", hint: hintOfMissing(page.headers) }

@@ -67,6 +67,12 @@ export interface ExchangeOptions {
    * @default none
    */
   readonly isTemporary?: (status: number, headers: Headers) => boolean;
+  /**
+   * Which 2xx answers to the stop request are another program's, and a failure.
+   *
+   * @default none
+   */
+  readonly isOfAnother?: (headers: Headers) => boolean;
   /** What the operator can do about a stop request that failed like this, as a sentence. */
   readonly hint?: (failure: StopFailure) => string | undefined;
 }
@@ -454,8 +460,10 @@ async function stop(
       if (status < 200 || status > 599) throw new AnswerError(answer);
       // ky only gets the status: it would read the body of an error, however long that takes, and
       // respect `Retry-After` even beyond the deadline.
-      const isTemporary = options.isTemporary?.(status, headers) ?? false;
-      return new Response(null, { status: isTemporary ? 503 : status });
+      if (options.isTemporary?.(status, headers)) return new Response(null, { status: 503 });
+      const isOfAnother = status < 300 && options.isOfAnother?.(headers);
+      if (isOfAnother) return new Response(null, { status: 404 });
+      return new Response(null, { status });
     } catch (error) {
       // An attempt that timed out may fail again while the next one is under way.
       if (number === attempts && !isNamed(error, "AbortError")) {

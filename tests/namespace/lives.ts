@@ -446,6 +446,43 @@ for (const answer of ["not an agent", "not there"]) {
   });
 }
 
+Deno.test("Vault Proxy, whose server answers each path with its UI, does not count as told", async () => {
+  const page = {
+    status: 200,
+    headers: {
+      "Cache-Control": "no-store",
+      "Content-Type": "text/html; charset=utf-8",
+      "Service-Worker-Allowed": "/",
+      "Strict-Transport-Security": "max-age=31536000; includeSubDomains",
+      "X-Cache": "MISS",
+      "X-Content-Type-Options": "nosniff",
+    },
+    body: "\n\t<!DOCTYPE html>\n",
+  };
+  await using double = startDouble({
+    ...VAULT_AGENT_LIFE,
+    answers: { page },
+    phases: { proxy: { ports: { 8200: { "*": "page" } } } },
+  }, "proxy");
+  const { code, stderr } = await run("--hook=vault-agent", "--wait=60s", ...COMMAND);
+  assertEquals(code, 3, stderr);
+  assertMatch(stderr, /warn: vault-agent: will NOT be stopped.*not an agent's page/);
+  assertMatch(stderr, /NOT stopped, .*200 OK \(1 attempt .*proxy\/v1\/quit/);
+  assertEquals(posts(double).length, 1);
+  assertEquals((await run("--check", "--hook=vault-agent")).code, 1);
+});
+
+Deno.test("a page that is an error is tried again, whatever its form", async () => {
+  await using double = startDouble({
+    ...VAULT_AGENT_LIFE,
+    answers: { page: { status: 503, headers: { "Content-Type": "text/html" }, body: "<html>" } },
+    phases: { error: { ports: { 8200: { "*": "page" } } } },
+  }, "error");
+  const { stderr } = await run("--hook=vault-agent", "--retries=1", ...COMMAND);
+  assertMatch(stderr, /NOT stopped, .*503 .*\(2 attempts/);
+  assertEquals(posts(double).length, 2);
+});
+
 Deno.test("an agent whose server is silent comes late, and is told to quit", async () => {
   await using double = startDouble(VAULT_AGENT_LIFE, "server silent");
   await using wrapper = start("--hook=vault-agent", WINDOW, ...COMMAND);

@@ -23,9 +23,9 @@ import {
   type Program,
   startProgram,
 } from "../support/programs.ts";
-import { startSidecar } from "../support/sidecar.ts";
+import { startSidecar, untilStatus } from "../support/sidecar.ts";
 import { ISTIO, startStandIns } from "../support/stand_ins.ts";
-import { runWrapper, startWrapper } from "../support/wrapper.ts";
+import { BINARY, runWrapper, startWrapper } from "../support/wrapper.ts";
 
 const FOLDER = Deno.makeTempDirSync();
 Deno.test.afterAll(() => Deno.removeSync(FOLDER, { recursive: true }));
@@ -437,6 +437,70 @@ ${recipeTemplate()}EOT
       assertEquals([code, stdout], [3, `${data.USER}|${data.PASSWORD}`], stderr);
       assert(!stderr.includes("sesame"), stderr);
       assertEquals(await started.endsByItself(), 0, await started.output());
+    },
+  );
+}
+
+for (const [need, name] of AGENTS) {
+  testWith(
+    need,
+    `a real ${name} as Proxy: a hint names its own path, which ends it`,
+    async (program) => {
+      await using _server = await startServer(program, { USER: "job" });
+      const config = `${FOLDER}/proxy.hcl`;
+      const listener = agentConfig("proxy_api { enable_quit = true }");
+      Deno.writeTextFileSync(config, listener.replace('127.0.0.1:1"', '127.0.0.1:8300"'));
+      await using proxy = startProgram(program, ["proxy", "-config", config]);
+      await untilStatus("http://127.0.0.1:8200/proxy/v1/metrics", 200);
+      const asAgent = await runWrapper("binary", {
+        args: ["--hook=vault-agent", "--startup-window=0", "true"],
+      });
+      assertMatch(asAgent.stderr, /vault-agent: NOT stopped.*\(1 attempt .*proxy\/v1\/quit/);
+      assertEquals(proxy.endedAtMs, undefined);
+      const url = "http://localhost:8200/proxy/v1/quit";
+      const { code, stderr } = await runWrapper("binary", {
+        args: [`--hook=${url}`, "--startup-window=0", "sh", "-c", "exit 6"],
+      });
+      assertEquals(code, 6, stderr);
+      assertEquals(await proxy.endsByItself(), 0, await proxy.output());
+    },
+  );
+}
+
+/** The configuration of an agent that starts a job under the wrapper, with this hook. */
+function agentWithJob(hook: string): string {
+  const command = [BINARY, `--hook=${hook}`, "sh", "-c", "exit $JOB_CODE"];
+  const listener = agentConfig("agent_api { enable_quit = true }")
+    // Together with `exec` it is an error.
+    .replace("api_proxy {}", "");
+  return `${listener.replace('127.0.0.1:1"', '127.0.0.1:8300"')}
+auto_auth {
+  method "token_file" { config = { token_file_path = "${FOLDER}/token" } }
+}
+env_template "JOB_CODE" {
+  contents = "{{ with secret \\"secret/data/my-job\\" }}{{ .Data.data.CODE }}{{ end }}"
+}
+exec {
+  command                   = ${JSON.stringify(command)}
+  restart_on_secret_changes = "never"
+}
+`;
+}
+
+for (const [need, name] of AGENTS) {
+  testWith(
+    need,
+    `a real ${name} that starts the job ends with its code, unless the job tells it to quit`,
+    async (program) => {
+      await using _server = await startServer(program, { CODE: "6" });
+      Deno.writeTextFileSync(`${FOLDER}/token`, "root");
+      const config = `${FOLDER}/exec.hcl`;
+      for (const [hook, code] of [["none", 6], ["vault-agent", 0]] as const) {
+        Deno.writeTextFileSync(config, agentWithJob(hook));
+        await using agent = startProgram(program, ["agent", "-config", config]);
+        assertEquals(await agent.endsByItself(), code, await agent.output());
+        assertMatch(await agent.output(), /command ended with exit code 6/);
+      }
     },
   );
 }
