@@ -370,7 +370,24 @@ export async function acceptsConnections(
 }
 
 export function writeToStdout(text: string): void {
-  writeAll(new TextEncoder().encode(text), (bytes) => Deno.stdout.writeSync(bytes));
+  const bytes = new TextEncoder().encode(text);
+  const writeExactly = openStdout();
+  if (writeExactly !== undefined) return writeAll(bytes, writeExactly);
+  for (let done = 0; done < bytes.length;) done += Deno.stdout.writeSync(bytes.subarray(done));
+}
+
+/**
+ * A way to write to stdout that can be tried again. The runtime's own cannot: it says that a full pipe has taken
+ * nothing, and keeps up to a kilobyte to write it later, so that it would be there twice.
+ */
+function openStdout(): ((bytes: Uint8Array) => number) | undefined {
+  if (!IS_LINUX || !hasPermissions("ffi")) return undefined;
+  try {
+    const descriptor = 1;
+    return writerTo(descriptor, openLibc());
+  } catch {
+    return undefined;
+  }
 }
 
 let write: ((bytes: Uint8Array) => number) | undefined;
@@ -410,20 +427,32 @@ function hasPermissions(...names: ("read" | "ffi")[]): boolean {
 
 /** Undefined for a socket, for a pipe of another user, and for one whose reader is gone. */
 function openAgain(path: string): ((bytes: Uint8Array) => number) | undefined {
-  const { symbols } = Deno.dlopen("libc.so.6", {
-    open: { parameters: ["buffer", "i32"], result: "i32" },
-    write: { parameters: ["i32", "buffer", "usize"], result: "isize" },
-    __errno_location: { parameters: [], result: "pointer" },
-  });
+  const symbols = openLibc();
   const [O_WRONLY, O_NOCTTY, O_NONBLOCK, O_CLOEXEC] = [0o1, 0o400, 0o4000, 0o2000000];
   const flags = O_WRONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC;
   const descriptor = symbols.open(new TextEncoder().encode(`${path}\0`), flags);
-  if (descriptor < 0) return undefined;
+  return descriptor < 0 ? undefined : writerTo(descriptor, symbols);
+}
+
+function openLibc() {
+  return Deno.dlopen("libc.so.6", {
+    open: { parameters: ["buffer", "i32"], result: "i32" },
+    write: { parameters: ["i32", "buffer", "usize"], result: "isize" },
+    __errno_location: { parameters: [], result: "pointer" },
+  }).symbols;
+}
+
+/** Writes to a descriptor by the C library, which says exactly what was taken. */
+function writerTo(
+  descriptor: number,
+  symbols: ReturnType<typeof openLibc>,
+): (bytes: Uint8Array) => number {
   // Of the kernel's numbers, those that mean something here.
   const codes: Readonly<Record<number, string>> = {
     4: "EAGAIN",
     11: "EAGAIN",
     27: "EFBIG",
+    28: "ENOSPC",
     32: "EPIPE",
   };
   return (bytes) => {

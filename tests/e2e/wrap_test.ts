@@ -300,6 +300,20 @@ Deno.test("a full stdout is one line and exit code 125, and a reader that has re
     );
     const ends = piped.stdout.match(/^ {2}name: j\d+$/gm)?.length;
     assertEquals([piped.code, piped.stderr, ends], [0, "", 400]);
+    // Lines that are longer than what the runtime keeps for itself.
+    const container = { name: "main", image: "a:1", command: ["/job", "x".repeat(3000)] };
+    const template = { spec: { restartPolicy: "Never", containers: [container] } };
+    const items = Array.from({ length: 100 }, (_, n) => (
+      { apiVersion: "batch/v1", kind: "Job", metadata: { name: `j${n}` }, spec: { template } }
+    ));
+    Deno.writeTextFileSync(`${folder}/list.json`, JSON.stringify({ kind: "List", items }));
+    const run = `"$1" --log-level error --wrap list.json`;
+    const whole = await shell(run);
+    assertEquals(JSON.parse(whole.stdout).items.length, 100);
+    const slow = await shell(
+      `(${nonblock}; ${run}) | { sleep 0.2; cat; }; exit "\${PIPESTATUS[0]}"`,
+    );
+    assertEquals([slow.code, slow.stdout === whole.stdout], [whole.code, true]);
     const script = `"$1" --log-level warn --wrap jobs.yaml | head -c 10; exit "\${PIPESTATUS[0]}"`;
     assertEquals(await shell(script), { code: 0, stdout: jobs.slice(0, 10), stderr: "" });
   }));
