@@ -235,12 +235,22 @@ function isRoot(url: string): boolean {
 /** The admin port of the Envoy in Istio's sidecar, which pilot-agent stands in front of. */
 const ISTIO_ENVOY_PORT = "15000";
 
+/** A preset's hook at its usual address; undefined for a custom one that has none, and throws. */
+function usual(preset: NamedHook): SidecarHook | undefined {
+  try {
+    return preset();
+  } catch {
+    // A hint must not make a failure of a sidecar that has been told to quit.
+    return undefined;
+  }
+}
+
 /** The preset whose port a URL has. */
 function presetAt(url: string, presets: readonly NamedHook[]) {
   const { port } = new URL(url);
   if (port === "") return undefined;
   for (const preset of presets) {
-    const { address, readyAddress = "" } = preset();
+    const { address, readyAddress = "" } = usual(preset) ?? { address: "" };
     const hasPort = (one: string) => URL.canParse(one) && new URL(one).port === port;
     if (![address, readyAddress].some(hasPort)) continue;
     const pathOf = (one: string) => hasPort(one) ? new URL(one).pathname : undefined;

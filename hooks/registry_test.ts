@@ -1,5 +1,5 @@
 import { stopSidecars } from "../src/job/run.ts";
-import { httpPreset, withAbsentAdvice } from "./preset.ts";
+import { httpPreset, nameHook, withAbsentAdvice } from "./preset.ts";
 import { parseHook, PRESETS, TARGET_FORMS } from "./registry.ts";
 import { assert, assertEquals } from "../tests/support/assert.ts";
 
@@ -60,4 +60,15 @@ Deno.test("a URL at a preset's own stop address is no doubt, whatever its path i
     "stopped",
     `The URL has no path; port ${port} is that of --hook mine`,
   ]);
+});
+
+Deno.test("a custom hook that needs a base URL does not make a failure of another sidecar's stop", async () => {
+  await using sidecar = Deno.serve({ port: 0, onListen: () => {} }, () => new Response("ok"));
+  const picky = nameHook("picky", "", (options) => {
+    if (options?.baseUrl === undefined) throw new TypeError("expected picky=BASE_URL");
+    return httpPreset({ name: "picky", summary: "", baseUrl: "", stop: { path: "/" } })(options);
+  });
+  const hook = parseHook(`http://127.0.0.1:${sidecar.addr.port}/quit`, [picky]);
+  const [outcome] = await stopSidecars(hook === undefined ? [] : [hook]);
+  assertEquals([outcome?.outcome, outcome?.answer], ["stopped", "200 OK"]);
 });
