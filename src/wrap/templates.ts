@@ -111,7 +111,10 @@ function inObject(
       return [{ title, place, advice, offset: tree.offsetOf(spec, "restartPolicy"), from }];
     }
   }
-  const disabled = isDisabled(tree, place) || isDisabled(tree, pod);
+  const disabled = [...path.keys(), path.length].some((length) => {
+    const one = follow(tree, place, path.slice(0, length));
+    return one !== undefined && isDisabled(tree, one);
+  });
   return [{ title, place, path, from, ...(disabled && { isDisabled: true }) }];
 }
 

@@ -783,6 +783,25 @@ Deno.test("the label wrapper: disabled keeps the wrapper out, on an object and o
     assertEquals(report, [{ kind: "unneeded", where: `stdin:1: ${kind} a`, text: reason }]);
     assertEquals(wrapText(object.replace("disabled", "other"), REQUEST).isLeft, true);
   }
+
+  // A CronJob has three places for it: its own, its Jobs' and their pods'.
+  const cronJob = (own: object, job: object, pod: object) => {
+    const template = { ...pod, spec: { containers: [main] } };
+    const jobTemplate = { ...job, spec: { template } };
+    const object = { metadata: { name: "a", ...own }, spec: { schedule: "@daily", jobTemplate } };
+    return wrapText(toYaml({ apiVersion: "batch/v1", kind: "CronJob", ...object }), REQUEST);
+  };
+  const metadata = { labels };
+  for (
+    const found of [
+      cronJob({ labels }, {}, {}),
+      cronJob({}, { metadata }, {}),
+      cronJob({}, {}, { metadata }),
+    ]
+  ) {
+    assertEquals(found.report.map(({ kind, text }) => [kind, text]), [["unneeded", reason]]);
+  }
+  assertEquals(cronJob({}, {}, {}).report[0]?.kind, "changed");
 });
 
 Deno.test("anchors that explode end in one line", () => {
