@@ -76,7 +76,8 @@ function readFile(path: string): Uint8Array {
         const chunk = new Uint8Array(CHUNK_BYTES);
         const count = fs.readSync(file, chunk);
         if (count === 0) return joinChunks(chunks);
-        chunks.push(chunk.subarray(0, count));
+        // A copy: a pipe may give a line at a time, and each would keep a whole chunk.
+        chunks.push(chunk.slice(0, count));
         length += count;
         if (length > LONGEST_BYTES) throw tooLong(path);
       }
