@@ -151,7 +151,7 @@ const WINDOWS_LINES = "the script has Windows line endings (dos2unix)";
  */
 function soughtWithReturn(head: Uint8Array): string | undefined {
   const first = new TextDecoder().decode(head.subarray(0, head.indexOf("\n".charCodeAt(0)) + 1));
-  return /^#![ \t]*\S*\/env[ \t]+([^-\s=][^\s=]*)[^=]*\r\n$/.exec(first)?.[1];
+  return /^#![ \t]*(?:\/usr)?\/bin\/env[ \t]+([^-\s=][^\s=]*)[^=]*\r\n$/.exec(first)?.[1];
 }
 
 function denied(reason: string): Failure {

@@ -163,6 +163,18 @@ Deno.test("an interpreter whose name does end with a carriage return is found", 
   Deno.removeSync(cwd, { recursive: true });
 });
 
+Deno.test("an interpreter of one's own that is called env gets the script, whatever its first line says", async () => {
+  const cwd = makePrograms();
+  Deno.symlinkSync("/bin/echo", `${cwd}/env`);
+  Deno.writeTextFileSync(`${cwd}/script`, `#!${cwd}/env odd\r\n`, { mode: 0o755 });
+  const { code, stdout, stderr } = await runWrapper("binary", {
+    args: ["--hook=none", `${cwd}/script`],
+    cwd,
+  });
+  assertEquals([code, stdout], [0, `odd\r ${cwd}/script\n`], stderr);
+  Deno.removeSync(cwd, { recursive: true });
+});
+
 /** env differs here: it hands the first ones to a shell, and has 126 for all but "not found". */
 const DIFFERS_FROM_ENV: ReadonlySet<string> = new Set([
   "./foreign",
