@@ -2,6 +2,7 @@
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import { withFolder } from "../support/folder.ts";
+import { FULL_STDOUT, testWith } from "../support/needs.ts";
 import { startSidecar } from "../support/sidecar.ts";
 import { BINARY, runWithInput, runWrapper, wrapStdin } from "../support/wrapper.ts";
 
@@ -270,21 +271,22 @@ Deno.test("a wrapper that is there already is checked with its words, and stays"
   assertEquals(good.stderr.split("\n").length, 2, good.stderr);
 });
 
+const MANY_JOBS = Array.from({ length: 400 }, (_, n) => JOB.replace("nightly", `j${n}`))
+  .join("---\n");
+
+/** Runs a script in which "$1" is the wrapper. */
+async function runShell(script: string, cwd: string) {
+  const args = ["-c", script, "bash", BINARY];
+  const { code, stdout, stderr } = await new Deno.Command("bash", { args, cwd }).output();
+  const text = new TextDecoder();
+  return { code, stdout: text.decode(stdout), stderr: text.decode(stderr) };
+}
+
 Deno.test("a full stdout is one line and exit code 125, and a reader that has read enough is neither", () =>
   withFolder(async (folder) => {
     Deno.writeTextFileSync(`${folder}/job.yaml`, JOB);
-    const jobs = Array.from({ length: 400 }, (_, n) => JOB.replace("nightly", `j${n}`)).join(
-      "---\n",
-    );
-    Deno.writeTextFileSync(`${folder}/jobs.yaml`, jobs);
-    const shell = async (script: string) => {
-      const { code, stdout, stderr } = await new Deno.Command("bash", {
-        args: ["-c", script, "bash", BINARY],
-        cwd: folder,
-      }).output();
-      const text = new TextDecoder();
-      return { code, stdout: text.decode(stdout), stderr: text.decode(stderr) };
-    };
+    Deno.writeTextFileSync(`${folder}/jobs.yaml`, MANY_JOBS);
+    const shell = (script: string) => runShell(script, folder);
     for (const words of ["--wrap job.yaml", "--help", "--version", "--print-config"]) {
       const { code, stdout, stderr } = await shell(`"$1" ${words} >/dev/full`);
       assertEquals([code, stdout], [125, ""], words);
@@ -293,27 +295,37 @@ Deno.test("a full stdout is one line and exit code 125, and a reader that has re
         "wrapper: error: cannot write to stdout: no space left on the disk (exit code 125)",
       );
     }
-    // A pipe that another process has made non-blocking, as a parent on Node does.
-    const nonblock = "dd if=/dev/null oflag=nonblock count=0 2>/dev/null";
-    const piped = await shell(
-      `(${nonblock}; "$1" --log-level warn --wrap jobs.yaml) | { sleep 0.2; cat; }; exit "\${PIPESTATUS[0]}"`,
-    );
-    const ends = piped.stdout.match(/^ {2}name: j\d+$/gm)?.length;
-    assertEquals([piped.code, piped.stderr, ends], [0, "", 400]);
-    // Lines that are longer than what the runtime keeps for itself.
-    const container = { name: "main", image: "a:1", command: ["/job", "x".repeat(3000)] };
-    const template = { spec: { restartPolicy: "Never", containers: [container] } };
-    const items = Array.from({ length: 100 }, (_, n) => (
-      { apiVersion: "batch/v1", kind: "Job", metadata: { name: `j${n}` }, spec: { template } }
-    ));
-    Deno.writeTextFileSync(`${folder}/list.json`, JSON.stringify({ kind: "List", items }));
-    const run = `"$1" --log-level error --wrap list.json`;
-    const whole = await shell(run);
-    assertEquals(JSON.parse(whole.stdout).items.length, 100);
-    const slow = await shell(
-      `(${nonblock}; ${run}) | { sleep 0.2; cat; }; exit "\${PIPESTATUS[0]}"`,
-    );
-    assertEquals([slow.code, slow.stdout === whole.stdout], [whole.code, true]);
     const script = `"$1" --log-level warn --wrap jobs.yaml | head -c 10; exit "\${PIPESTATUS[0]}"`;
-    assertEquals(await shell(script), { code: 0, stdout: jobs.slice(0, 10), stderr: "" });
+    assertEquals(await shell(script), { code: 0, stdout: MANY_JOBS.slice(0, 10), stderr: "" });
   }));
+
+testWith(
+  FULL_STDOUT,
+  "stdout that is a full non-blocking pipe gets all of it, once",
+  () =>
+    withFolder(async (folder) => {
+      const shell = (script: string) => runShell(script, folder);
+      Deno.writeTextFileSync(`${folder}/jobs.yaml`, MANY_JOBS);
+      // A pipe that another process has made non-blocking, as a parent on Node does.
+      const nonblock = "dd if=/dev/null oflag=nonblock count=0 2>/dev/null";
+      const piped = await shell(
+        `(${nonblock}; "$1" --log-level warn --wrap jobs.yaml) | { sleep 0.2; cat; }; exit "\${PIPESTATUS[0]}"`,
+      );
+      const ends = piped.stdout.match(/^ {2}name: j\d+$/gm)?.length;
+      assertEquals([piped.code, piped.stderr, ends], [0, "", 400]);
+      // Lines that are longer than what the runtime keeps for itself.
+      const container = { name: "main", image: "a:1", command: ["/job", "x".repeat(3000)] };
+      const template = { spec: { restartPolicy: "Never", containers: [container] } };
+      const items = Array.from({ length: 100 }, (_, n) => (
+        { apiVersion: "batch/v1", kind: "Job", metadata: { name: `j${n}` }, spec: { template } }
+      ));
+      Deno.writeTextFileSync(`${folder}/list.json`, JSON.stringify({ kind: "List", items }));
+      const run = `"$1" --log-level error --wrap list.json`;
+      const whole = await shell(run);
+      assertEquals(JSON.parse(whole.stdout).items.length, 100);
+      const slow = await shell(
+        `(${nonblock}; ${run}) | { sleep 0.2; cat; }; exit "\${PIPESTATUS[0]}"`,
+      );
+      assertEquals([slow.code, slow.stdout === whole.stdout], [whole.code, true]);
+    }),
+);

@@ -60,6 +60,9 @@ export const ORPHANS: Need<true> = onLinux("orphans that another process than PI
 /** A way to write to stderr that never waits. */
 export const STDERR_OPENED_AGAIN: Need<true> = onLinux("stderr that can be opened once more");
 
+/** A way to write to stdout that can be tried again while its pipe is full. */
+export const FULL_STDOUT: Need<true> = onLinux("a full non-blocking pipe as stdout");
+
 /** What the kernel says about each process. */
 export const PROC: Need<true> = onLinux("/proc");
 
