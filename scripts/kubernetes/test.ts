@@ -238,9 +238,9 @@ async function main(): Promise<number> {
   if (exists(logs)) Deno.removeSync(logs, { recursive: true });
   const words = parseArgs(Deno.args, { string: ["tests", "_"] });
   const filter = Array.isArray(words["_"]) ? words["_"].flatMap((text) => ["--filter", text]) : [];
-  const folder = words["tests"] ?? TESTS;
-  const tests = [...filter, `${ROOT}${folder}`];
-  const images = await makeClusterImages(CACHE, folder === TESTS ? [] : ORCHESTRATOR_IMAGES);
+  const where = words["tests"] ?? TESTS;
+  const tests = [...filter, `${ROOT}${where}`];
+  const images = await makeClusterImages(CACHE, where === TESTS ? [] : ORCHESTRATOR_IMAGES);
   for (const attempt of [1, 2]) {
     const folder = `${logs}/${attempt}`;
     const code = await runInCluster(images, folder, interrupted.signal, tests);

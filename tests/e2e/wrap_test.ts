@@ -4,7 +4,7 @@ import { assert, assertEquals, assertMatch, assertStringIncludes } from "../supp
 import { withFolder } from "../support/folder.ts";
 import { FULL_STDOUT, testWith } from "../support/needs.ts";
 import { startSidecar } from "../support/sidecar.ts";
-import { BINARY, runWithInput, runWrapper, wrapStdin } from "../support/wrapper.ts";
+import { BINARY, runWithInput, runWrapper, startProgram, wrapStdin } from "../support/wrapper.ts";
 
 const JOB = `apiVersion: batch/v1
 kind: Job
@@ -276,10 +276,9 @@ const MANY_JOBS = Array.from({ length: 400 }, (_, n) => JOB.replace("nightly", `
 
 /** Runs a script in which "$1" is the wrapper. */
 async function runShell(script: string, cwd: string) {
-  const args = ["-c", script, "bash", BINARY];
-  const { code, stdout, stderr } = await new Deno.Command("bash", { args, cwd }).output();
-  const text = new TextDecoder();
-  return { code, stdout: text.decode(stdout), stderr: text.decode(stderr) };
+  const words = ["bash", "-c", script, "bash", BINARY];
+  const { code, stdout, stderr } = await startProgram(words, { cwd }).ended;
+  return { code, stdout, stderr };
 }
 
 Deno.test("a full stdout is one line and exit code 125, and a reader that has read enough is neither", () =>

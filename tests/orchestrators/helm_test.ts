@@ -2,14 +2,9 @@
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import { PILOT_AGENT, SHELL } from "../kubernetes/images.ts";
-import {
-  exitCodes,
-  kubectl,
-  mustKubectl,
-  type Output,
-  testInNamespace,
-} from "../kubernetes/support.ts";
-import { BINARY, wrapStdin } from "../support/wrapper.ts";
+import { exitCodes, kubectl, mustKubectl, testInNamespace } from "../kubernetes/support.ts";
+import { wrapStdin } from "../support/wrapper.ts";
+import { makeHome } from "./support.ts";
 
 const PLUGIN = new URL("../../examples/helm", import.meta.url).pathname;
 
@@ -44,40 +39,21 @@ const CRON_JOB = {
   spec: { schedule: "15 3 * * *", jobTemplate: { spec: { template: pod("Never") } } },
 };
 
-/** Makes a chart, a home for Helm, and a PATH on which `wrapper` is. */
+/** Makes a chart in a home of its own. */
 function makeTrial() {
-  const folder = Deno.makeTempDirSync();
-  const chart = `${folder}/chart`;
+  const home = makeHome();
+  const chart = `${home.folder}/chart`;
   Deno.mkdirSync(`${chart}/templates`, { recursive: true });
   Deno.writeTextFileSync(`${chart}/Chart.yaml`, "apiVersion: v2\nname: trial\nversion: 1.0.0\n");
   const documents = [HOOK, CRON_JOB].map((document) => JSON.stringify(document));
   Deno.writeTextFileSync(`${chart}/templates/all.yaml`, documents.join("\n---\n"));
-  Deno.mkdirSync(`${folder}/bin`);
-  Deno.symlinkSync(BINARY, `${folder}/bin/wrapper`);
-
-  async function helm(version: "HELM_3" | "HELM_4", ...args: readonly string[]): Promise<Output> {
-    const program = Deno.env.get(version) ?? "";
-    assert(program !== "", "needs Helm: deno task test:orchestrators");
-    const { code, stdout, stderr } = await new Deno.Command(program, {
-      args: [...args],
-      env: { HOME: folder, PATH: `${folder}/bin:${Deno.env.get("PATH")}` },
-    }).output();
-    const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
-    return { code, stdout: text(stdout), stderr: text(stderr) };
-  }
-
-  return {
-    folder,
-    chart,
-    helm,
-    [Symbol.dispose]: () => Deno.removeSync(folder, { recursive: true }),
-  };
+  return { ...home, chart };
 }
 
 testInNamespace("Helm without the wrapper: a hook with a sidecar never ends", async (here) => {
   using trial = makeTrial();
   const args = ["install", "trial", trial.chart, "--namespace", here.name, "--timeout=15s"];
-  const { code, stderr } = await trial.helm("HELM_4", ...args);
+  const { code, stderr } = await trial.run("HELM_4", ...args);
   assertEquals(code, 1, stderr);
   const pod = await here.pod("migrate", (pod) => exitCodes(pod)["main"] === 0);
   assertEquals(exitCodes(pod)["istio-proxy"], undefined);
@@ -87,11 +63,11 @@ testInNamespace(
   "Helm 4 with the plugin: a chart's hook and its CronJob's run are Complete, at install and at upgrade",
   async (here) => {
     using trial = makeTrial();
-    assertEquals((await trial.helm("HELM_4", "plugin", "install", PLUGIN)).code, 0);
+    assertEquals((await trial.run("HELM_4", "plugin", "install", PLUGIN)).code, 0);
     const rest = [trial.chart, "--namespace", here.name, "--timeout=60s"];
     for (const action of ["install", "upgrade"]) {
       const args = [action, "trial", ...rest, "--post-renderer", "wrapper"];
-      const { code, stdout, stderr } = await trial.helm("HELM_4", ...args);
+      const { code, stdout, stderr } = await trial.run("HELM_4", ...args);
       assertEquals(code, 0, stdout + stderr);
       const { result, pods: [pod] } = await here.ended("migrate");
       assert(pod !== undefined);
@@ -107,7 +83,7 @@ testInNamespace(
       ]);
     }
     const args = ["template", "trial", trial.chart, "--post-renderer", "wrapper"];
-    const other = await trial.helm("HELM_4", ...args, "--post-renderer-args", "--hook=envoy");
+    const other = await trial.run("HELM_4", ...args, "--post-renderer-args", "--hook=envoy");
     assertEquals(other.code, 0, other.stderr);
     assertMatch(other.stdout, /WRAPPER_HOOKS[^]{0,40}envoy/);
   },
@@ -115,7 +91,7 @@ testInNamespace(
 
 testInNamespace("Helm 3: its output through a pipe, hooks included", async (here) => {
   using trial = makeTrial();
-  const rendered = await trial.helm("HELM_3", "template", "trial", trial.chart);
+  const rendered = await trial.run("HELM_3", "template", "trial", trial.chart);
   assertEquals(rendered.code, 0, rendered.stderr);
   const { code, stdout, stderr } = await wrapStdin(rendered.stdout);
   assertEquals(code, 0, stderr);
@@ -132,7 +108,7 @@ Deno.test("Helm 3's post-renderer does not get hooks: the hook comes out untouch
   const script = `${trial.folder}/post-renderer`;
   Deno.writeTextFileSync(script, "#!/bin/sh\nexec wrapper --wrap -\n", { mode: 0o755 });
   const args = ["template", "trial", trial.chart, "--post-renderer", script];
-  const { code, stdout, stderr } = await trial.helm("HELM_3", ...args);
+  const { code, stdout, stderr } = await trial.run("HELM_3", ...args);
   assertEquals(code, 0, stderr);
   const documents = stdout.split(/^---$/m);
   const isWrapped = (kind: string) =>

@@ -4,7 +4,7 @@
 import { parse } from "@std/yaml/parse";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import { type Document, podSpecOf } from "../support/examples.ts";
-import { BINARY, wrapStdin } from "../support/wrapper.ts";
+import { wrapStdin } from "../support/wrapper.ts";
 import { SHELL } from "../kubernetes/images.ts";
 import { withInjectors } from "../kubernetes/injectors.ts";
 import {
@@ -12,9 +12,9 @@ import {
   exitCodes,
   kubectl,
   type Namespace,
-  type Output,
   testInNamespace,
 } from "../kubernetes/support.ts";
+import { makeHome } from "./support.ts";
 
 const EXAMPLES = new URL("../../examples", import.meta.url).pathname;
 
@@ -82,25 +82,13 @@ const WORKFLOW = {
   },
 };
 
-/** A folder with kustomizations, and a PATH on which `wrapper` is. */
+/** Kustomizations in a home of their own. */
 function makeTrial() {
-  const folder = Deno.makeTempDirSync();
-  Deno.mkdirSync(`${folder}/bin`);
-  Deno.symlinkSync(BINARY, `${folder}/bin/wrapper`);
-
-  async function kustomize(...args: readonly string[]): Promise<Output> {
-    const program = Deno.env.get("KUSTOMIZE") ?? "";
-    assert(program !== "", "needs kustomize: deno task test:orchestrators");
-    const { code, stdout, stderr } = await new Deno.Command(program, {
-      args: [...args],
-      env: { HOME: folder, PATH: `${folder}/bin:${Deno.env.get("PATH")}` },
-    }).output();
-    const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
-    return { code, stdout: text(stdout), stderr: text(stderr) };
-  }
-
+  const home = makeHome();
+  const { folder } = home;
+  const kustomize = (...args: readonly string[]) => home.run("KUSTOMIZE", ...args);
   return {
-    folder,
+    ...home,
     kustomize,
     /** Makes a kustomization of these objects; returns its folder. */
     kustomization(objects: readonly object[], more: object, name = "base"): string {
@@ -126,7 +114,6 @@ function makeTrial() {
       assertEquals(code, 0, stderr);
       return stdout;
     },
-    [Symbol.dispose]: () => Deno.removeSync(folder, { recursive: true }),
   };
 }
 

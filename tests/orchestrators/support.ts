@@ -3,6 +3,7 @@
 import { assert, assertEquals } from "../support/assert.ts";
 import { INSTALLER } from "../kubernetes/images.ts";
 import { containerOf, type Namespace, type Pod } from "../kubernetes/support.ts";
+import { BINARY, type Ended as EndedProgram, startProgram } from "../support/wrapper.ts";
 
 /** Nothing here takes this long unless it hangs. */
 const LIMIT_MS = 240_000;
@@ -20,6 +21,27 @@ export function installed(variable: string): string {
   const path = Deno.env.get(variable) ?? "";
   assert(path !== "", `needs ${variable}: deno task test:orchestrators`);
   return path;
+}
+
+/** A home for programs of a test's own, on whose PATH `wrapper` is. */
+export interface Home extends Disposable {
+  readonly folder: string;
+  /** Runs an installed program to its end. */
+  run(variable: string, ...args: readonly string[]): Promise<EndedProgram>;
+}
+
+/** Makes such a home; it goes with the test. */
+export function makeHome(): Home {
+  const folder = Deno.makeTempDirSync();
+  Deno.mkdirSync(`${folder}/bin`);
+  Deno.symlinkSync(BINARY, `${folder}/bin/wrapper`);
+  const env = { HOME: folder, PATH: `${folder}/bin:${Deno.env.get("PATH")}` };
+  return {
+    folder,
+    run: async (variable, ...args) =>
+      await startProgram([installed(variable), ...args], { env }).ended,
+    [Symbol.dispose]: () => Deno.removeSync(folder, { recursive: true }),
+  };
 }
 
 /** What a pod mounts from this machine, so that its image need not have it. */
