@@ -199,6 +199,9 @@ function isWrapped(one: Container): boolean {
   return ownWords(one) !== undefined;
 }
 
+/** Programs that only start another one. */
+const STARTS_OTHERS = /(^|\/)(tini|dumb-init|catatonit|env)$/;
+
 /**
  * The wrapper's own words, COMMAND included, in a container that starts it.
  *
@@ -207,9 +210,11 @@ function isWrapped(one: Container): boolean {
 function ownWords({ command, args }: Container): readonly string[] | undefined {
   const words = command.length > 0 ? [...command, ...args] : args;
   if (startsWrapper(words)) return ["command"];
-  // Behind an init such as tini, and its options.
-  const first = words.findIndex((word) => !/^-|(^|\/)(tini|dumb-init|catatonit|env)$/.test(word));
-  return /(^|\/)wrapper$/.test(words[first] ?? "") ? words.slice(first + 1) : undefined;
+  // Behind an init such as tini and its options, of which some have a word more: `-e 143 --`.
+  const first = words.findIndex((word) => !(/^-|^\w+=/.test(word) || STARTS_OTHERS.test(word)));
+  const behind = STARTS_OTHERS.test(words[0] ?? "") ? words.indexOf("--") + 1 : 0;
+  const at = [first, behind].find((index) => /(^|\/)wrapper$/.test(words[index] ?? ""));
+  return at === undefined ? undefined : words.slice(at + 1);
 }
 
 /** The TARGETs that a container names itself. */
@@ -354,7 +359,7 @@ function addVariables(
   const add = (name: string, value: string, reason: string) => {
     if (isThere(name)) {
       if (one.variables[name] === value) return;
-      const entry = tree.children(one.place, "env").find((entry) => entry.value["name"] === name);
+      const entry = entryOf(tree, one, name);
       if (variables.has(name) && name in one.variables && entry !== undefined) {
         tree.replaceScalar(entry, "value", value);
         lines.push(`container ${one.name}: ${shown(name, value)}: ${reason}`);
@@ -458,6 +463,11 @@ function addVariables(
   }
 }
 
+/** The entry of a container's variable, if it has one. */
+function entryOf(tree: Tree, { place }: Container, name: string): Place | undefined {
+  return tree.children(place, "env").find(({ value }) => merged(value)["name"] === name);
+}
+
 function timeoutOf({ sidecar }: Container): number {
   return OPTIONS.shutdownTimeoutMs.kind.parse(sidecar?.shutdownTimeout ?? "") ?? 0;
 }
@@ -542,10 +552,12 @@ function changeSidecar(
     }
   }
   for (const { name: key, value, why } of isTold ? sidecar.ownVariables ?? [] : []) {
-    const entry = tree.children(one.place, "env").find(({ value }) =>
-      merged(value)["name"] === key
-    );
+    const entry = entryOf(tree, one, key);
     if (entry === undefined || one.variables[key] === value) continue;
+    if (!(key in one.variables)) {
+      notes.push(`container ${name}: ${key} comes from elsewhere, and has to be ${value}: ${why}`);
+      continue;
+    }
     tree.replaceScalar(entry, "value", value);
     lines.push(`container ${name}: ${key}=${value}: ${why}`);
   }
@@ -679,13 +691,13 @@ function chooseShare(
   });
   const most = Math.max(...counts);
   if (most < 2) return undefined;
+  const withoutSlash = (path: string) => path.replace(/(?<=.)\/+$/, "");
   const folderOf = (one: Container) =>
-    setting(one, OPTIONS.sharedDir)?.replace(/(?<=.)\/+$/, "") ??
-      OPTIONS.sharedDir.defaultValue(noVariable);
+    withoutSlash(setting(one, OPTIONS.sharedDir) ?? OPTIONS.sharedDir.defaultValue(noVariable));
   const volumes = list(tree.get(spec, "volumes")).map(merged);
   const mounted = work.map((one) => {
     const mount = list(merged(one.place.value)["volumeMounts"]).map(merged).find(({ mountPath }) =>
-      String(mountPath).replace(/(?<=.)\/+$/, "") === folderOf(one)
+      withoutSlash(String(mountPath)) === folderOf(one)
     );
     return mount && String(mount["name"]);
   });

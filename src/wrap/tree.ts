@@ -192,12 +192,8 @@ export class Tree {
     const [first] = node.items;
     const start = node.range?.[0] ?? 0;
     if (node.flow) {
-      if (options.first) this.#insertFirstInFlow(start, first, items);
-      else {this.#insertInFlow(
-          start,
-          node.items.at(-1),
-          items.map((item) => this.#inFlow(item, start)),
-        );}
+      if (options.first) return this.#insertFirstInFlow(start, first, items);
+      this.#insertInFlow(start, node.items.at(-1), items.map((item) => this.#inFlow(item, start)));
     } else {
       const indent = this.#columnOf(start);
       if (options.first) {

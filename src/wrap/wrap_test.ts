@@ -1256,6 +1256,9 @@ Deno.test("a wrapper behind an init, or in a shell's script, is there already", 
     const command of [
       ["tini", "--", "/wrapper", "/my-job"],
       ["/usr/bin/dumb-init", "-v", "/shared/wrapper", "/my-job"],
+      ["/usr/bin/dumb-init", "--rewrite", "15:2", "--", "/shared/wrapper", "/my-job"],
+      ["tini", "-e", "143", "--", "/shared/wrapper", "/my-job"],
+      ["env", "A=b", "/shared/wrapper", "/my-job"],
       ["sh", "-c", "cd /data && exec /wrapper /my-job"],
     ]
   ) {
@@ -1264,7 +1267,14 @@ Deno.test("a wrapper behind an init, or in a shell's script, is there already", 
       "unneeded: container main starts the wrapper already",
     ]]);
   }
-  for (const command of [["tini", "--", "/my-job"], ["sh", "-c", "gradle wrapper && x"]]) {
+  for (
+    const command of [
+      ["tini", "--", "/my-job"],
+      ["tini", "--", "/my-job", "--", "/wrapper"],
+      ["/my-job", "--", "/wrapper"],
+      ["sh", "-c", "gradle wrapper && x"],
+    ]
+  ) {
     const { pod } = wrapJob({ containers: [{ ...main, command }] });
     assertEquals(pod.spec.containers[0]?.command?.[0], "/shared/wrapper");
   }
@@ -1336,6 +1346,19 @@ Deno.test("a mesh's proxy that was injected before: no other is suggested, and L
       {},
       request,
     );
+  const elsewhere = { name, valueFrom: { configMapKeyRef: { name: "linkerd", key: "quit" } } };
+  const other = wrapJob({
+    containers: [main, {
+      name: "linkerd-proxy",
+      image: "cr.l5d.io/linkerd/proxy:edge-26.1.1",
+      env: [elsewhere],
+    }],
+  });
+  assertEquals(other.pod.spec.containers[1]?.env, [elsewhere]);
+  assertMatch(
+    other.lines.join("\n"),
+    new RegExp(`note: container linkerd-proxy: ${name} comes from`),
+  );
   const off = withSwitch("false");
   assertEquals(off.variables(1), { [name]: "true", OTHER: "false" });
   assertMatch(off.lines.join("\n"), new RegExp(`changed: container linkerd-proxy: ${name}=true: `));
