@@ -1,12 +1,26 @@
 /**
- * Tells a pod's sidecars from the containers that do its work.
+ * A pod template and its containers, as they are in the manifest.
  *
  * @module
  */
 
 import { MANIFESTS } from "../../hooks/manifest/registry.ts";
-import type { ContainerFacts, SidecarManifest } from "../../hooks/manifest/types.ts";
+import type { ContainerFacts, PodMarks, SidecarManifest } from "../../hooks/manifest/types.ts";
+import type { WrapRequest } from "./request.ts";
+import { follow, type Found } from "./templates.ts";
 import { LeftError, merged, type Place, type Tree } from "./tree.ts";
+
+/** A pod template, as it was read. */
+export interface Pod {
+  readonly tree: Tree;
+  readonly template: Place;
+  readonly spec: Place;
+  readonly marks: PodMarks;
+  readonly containers: readonly Container[];
+  /** Those of them that are sidecars, and are not named as work. */
+  readonly known: readonly Container[];
+  readonly init: readonly Readonly<Record<string, unknown>>[];
+}
 
 /** A container of a pod. */
 export interface Container extends ContainerFacts {
@@ -23,8 +37,42 @@ export interface Container extends ContainerFacts {
   readonly isLikelyServer: boolean;
 }
 
+/**
+ * Reads a pod template.
+ *
+ * @throws {LeftError} if there is none, or a container's words are no list of texts
+ */
+export function readPod(
+  tree: Tree,
+  { place, path = [] }: Found,
+  { containers: named }: WrapRequest,
+): Pod {
+  const template = follow(tree, place, path);
+  const spec = template && tree.child(template, "spec");
+  if (template === undefined || spec === undefined) throw new LeftError("it has no pod template");
+  const containers = tree.children(spec, "containers").map((place, index) =>
+    readContainer(tree, place, index)
+  );
+  return {
+    tree,
+    template,
+    spec,
+    marks: readMarks(template),
+    containers,
+    known: containers.filter(({ sidecar, name }) => sidecar !== undefined && !named.includes(name)),
+    init: list(tree.get(spec, "initContainers")).map(merged),
+  };
+}
+
+function readMarks(template: Place): PodMarks {
+  const metadata = merged(template.value["metadata"]);
+  const texts = (value: unknown) =>
+    Object.fromEntries(Object.entries(merged(value)).map(([key, text]) => [key, String(text)]));
+  return { labels: texts(metadata["labels"]), annotations: texts(metadata["annotations"]) };
+}
+
 /** Reads a container of a document. */
-export function readContainer(tree: Tree, place: Place, index: number): Container {
+function readContainer(tree: Tree, place: Place, index: number): Container {
   const value = merged(place.value);
   const words = (key: string) =>
     strings(value[key], (problem) => {
