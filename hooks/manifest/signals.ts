@@ -54,8 +54,16 @@ export const SIGNAL_MANIFESTS: readonly SidecarManifest[] = [
     /(^|\/)datadoghq\/agent$|^datadog\/agent$/,
     "30s",
   ),
-  bySignal("Filebeat", "filebeat", ["filebeat"], /(^|\/)filebeat$/, "30s"),
-  bySignal("Vector", "vector", ["vector"], /(^|\/)timberio\/vector$/, "70s"),
+  {
+    ...bySignal("Filebeat", "filebeat", ["filebeat"], /(^|\/)filebeat$/, "30s"),
+    advice:
+      "without filebeat.shutdown_timeout it loses lines, and ended while it starts, it exits with 143: set that option, and WRAPPER_WAIT_FOR to its HTTP endpoint (http://localhost:5066/)",
+  },
+  {
+    ...bySignal("Vector", "vector", ["vector"], /(^|\/)timberio\/vector$/, "70s"),
+    advice:
+      "ended while it starts, it exits with 143: set WRAPPER_WAIT_FOR to its API (http://localhost:8686/health)",
+  },
   bySignal("PgBouncer", "pgbouncer:SIGINT", ["pgbouncer"], /(^|\/)pgbouncer$/),
   bySignal("ProxySQL", "proxysql", ["proxysql"], /(^|\/)proxysql$/),
   {
