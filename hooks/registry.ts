@@ -250,7 +250,9 @@ function presetAt(url: string, presets: readonly NamedHook[]) {
   const { port } = new URL(url);
   if (port === "") return undefined;
   for (const preset of presets) {
-    const { address, readyAddress = "" } = usual(preset) ?? { address: "" };
+    const hook = usual(preset);
+    if (hook === undefined) continue;
+    const { address, readyAddress = "" } = hook;
     const hasPort = (one: string) => URL.canParse(one) && new URL(one).port === port;
     if (![address, readyAddress].some(hasPort)) continue;
     const pathOf = (one: string) => hasPort(one) ? new URL(one).pathname : undefined;

@@ -91,6 +91,7 @@ function addFlags(
   const missing = (sidecar.flags ?? []).filter((need) =>
     (need.forWait ? use.isAwaited : use.mayBeTold) && !hasFlag(one, need)
   );
+  if (missing.length === 0) return;
   const version = sidecar.image.test(repositoryOf(one.image)) ? versionOf(one.image) : undefined;
   const unknown = missing.find(({ since }) => version !== undefined && isOlder(version, since));
   if (unknown !== undefined) {
@@ -109,7 +110,7 @@ function addFlags(
           }, --hook file:PATH`),
     );
   }
-  if (missing.length > 0 && hasShell(one.words)) {
+  if (hasShell(one.words)) {
     if (!use.isChosen) return;
     throw refusal(
       tree,
@@ -117,17 +118,15 @@ function addFlags(
       `a shell starts it, so that it cannot be given ${missing[0]?.flag}; start the program itself`,
     );
   }
-  if (missing.length > 0) {
-    const key = one.args.length > 0 || one.command.length < 2 ? "args" : "command";
-    tree.addItems(one.place, key, missing.map(({ flag }) => flag), {
-      after: ["name", "image", "command"],
-    });
-    for (const { flag, why } of missing) lines.push(`container ${name}: ${flag}: ${why}`);
-    const isNewest = /^[^@:]*(:(latest|stable))?$/.test(one.image.replace(/^.*\//, ""));
-    if (version === undefined && !isNewest) {
-      const needs = missing.map(({ flag, since }) => `${flag} needs ${since}`).join(", ");
-      notes.push(`container ${name}: its image does not tell its version: ${needs} or later`);
-    }
+  const key = one.args.length > 0 || one.command.length < 2 ? "args" : "command";
+  tree.addItems(one.place, key, missing.map(({ flag }) => flag), {
+    after: ["name", "image", "command"],
+  });
+  for (const { flag, why } of missing) lines.push(`container ${name}: ${flag}: ${why}`);
+  const isNewest = /^[^@:]*(:(latest|stable))?$/.test(one.image.replace(/^.*\//, ""));
+  if (version === undefined && !isNewest) {
+    const needs = missing.map(({ flag, since }) => `${flag} needs ${since}`).join(", ");
+    notes.push(`container ${name}: its image does not tell its version: ${needs} or later`);
   }
 }
 
